@@ -1,0 +1,48 @@
+"""Errors that a user can mend: each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchmarkError(Exception):
+    """Something the user can mend; shown as one message without a traceback."""
+
+
+class ConfigError(BenchmarkError):
+    """A config key, option or value that cannot be used."""
+
+
+class DataError(BenchmarkError):
+    """A dataset, image or mask that is missing, damaged or not what its card says."""
+
+
+class WeightsError(BenchmarkError):
+    """A weights file that is missing, damaged or not the one that was asked for."""
+
+
+class StoreError(BenchmarkError):
+    """The stage store cannot be read or written."""
+
+
+class ResultsError(BenchmarkError):
+    """A results folder or result file that cannot be written or read."""
+
+
+class TrackingError(BenchmarkError):
+    """The tracking server cannot be reached or refuses the run."""
+
+
+def near_matches(name: str, known: Iterable[str]) -> str:
+    """Return ``"did you mean 'a' or 'b'?"``, or the known names when none is near.
+
+    Args:
+        name: what the user wrote.
+        known: every valid name.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(n) for n in near) + "?"
+    return "known: " + (", ".join(names) if names else "none")

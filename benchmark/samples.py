@@ -1,0 +1,195 @@
+"""The few types that everything passes on: Sample, Manifest, Regions, Prediction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "test"]
+MaskFormat = Literal["grey", "class_ids", "trimap"]
+Outcome = Literal["ok", "failed", "invalid", "blocked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image of a dataset, with its ground truth."""
+
+    id: str
+    """Unique in its dataset and stable across machines: the image's path relative to the dataset root."""
+    image: Path
+    mask: Path | None
+    """Ground-truth mask file; None means an all-zero mask (good image, or no pixel truth)."""
+    mask_format: MaskFormat = "grey"
+    """How mask values are read: grey level against the protocol's threshold, non-zero class ids, or trimap 1/2/3."""
+    defective: bool
+    """Image-level label."""
+    category: str
+    defect_type: str
+    """Name of the defect kind, ``"good"`` for good images."""
+    group: str
+    """Samples of one group (exposures of one tile, parts of one item) are never split apart."""
+    split: Split
+    sha256: str
+    """Content hash of the image file (hex)."""
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The ordered samples of one dataset, split and category selection."""
+
+    dataset: str
+    samples: tuple[Sample, ...]
+    expected_test: int | None = None
+    """How many test samples the card's selection has when the data is complete; None where no card says."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the result must know: partial data, dropped duplicates, a synthetic source."""
+
+    @property
+    def test(self) -> tuple[Sample, ...]:
+        """The samples that are predicted and scored."""
+        return tuple(s for s in self.samples if s.split == "test")
+
+    @property
+    def train(self) -> tuple[Sample, ...]:
+        """The samples that a pipeline may learn from; they are never scored."""
+        return tuple(s for s in self.samples if s.split == "train")
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Category names in order of first appearance."""
+        return tuple(dict.fromkeys(s.category for s in self.samples))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over every sample's id, content hashes, label, category, group and split (hex)."""
+        digest = hashlib.sha256()
+        for s in self.samples:
+            row = (
+                s.id,
+                s.sha256,
+                s.mask_sha256,
+                s.mask_format,
+                s.defective,
+                s.category,
+                s.defect_type,
+                s.group,
+                s.split,
+            )
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundTruth:
+    """The pixel truth of one image under one protocol."""
+
+    mask: NDArray[np.bool_]
+    """(H, W), True on defect pixels."""
+    ignore: NDArray[np.bool_] | None = None
+    """(H, W), True on pixels that no metric counts (the border class of a trimap)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSet:
+    """Region masks of one image as COCO run-length codes."""
+
+    shape: tuple[int, int]
+    """(H, W) of every mask."""
+    counts: tuple[bytes, ...]
+    """Compressed COCO run-length code of each mask."""
+    key: str
+    """Content key: equal keys mean equal masks, so that what is derived from them can be reused."""
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @classmethod
+    def encode(cls, masks: NDArray[np.bool_]) -> MaskSet:
+        """Encode masks, (N, H, W) bool; N may be 0."""
+        from pycocotools import mask as coco
+
+        n, height, width = masks.shape
+        counts: tuple[bytes, ...] = ()
+        if n:
+            columns = np.asfortranarray(np.moveaxis(masks, 0, -1).astype(np.uint8))
+            counts = tuple(code["counts"] for code in coco.encode(columns))
+        return cls.from_counts((height, width), counts)
+
+    @classmethod
+    def from_counts(cls, shape: tuple[int, int], counts: Iterable[bytes]) -> MaskSet:
+        """Wrap existing run-length codes of masks of one (H, W) shape."""
+        codes = tuple(counts)
+        digest = hashlib.sha256(repr(tuple(shape)).encode())
+        for code in codes:
+            digest.update(len(code).to_bytes(4, "little") + code)
+        return cls(shape=(int(shape[0]), int(shape[1])), counts=codes, key=digest.hexdigest())
+
+    def decode(self, index: Iterable[int] | None = None) -> NDArray[np.bool_]:
+        """Decode all masks, or those of ``index`` in its order: (N, H, W) bool."""
+        from pycocotools import mask as coco
+
+        chosen = list(range(len(self)) if index is None else index)
+        if not chosen:
+            return np.zeros((0, *self.shape), dtype=bool)
+        codes = [{"size": list(self.shape), "counts": self.counts[i]} for i in chosen]
+        return np.moveaxis(coco.decode(codes), -1, 0).astype(bool)
+
+    def areas(self) -> NDArray[np.int64]:
+        """Number of pixels of each mask, (N,)."""
+        from pycocotools import mask as coco
+
+        codes = [{"size": list(self.shape), "counts": c} for c in self.counts]
+        return np.asarray(coco.area(codes), dtype=np.int64) if codes else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    """Scored regions of one image: a selection of a mask set, from which a score map is drawn.
+
+    The map is the largest score among the regions that cover a pixel, and 0 where none does.
+    Scores are therefore >= 0.
+    """
+
+    masks: MaskSet
+    index: NDArray[np.int64]
+    """(K,) which masks of the set are used."""
+    scores: NDArray[np.float32]
+    """(K,) score of each used mask, >= 0."""
+
+    def score_map(self) -> NDArray[np.float32]:
+        """Draw the dense score map, (H, W) float32."""
+        drawn = np.zeros(self.masks.shape, dtype=np.float32)
+        for mask, score in zip(self.masks.decode(self.index), self.scores, strict=True):
+            np.maximum(drawn, np.float32(score), out=drawn, where=mask)
+        return drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a pipeline says of one image; parts that it does not say are None.
+
+    At most one of ``score_map`` and ``regions`` is given; at native image size.
+    """
+
+    outcome: Outcome = "ok"
+    message: str | None = None
+    """Why the outcome is not ``ok``."""
+    score_map: NDArray[np.float32] | None = None
+    """(H, W), larger is more defective, any finite range."""
+    regions: Regions | None = None
+    mask: NDArray[np.bool_] | None = None
+    """(H, W) binary decision; IoU is taken from it."""
+    image_score: float | None = None
+    """Larger is more defective."""
+    label: bool | None = None
+    """True: the image is called defective."""
+    rationale: str | None = None
+    extra: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""

@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real test images (mtd, pets, ksdd1), or a skip that says how to give it."""
+    named = os.environ.get("BENCH_TEST_DATA")
+    if not named:
+        pytest.skip("BENCH_TEST_DATA does not name a folder with the real test images")
+    folder = Path(named).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"BENCH_TEST_DATA={named} is not a folder")
+    return folder

@@ -1,0 +1,61 @@
+"""Digests of large files, computed once and remembered for as long as the file stays the same."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+CHUNK = 1 << 22
+
+
+def file_digests(path: Path) -> tuple[str, str]:
+    """Return the SHA-256 and MD5 of a file (hex).
+
+    They are remembered under BENCH_CACHE (default ``.cache``), and computed again when the
+    file's size, modification time (ns), change time (ns) or inode differ. A cache that cannot
+    be written costs only the time to compute them again.
+    """
+    stat = path.stat()
+    state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    note = _note_of(path)
+    known = _remembered(note, state)
+    if known is not None:
+        return known
+    # MD5 only tells published files apart, it protects nothing.
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as handle:
+        while chunk := handle.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+    digests = (sha256.hexdigest(), md5.hexdigest())
+    with contextlib.suppress(OSError):
+        _remember(note, state, digests)
+    return digests
+
+
+def _note_of(path: Path) -> Path:
+    folder = Path(os.environ.get("BENCH_CACHE") or ".cache") / "digests"
+    return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
+
+
+def _remembered(note: Path, state: list[int]) -> tuple[str, str] | None:
+    try:
+        read = json.loads(note.read_text(encoding="utf-8"))
+        if read["state"] == state:
+            return str(read["sha256"]), str(read["md5"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent or damaged: it is computed and written again
+    return None
+
+
+def _remember(note: Path, state: list[int], digests: tuple[str, str]) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"state": state, "sha256": digests[0], "md5": digests[1]})
+    handle, temporary = tempfile.mkstemp(dir=note.parent, suffix=".tmp")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    Path(temporary).replace(note)

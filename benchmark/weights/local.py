@@ -1,0 +1,132 @@
+"""Weights on this machine: where they lie, which are missing, and that each is the right file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import WeightsError
+from benchmark.weights.digests import file_digests
+from benchmark.weights.registry import Weights, WeightsFile, find
+
+DEFAULT_ROOT = Path(".cache") / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalWeights:
+    """Verified weights on this machine, with what a result must say about them."""
+
+    name: str
+    """Registry name, or the file name of weights that the user gave by path."""
+    path: Path
+    """The file; for a set of several files, the folder that holds them."""
+    files: Mapping[str, Path]
+    """File name (without folders) -> its path."""
+    sha256: str
+    """Hex digest of the file; for several files, the digest over their names and digests in order."""
+    licence: str | None
+    trained_on: tuple[str, ...] | None
+    """Training data by name; None: not known."""
+    target_data: tuple[str, ...] | None
+    """Data sets of this benchmark that were in the training; None: not known."""
+
+
+def weights_root(configured: Path | None = None) -> Path:
+    """Folder of the weights files: ``configured``, else the variable BENCH_WEIGHTS, else ``.cache/weights``."""
+    if configured is not None:
+        return configured.expanduser()
+    return Path(os.environ.get("BENCH_WEIGHTS") or DEFAULT_ROOT).expanduser()
+
+
+def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -> dict[str, LocalWeights]:
+    """Find and verify every set of weights that a pipeline needs, in one go.
+
+    Args:
+        wanted: registry names.
+        pipeline: option name of the pipeline, for the command that an error names.
+        root: folder of the weights files; None: see ``weights_root``.
+
+    Returns:
+        Registry name -> verified weights.
+
+    Raises:
+        WeightsError: a name is unknown; files are missing (all are listed, with the one command
+            that gets them); or a file is not the published one.
+    """
+    folder = weights_root(root)
+    entries = [find(name) for name in dict.fromkeys(wanted)]
+    missing = [file for entry in entries for file in entry.files if not (folder / file.file).is_file()]
+    if missing:
+        lines = "\n".join(f"  {folder / file.file}  ({readable_size(file.size)})" for file in missing)
+        raise WeightsError(
+            f"pipeline {pipeline} needs {len(missing)} weights file(s) that are not there:\n{lines}\n"
+            f"get them with: make weights PIPELINE={pipeline}"
+            f"  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
+        )
+    return {entry.name: _verified(entry, folder=folder, pipeline=pipeline) for entry in entries}
+
+
+def custom(path: Path) -> LocalWeights:
+    """Wrap a weights file that the user gave by its path; nothing is known of its training.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    file = path.expanduser()
+    if not file.is_file():
+        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights")
+    sha256, _ = file_digests(file)
+    return LocalWeights(
+        name=file.name,
+        path=file,
+        files={file.name: file},
+        sha256=sha256,
+        licence=None,
+        trained_on=None,
+        target_data=None,
+    )
+
+
+def check_file(entry: WeightsFile, path: Path) -> str:
+    """Check a file's size and digests against its entry; return its SHA-256 (64 hex digits).
+
+    Raises:
+        WeightsError: it is not the published file; the message says in what it differs.
+    """
+    size = path.stat().st_size
+    if entry.size is not None and size != entry.size:
+        raise WeightsError(f"{path} has {size} bytes, the published file has {entry.size}: damaged or another file")
+    sha256, md5 = file_digests(path)
+    if not entry.accepts(sha256=sha256, md5=md5):
+        said = f"sha256 {entry.sha256}…" if entry.sha256 else f"md5 {entry.md5}…"
+        raise WeightsError(f"{path} has sha256 {sha256}, the published file has {said}: damaged or another file")
+    return sha256
+
+
+def readable_size(size: int | None) -> str:
+    """Write a number of bytes for people: ``"693,997,677 bytes"``, or ``"size not published"``."""
+    return "size not published" if size is None else f"{size:,} bytes"
+
+
+def _verified(entry: Weights, *, folder: Path, pipeline: str) -> LocalWeights:
+    paths = {Path(file.file).name: folder / file.file for file in entry.files}
+    digests: list[tuple[str, str]] = []
+    for file in entry.files:
+        try:
+            digests.append((Path(file.file).name, check_file(file, folder / file.file)))
+        except WeightsError as error:
+            mend = f"remove it and run: make weights PIPELINE={pipeline}"
+            raise WeightsError(f"{entry.name}: {error}; {mend}") from None
+    single = len(digests) == 1
+    return LocalWeights(
+        name=entry.name,
+        path=folder / entry.files[0].file if single else (folder / entry.files[0].file).parent,
+        files=paths,
+        sha256=digests[0][1] if single else hashlib.sha256(repr(digests).encode()).hexdigest(),
+        licence=entry.licence,
+        trained_on=entry.trained_on,
+        target_data=entry.target_data,
+    )

@@ -1,0 +1,225 @@
+"""What a pipeline runs in: the samples, the store, and stages resolved through it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.artifacts import Artifact, plain
+from benchmark.decode import Decoder
+from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.resolve import FATAL, Failure, stream
+from benchmark.samples import Manifest, Sample
+from benchmark.store import Store
+
+if TYPE_CHECKING:
+    from benchmark.stages import Inputs, Stage
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int, int], None]
+MODEL_LIMIT = 6
+"""Most models kept in one process; the one unused longest goes first."""
+
+_models: OrderedDict[Hashable, Any] = OrderedDict()
+_models_lock = threading.RLock()
+_renewed: set[tuple[str, str, str]] = set()
+
+
+def clear_models() -> None:
+    """Forget every model kept in this process."""
+    with _models_lock:
+        _models.clear()
+
+
+def clear_renewed() -> None:
+    """Forget which entries this process has written anew, so that ``refresh`` computes them once more."""
+    _renewed.clear()
+
+
+@dataclass
+class StageStats:
+    """What happened in one stage, counted in images."""
+
+    computed: int = 0
+    reused: int = 0
+    """Read from the store, or shared with an equal image beside it."""
+    dropped_corrupt: int = 0
+    """Damaged entries met, removed and computed again."""
+    seconds: float = 0.0
+    """Time inside ``Stage.compute``."""
+
+
+class Context:
+    """What a pipeline gets: which samples to predict, and the means to run its stages on them.
+
+    Args:
+        manifest: all samples of the dataset, train ones too.
+        samples: the test samples to predict, in order.
+        store: where stage results are kept.
+        seed: for every random choice of a pipeline.
+        device: torch device name.
+        workers: threads that decode images ahead; 0: decode where the image is needed.
+        on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
+        refresh: compute each entry once anew in this process, whatever is stored.
+        on_progress: called as (stage name, done, total, reused) after each image of ``run``.
+    """
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        samples: Sequence[Sample],
+        store: Store,
+        seed: int = 0,
+        device: str = "cpu",
+        workers: int = 2,
+        on_error: Literal["stop", "record"] = "stop",
+        refresh: bool = False,
+        on_progress: Progress | None = None,
+    ) -> None:
+        if workers < 0:
+            raise ConfigError(f"workers is {workers}: give 0 or more")
+        self.manifest = manifest
+        self.samples = tuple(samples)
+        self.store = store
+        self.seed = seed
+        self.device = device
+        self.workers = workers
+        self.on_error = on_error
+        self.refresh = refresh
+        self.on_progress = on_progress
+        self.stats: dict[str, StageStats] = {}
+        """By stage name."""
+        self.failed: dict[str, str] = {}
+        """Sample id to message, filled where ``on_error`` is ``record``."""
+
+    def model(self, key: Hashable, load: Callable[[], T]) -> T:
+        """Return the model kept under ``key`` in this process, loading it at the first call.
+
+        The key must name all that makes the model what it is: class, weights' sha256, device, precision.
+        """
+        with _models_lock:
+            if key not in _models:
+                _models[key] = load()
+                while len(_models) > MODEL_LIMIT:
+                    _models.popitem(last=False)
+            _models.move_to_end(key)
+            found: T = _models[key]
+            return found
+
+    def images(self, samples: Iterable[Sample] | None = None) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+        """Yield each sample with its image, (H, W, 3) uint8 RGB, in order and decoded ahead.
+
+        Raises:
+            DataError: an image that cannot be read (``on_error: stop``).
+        """
+        with Decoder(self.workers) as decoder:
+            for sample, image in decoder.ahead(self.samples if samples is None else samples):
+                try:
+                    decoded = image.get()
+                except Exception as error:
+                    self._report(sample, Failure("decoding", error))
+                    continue
+                yield sample, decoded
+
+    def run(self, stage: Stage, samples: Sequence[Sample] | None = None) -> Iterator[tuple[Sample, Artifact]]:
+        """Yield each sample with its artifact of ``stage``, in order, computing only what is not stored.
+
+        Images are decoded ahead, missing results are computed in batches, and a failing batch is tried again
+        one by one. Memory is bounded by the look-ahead, not by the number of samples.
+
+        Raises:
+            BenchmarkError: an image that failed (``on_error: stop``), naming the stage and the file; or a store,
+                config or weights error, which would meet every image alike.
+        """
+        for sample, (artifact,) in self.run_all((stage,), samples):
+            yield sample, artifact
+
+    def run_all(
+        self, stages: Sequence[Stage], samples: Sequence[Sample] | None = None
+    ) -> Iterator[tuple[Sample, tuple[Artifact, ...]]]:
+        """Like ``run`` for several stages side by side: one artifact each, images decoded once."""
+        chosen = self.samples if samples is None else tuple(samples)
+        names = "+".join(stage.name for stage in stages)
+        reused = 0
+        with Decoder(self.workers) as decoder:
+            for done, (sample, results) in enumerate(stream(self, stages, chosen, decoder), start=1):
+                reused += all(result.reused for result in results)
+                if self.on_progress is not None:
+                    self.on_progress(names, done, len(chosen), reused)
+                failure = next((result.failure for result in results if result.failure), None)
+                if failure is not None:
+                    self._report(sample, failure)
+                    continue
+                yield sample, tuple(result.artifact for result in results if result.artifact is not None)
+
+    def once(self, stage: Stage, content_key: str) -> Artifact:
+        """Return a result that does not belong to one image (a reference, text embeddings), stored by ``content_key``.
+
+        ``compute`` gets one ``Inputs`` without sample and image; upstream stages are resolved the same way.
+        """
+        from benchmark.stages import Inputs
+
+        key = stage.key(f"once:{content_key}")
+        artifact = self.stored(stage, key)
+        if artifact is None:
+            upstream = {up.name: self.once(up, content_key) for up in stage.upstream}
+            artifact = self.compute(stage, [Inputs(None, None, upstream)])[0]
+            self.keep(stage, key, artifact)
+        else:
+            self.stage_stats(stage).reused += 1
+        return artifact
+
+    def stage_stats(self, stage: Stage) -> StageStats:
+        """Return the counters of a stage."""
+        return self.stats.setdefault(stage.name, StageStats())
+
+    def _report(self, sample: Sample, failure: Failure) -> None:
+        """Record or raise the failure of one sample."""
+        error = failure.error
+        if isinstance(error, FATAL):
+            raise error
+        if isinstance(error, BenchmarkError):
+            if self.on_error == "stop":
+                raise error
+            self.failed[sample.id] = str(error)
+            return
+        message = f"stage {failure.stage!r} failed on {sample.image}: {type(error).__name__}: {error}"
+        if self.on_error == "stop":
+            raise BenchmarkError(message) from error
+        self.failed[sample.id] = message
+
+    def stored(self, stage: Stage, key: str) -> Artifact | None:
+        """Read one entry, unless it is to be computed anew."""
+        if self.refresh and (str(self.store.root), stage.name, key) not in _renewed:
+            return None
+        found = self.store.lookup(stage.name, key)
+        self.stage_stats(stage).dropped_corrupt += found.dropped
+        return found.artifact
+
+    def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
+        """Store one computed result, with the description of its stage."""
+        self.store.note(stage.name, stage.fingerprint, stage.facts)
+        self.store.put(stage.name, key, artifact)
+        if self.refresh:
+            _renewed.add((str(self.store.root), stage.name, key))
+
+    def compute(self, stage: Stage, inputs: Sequence[Inputs]) -> list[Artifact]:
+        """Call a stage, timed and counted; check that it answers for every input."""
+        stats = self.stage_stats(stage)
+        start = time.perf_counter()
+        try:
+            artifacts = list(stage.compute(inputs))
+        finally:
+            stats.seconds += time.perf_counter() - start
+        if len(artifacts) != len(inputs):
+            raise BenchmarkError(f"stage {stage.name!r} returned {len(artifacts)} artifacts for {len(inputs)} inputs")
+        stats.computed += len(inputs)
+        return [plain(artifact) for artifact in artifacts]

@@ -1,0 +1,192 @@
+"""Turn samples into stage results, in order: read what is stored, compute the rest in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchmark.artifacts import Artifact
+from benchmark.decode import Decoder, Image
+from benchmark.errors import ConfigError, StoreError, WeightsError
+from benchmark.samples import Sample
+
+if TYPE_CHECKING:
+    from benchmark.context import Context
+    from benchmark.stages import Inputs, Stage
+
+log = logging.getLogger(__name__)
+FATAL = (ConfigError, StoreError, WeightsError)
+"""Errors that every image would meet alike: they end the run whatever ``on_error`` says."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one image has no result."""
+
+    stage: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage has for one image: an artifact or a failure."""
+
+    artifact: Artifact | None = None
+    failure: Failure | None = None
+    reused: bool = False
+
+
+@dataclass(eq=False)
+class Item:
+    """One image content on its way through the stages."""
+
+    sample: Sample
+    """The first sample that has this content."""
+    image: Image
+    results: dict[str, Result] = field(default_factory=dict)
+    """By stage fingerprint."""
+
+
+def stream(
+    context: Context, stages: Sequence[Stage], samples: Sequence[Sample], decoder: Decoder
+) -> Iterator[tuple[Sample, list[Result]]]:
+    """Yield each sample with its result of every stage, in order.
+
+    Looks ahead only behind an image that has to be computed, and then no further than one group of
+    batches and the images that the threads decode meanwhile: this bounds the memory.
+    """
+    group = max((_widest(stage) for stage in stages), default=1)
+    ahead = max(2 * decoder.workers, group) if decoder.workers else 0
+    limit = 2 * (group + ahead)
+    queue: deque[tuple[Sample, Item, bool]] = deque()
+    live: Counter[Item] = Counter()
+    by_content: dict[str, Item] = {}
+    waiting: deque[Item] = deque()
+    left = iter(samples)
+    while True:
+        while len(waiting) < group + ahead and len(queue) < limit and not (queue and _done(queue[0][1], stages)):
+            sample = next(left, None)
+            if sample is None:
+                break
+            item = by_content.get(sample.sha256)
+            shared = item is not None
+            if item is None:
+                item = by_content[sample.sha256] = Item(sample, decoder.image(sample.image))
+                if not _read_all(context, stages, item):
+                    waiting.append(item)
+            queue.append((sample, item, shared))
+            live[item] += 1
+        if not queue:
+            return
+        if not _done(queue[0][1], stages):
+            chosen = [waiting.popleft() for _ in range(min(group, len(waiting)))]
+            for stage in stages:
+                compute(context, stage, [item for item in chosen if stage.fingerprint not in item.results])
+            for item in chosen:  # only what is yielded stays in memory until its turn comes
+                item.image.forget()
+                item.results = {stage.fingerprint: item.results[stage.fingerprint] for stage in stages}
+        sample, item, shared = queue.popleft()
+        live[item] -= 1
+        if not live[item]:
+            del live[item], by_content[item.sample.sha256]
+        results = [item.results[stage.fingerprint] for stage in stages]
+        if shared:
+            results = [Result(result.artifact, result.failure, reused=True) for result in results]
+            for stage, result in zip(stages, results, strict=True):
+                context.stage_stats(stage).reused += result.artifact is not None
+        yield sample, results
+
+
+def _widest(stage: Stage) -> int:
+    """Return the largest batch of a stage and all that it rests on."""
+    return max([stage.batch_size, *(_widest(up) for up in stage.upstream)])
+
+
+def _done(item: Item, stages: Sequence[Stage]) -> bool:
+    return all(stage.fingerprint in item.results for stage in stages)
+
+
+def _read_all(context: Context, stages: Sequence[Stage], item: Item) -> bool:
+    """Read what is stored; start to decode the image if something has to be computed from it."""
+    missing = [stage for stage in stages if not _read(context, stage, item)]
+    if any(_wants_image(context, stage, item) for stage in missing):
+        item.image.start()
+    return not missing
+
+
+def _read(context: Context, stage: Stage, item: Item) -> bool:
+    """Take the stored result of a stage, if there is one."""
+    if stage.fingerprint in item.results:
+        return True
+    artifact = context.stored(stage, stage.key(item.sample.sha256))
+    if artifact is None:
+        return False
+    context.stage_stats(stage).reused += 1
+    item.results[stage.fingerprint] = Result(artifact, reused=True)
+    return True
+
+
+def _wants_image(context: Context, stage: Stage, item: Item) -> bool:
+    """Say whether computing this stage will need the decoded image, for itself or for a missing upstream stage."""
+    return stage.needs_image or any(
+        not context.store.contains(up.name, up.key(item.sample.sha256)) and _wants_image(context, up, item)
+        for up in stage.upstream
+    )
+
+
+def compute(context: Context, stage: Stage, items: Sequence[Item]) -> None:
+    """Compute a stage for items that lack it, upstream stages first; every item gets a result or a failure."""
+    if not items:
+        return
+    for up in stage.upstream:
+        compute(context, up, [item for item in items if not _read(context, up, item)])
+    ready: list[tuple[Item, Inputs]] = []
+    for item in items:
+        inputs = _inputs(stage, item)
+        if isinstance(inputs, Failure):
+            item.results[stage.fingerprint] = Result(failure=inputs)
+        else:
+            ready.append((item, inputs))
+    for start in range(0, len(ready), stage.batch_size):
+        _batch(context, stage, ready[start : start + stage.batch_size])
+
+
+def _inputs(stage: Stage, item: Item) -> Inputs | Failure:
+    """Gather what the stage computes from, or the first failure on the way there."""
+    from benchmark.stages import Inputs
+
+    upstream: dict[str, Artifact] = {}
+    for up in stage.upstream:
+        result = item.results[up.fingerprint]
+        if result.artifact is None:
+            assert result.failure is not None
+            return result.failure
+        upstream[up.name] = result.artifact
+    if not stage.needs_image:
+        return Inputs(item.sample, None, upstream)
+    try:
+        return Inputs(item.sample, item.image.get(), upstream)
+    except Exception as error:
+        return Failure("decoding", error)
+
+
+def _batch(context: Context, stage: Stage, batch: Sequence[tuple[Item, Inputs]]) -> None:
+    """Compute and store one batch; when it fails, try its images one by one."""
+    try:
+        artifacts = context.compute(stage, [inputs for _, inputs in batch])
+    except FATAL:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            batch[0][0].results[stage.fingerprint] = Result(failure=Failure(stage.name, error))
+            return
+        log.warning("stage %s: a batch of %d images failed (%s); trying one by one", stage.name, len(batch), error)
+        for one in batch:
+            _batch(context, stage, [one])
+        return
+    for (item, _), artifact in zip(batch, artifacts, strict=True):
+        context.keep(stage, stage.key(item.sample.sha256), artifact)
+        item.results[stage.fingerprint] = Result(artifact)

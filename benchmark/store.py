@@ -1,0 +1,232 @@
+"""The stage store: content-addressed, atomic, shared by processes and hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, unpack
+from benchmark.errors import StoreError
+
+__all__ = ["Artifact", "Entry", "Lookup", "Store"]
+
+SUFFIX = ".safetensors.zst"
+TEMPORARY = ".tmp"
+STAGE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
+KEY = re.compile(r"[0-9a-f]{16,128}")
+TOUCH_AFTER = 60.0
+"""Seconds: an entry read again within this time keeps its old last-used time, which saves a write a read."""
+EVICT_TO = 0.9
+"""Share of ``max_bytes`` that is left after an eviction, so that not every put evicts."""
+LOOK_AFTER = 0.05
+"""Share of ``max_bytes`` written by this process after which the folder is measured again (others write too)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One stored file."""
+
+    path: Path
+    stage: str
+    size: int
+    """Bytes."""
+    used: float
+    """Last written or read (Unix time, to the minute)."""
+
+
+class Lookup(NamedTuple):
+    """What a read found: the artifact or None, and whether a corrupt entry was dropped."""
+
+    artifact: dict[str, Value] | None
+    dropped: bool
+
+
+class Store:
+    """A folder of stage results: ``<root>/<stage>/<key[:2]>/<key>.safetensors.zst``.
+
+    A write goes to a temporary name in the same folder and is then renamed, so a reader sees a whole entry
+    or none, whichever instant a writer dies at, and any number of processes and hosts may share the folder:
+    two that write one key write the same content. Nothing is synced to the disk on purpose: after a power
+    cut an entry may be short or empty, and such an entry is found by its checksum and computed again.
+
+    Args:
+        root: the folder; made at the first write.
+        max_bytes: when the entries grow past this, those unused longest are removed; None: no limit.
+    """
+
+    def __init__(self, root: Path, *, max_bytes: int | None = None) -> None:
+        if max_bytes is not None and max_bytes <= 0:
+            raise StoreError(f"store size limit of {max_bytes} bytes: give a positive number, or null for no limit")
+        self.root = Path(root)
+        self.max_bytes = max_bytes
+        self.dropped: Counter[str] = Counter()
+        """Corrupt entries met so far, by stage."""
+        self._size: int | None = None
+        self._written = 0
+        self._noted: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def path(self, stage: str, key: str) -> Path:
+        """Return where an entry lies, stored or not.
+
+        Raises:
+            StoreError: the stage name or the key cannot be a file name.
+        """
+        if not STAGE_NAME.fullmatch(stage):
+            raise StoreError(f"stage name {stage!r}: use lower-case letters, digits, '_', '-' and '.'")
+        if not KEY.fullmatch(key):
+            raise StoreError(f"stage {stage!r}: key {key!r} is not a hex digest")
+        return self.root / stage / key[:2] / f"{key}{SUFFIX}"
+
+    def get(self, stage: str, key: str) -> dict[str, Value] | None:
+        """Return the stored artifact, or None when there is none that can be used.
+
+        Raises:
+            StoreError: the file is there but the system does not let it be read.
+        """
+        return self.lookup(stage, key).artifact
+
+    def lookup(self, stage: str, key: str) -> Lookup:
+        """Like ``get``, and says whether a corrupt entry was met (and removed, where the folder is writable)."""
+        path = self.path(stage, key)
+        try:
+            with path.open("rb") as file:
+                data = file.read()
+                used = os.fstat(file.fileno()).st_mtime
+        except FileNotFoundError:
+            return Lookup(None, False)
+        except OSError as error:
+            if error.errno == errno.ESTALE:  # replaced on another host between open and read
+                return Lookup(None, False)
+            raise StoreError(f"store entry {path} cannot be read ({error.strerror}): mend its permissions") from error
+        try:
+            artifact = unpack(data, stage=stage, key=key)
+        except CorruptEntryError:
+            with self._lock:
+                self.dropped[stage] += 1
+            with contextlib.suppress(OSError):  # a folder that is only readable serves its good entries all the same
+                path.unlink()
+            return Lookup(None, True)
+        if time.time() - used > TOUCH_AFTER:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+        return Lookup(artifact, False)
+
+    def contains(self, stage: str, key: str) -> bool:
+        """Say whether a file lies there, without reading it (it may turn out corrupt)."""
+        return self.path(stage, key).exists()
+
+    def put(self, stage: str, key: str, artifact: Artifact) -> None:
+        """Store an artifact; an entry that is there already is replaced.
+
+        Raises:
+            StoreError: a value that cannot be stored, a full disk, or a folder that cannot be written.
+        """
+        path = self.path(stage, key)
+        data = pack(artifact, stage=stage, key=key)
+        self._write(path, data)
+        if self.max_bytes is not None:
+            self._keep_limit(len(data))
+
+    def note(self, stage: str, fingerprint: str, facts: Mapping[str, Any]) -> None:
+        """Write the description of a stage (JSON) beside its entries, once.
+
+        Raises:
+            StoreError: a full disk or a folder that cannot be written.
+        """
+        if (stage, fingerprint) in self._noted:
+            return
+        path = self.path(stage, fingerprint).parents[1] / f"{fingerprint}.json"
+        if not path.exists():
+            self._write(path, (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+        self._noted.add((stage, fingerprint))
+
+    def notes(self, stage: str) -> list[dict[str, Any]]:
+        """Return the stage descriptions that were noted under this name, newest first; unreadable ones are left out."""
+        found: list[tuple[float, dict[str, Any]]] = []
+        for path in (self.root / stage).glob("*.json"):
+            with contextlib.suppress(OSError, ValueError):
+                facts = json.loads(path.read_bytes())
+                if isinstance(facts, dict):
+                    found.append((path.stat().st_mtime, facts))
+        return [facts for _, facts in sorted(found, key=lambda pair: -pair[0])]
+
+    def entries(self, stage: str | None = None) -> Iterator[Entry]:
+        """Walk the stored entries, of one stage or of all, in no particular order."""
+        for path, name, status in self._files(stage):
+            if path.name.endswith(SUFFIX):
+                yield Entry(path=path, stage=name, size=status.st_size, used=status.st_mtime)
+
+    def leftovers(self, stage: str | None = None, *, older_than: float = 3600.0) -> Iterator[Entry]:
+        """Walk temporary files that no writer can still need: those older than this many seconds."""
+        for path, name, status in self._files(stage):
+            if path.name.endswith(TEMPORARY) and time.time() - status.st_mtime >= older_than:
+                yield Entry(path=path, stage=name, size=status.st_size, used=status.st_mtime)
+
+    def _files(self, stage: str | None) -> Iterator[tuple[Path, str, os.stat_result]]:
+        """Walk all files of the store with their stage; those that vanish meanwhile are left out."""
+        folders = [self.root / stage] if stage else sorted(p for p in self.root.glob("*") if p.is_dir())
+        for folder in folders:
+            for parent, _, names in os.walk(folder):
+                for name in names:
+                    path = Path(parent, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        yield path, folder.name, path.stat()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a file under a temporary name and rename it."""
+        temporary = path.with_name(f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(8)}{TEMPORARY}")
+        try:
+            try:
+                file = temporary.open("xb")
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = temporary.open("xb")
+            try:
+                with file:
+                    file.write(data)
+                temporary.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+                raise
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            mend = (
+                "free some space or run `make cache ARGS='prune --max-size 10G'`; what is stored is kept"
+                if full
+                else "make the folder writable or choose another one"
+            )
+            raise StoreError(f"store entry {path} cannot be written ({error.strerror}): {mend}") from error
+
+    def _keep_limit(self, added: int) -> None:
+        """Remove the entries unused longest once the limit is passed; the folder is measured only now and then."""
+        assert self.max_bytes is not None
+        with self._lock:
+            self._written += added
+            if self._size is not None:
+                self._size += added
+                if self._size <= self.max_bytes and self._written < LOOK_AFTER * self.max_bytes:
+                    return
+            self._written = 0
+            entries = sorted(self.entries(), key=lambda entry: entry.used)
+            size = sum(entry.size for entry in entries)
+            if size > self.max_bytes:
+                for entry in entries:
+                    if size <= EVICT_TO * self.max_bytes:
+                        break
+                    with contextlib.suppress(OSError):
+                        entry.path.unlink()
+                        size -= entry.size
+            self._size = size

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -56,6 +57,21 @@ class StageStats:
     """Time inside ``Stage.compute``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WeightsUsed:
+    """What a result says about weights that took part."""
+
+    name: str
+    sha256: str
+    licence: str | None
+    trained_on: tuple[str, ...] | None
+    """Training data by name; None: not known."""
+    target_data: tuple[str, ...] | None
+    """Data sets of this benchmark that were in the training; empty: none; None: not known."""
+    random: bool = False
+    """Random weights in place of published ones: the numbers mean nothing."""
+
+
 class Context:
     """What a pipeline gets: which samples to predict, and the means to run its stages on them.
 
@@ -64,7 +80,8 @@ class Context:
         samples: the test samples to predict, in order.
         store: where stage results are kept.
         seed: for every random choice of a pipeline.
-        device: torch device name.
+        device: torch device name; ``auto`` is CUDA where there is a device, else the processor.
+        weights_root: folder of the weights files; None: see ``benchmark.weights.weights_root``.
         workers: threads that decode images ahead; 0: decode where the image is needed.
         on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
         refresh: compute each entry once anew in this process, whatever is stored.
@@ -83,6 +100,7 @@ class Context:
         on_error: Literal["stop", "record"] = "stop",
         refresh: bool = False,
         on_progress: Progress | None = None,
+        weights_root: Path | None = None,
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers is {workers}: give 0 or more")
@@ -90,7 +108,10 @@ class Context:
         self.samples = tuple(samples)
         self.store = store
         self.seed = seed
-        self.device = device
+        self._device = device
+        self.weights_root = weights_root
+        self.weights: dict[str, WeightsUsed] = {}
+        """By name; filled by the pipeline through ``note_weights``."""
         self.workers = workers
         self.on_error = on_error
         self.refresh = refresh
@@ -99,6 +120,19 @@ class Context:
         """By stage name."""
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
+
+    @property
+    def device(self) -> str:
+        """The torch device name in force, never ``auto``; asking imports torch where the setting is ``auto``."""
+        if self._device == "auto":
+            import torch
+
+            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        return self._device
+
+    def note_weights(self, used: WeightsUsed) -> None:
+        """Say that these weights take part, so that the result records them."""
+        self.weights[used.name] = used
 
     def model(self, key: Hashable, load: Callable[[], T]) -> T:
         """Return the model kept under ``key`` in this process, loading it at the first call.

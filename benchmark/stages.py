@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.artifacts import Artifact
-from benchmark.context import Context, StageStats, clear_models
+from benchmark.context import Context, StageStats, WeightsUsed, clear_models
 from benchmark.errors import ConfigError
 from benchmark.samples import Sample
 
-__all__ = ["Artifact", "Context", "Inputs", "Stage", "StageStats", "clear_models"]
+__all__ = ["Artifact", "Context", "Inputs", "Stage", "StageStats", "WeightsUsed", "clear_models"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+# The front door. `make help` lists what it can do; every target sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# What to run. ARGS takes any further key=value of the config, or the words a target knows.
+DATASET ?= sat
+PIPELINE ?= reference_difference
+PROTOCOL ?=
+METRIC ?=
+SWEEP ?=
+ARGS ?=
+CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
+# DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
+export MLFLOW_DISABLE_TELEMETRY = true
+
+.PHONY: help setup bench sweep data weights cache ui tables test lint lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## build .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps -e .
+	@$(PY) -c "import torch, torchvision; torchvision.ops.nms(torch.tensor([[0., 0, 1, 1], [0, 0, 1, 1]]), torch.ones(2), 0.5)" \
+		|| { echo "error: torch and torchvision in $(VENV) come from different builds; run: rm -rf $(VENV) && make setup"; exit 1; }
+	@touch $@
+
+bench: $(READY) ## one run: make bench DATASET=mtd PIPELINE=resnet_mlp [PROTOCOL=] [METRIC=] [DATA_ROOT=] [ARGS="run.limit=20"]
+	@$(PY) -m benchmark $(CHOICES) $(ARGS)
+
+sweep: $(READY) ## many runs: make sweep PIPELINE=… SWEEP=preset, or ARGS="pipeline.top_k=1,5,10"
+	@$(PY) -m benchmark -m $(CHOICES) $(if $(SWEEP),+sweep=$(SWEEP)) $(ARGS)
+
+data: $(READY) ## get or check a dataset: make data DATASET=mvtec [ARGS=verify]
+	@$(PY) -m benchmark.data.fetch $(DATASET) $(ARGS)
+
+weights: $(READY) ## get the weights of a pipeline: make weights PIPELINE=resnet_mlp [ARGS=dry_run]
+	@$(PY) -m benchmark.weights $(PIPELINE) $(ARGS)
+
+cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=verify
+	@$(PY) -m benchmark.cache $(ARGS)
+
+ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
+	@$(VENV)/bin/mlflow ui --workers 1 --backend-store-uri sqlite:///$(abspath $(or $(RESULTS_ROOT),results))/mlflow/mlflow.db $(ARGS)
+
+tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
+	@$(PY) -m benchmark.data.tables
+
+test: $(READY) ## all fast tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q $(ARGS)
+
+lint: $(READY) ## style, types, and generated tables that drifted
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(PY) -m benchmark.data.tables --check
+
+lock: ## compile requirements.lock anew (needs uv)
+	@env -u UV_FIND_LINKS -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --extra dev -o requirements.lock $(ARGS)
+
+clean: ## remove the environment and tool caches; data, results and the stage store stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

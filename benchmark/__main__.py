@@ -1,0 +1,71 @@
+"""The Hydra application: ``python -m benchmark dataset=mtd pipeline=resnet_mlp`` is one run, ``-m`` a sweep."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark import sweep
+from benchmark.config import CONF, build, explain_composition_error
+from benchmark.errors import BenchmarkError
+from benchmark.provenance import redact
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
+def application(config: DictConfig) -> dict[str, Any]:
+    """Run one job, single or of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job = HydraConfig.get()
+    choices = {str(k): str(v) for k, v in job.runtime.choices.items() if not str(k).startswith("hydra/")}
+    composed: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    overrides = list(job.overrides.task)
+    if job.mode == RunMode.MULTIRUN:
+        return sweep.run_point(composed, choices, number=int(job.job.num), overrides=overrides)
+    return run_one(composed, choices, overrides)
+
+
+def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> dict[str, Any]:
+    """Run, print the table, and return where the result lies."""
+    from benchmark.results.tables import print_result
+    from benchmark.run import execute
+
+    typed = build(composed, choices)
+    finished = execute(typed, composed, command=["python", "-m", "benchmark", *overrides])
+    if finished is None:
+        print(f"shard {typed.run.shard} is done; the last shard to finish writes the result")
+        return {"folder": None}
+    print_result(finished)
+    return {"folder": str(finished.folder)}
+
+
+def main() -> int:
+    """Run the application and turn every error that a user can mend into one message."""
+    from hydra.errors import HydraException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
+    words = [a for a in sys.argv[1:] if not a.startswith("-")]
+    try:
+        application()
+    except BenchmarkError as error:
+        return _fail(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _fail(explain_composition_error(error, words))
+    except KeyboardInterrupt:
+        return _fail("interrupted; the same command goes on where it stopped", code=130)
+    return sweep.exit_code()
+
+
+def _fail(message: str, *, code: int = 1) -> int:
+    print(f"error: {redact(message)}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""From a composed Hydra config to typed settings; misspelt keys and wrong types are named here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pydantic import Field, ValidationError
+
+from benchmark.errors import ConfigError, near_matches
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.metrics.selection import MetricSelection
+    from benchmark.protocol import Protocol as ScoringProtocol
+    from benchmark.samples import Manifest, Prediction, Sample
+    from benchmark.stages import Context, Stage
+    from benchmark.tracking import Mlflow, NoTracking
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+class Dataset(Protocol):
+    """What every option of the group ``dataset`` can do."""
+
+    def manifest(self, data_root: Path) -> Manifest:
+        """Index the data below ``data_root``; raises DataError naming the file and the mend."""
+        ...
+
+
+class Pipeline(Protocol):
+    """What every option of the group ``pipeline`` can do."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the expensive stages that a shard can compute for its own samples alone."""
+        ...
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield one prediction for every sample of the context, in order."""
+        ...
+
+
+class RunSettings(Settings):
+    """The group ``run``: where things lie and how the run is carried out."""
+
+    data_root: Path
+    results_root: Path
+    cache_root: Path
+    cache_gb: float | None = Field(gt=0)
+    weights_root: Path
+    seed: int = Field(ge=0)
+    limit: int | None = Field(gt=0)
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    workers: int = Field(ge=0)
+    shard: str | None = Field(pattern=r"^\d+/\d+$")
+    overwrite: Literal["never", "only_missing", "always"]
+    objective: str | None
+    on_error: Literal["stop", "record"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One whole run, typed."""
+
+    run: RunSettings
+    dataset: Dataset
+    pipeline: Pipeline
+    protocol: ScoringProtocol
+    metric: MetricSelection
+    tracking: Mlflow | NoTracking
+    choices: Mapping[str, str]
+    """Which option was chosen in each group."""
+
+
+GROUPS = ("dataset", "pipeline", "protocol", "metric", "tracking")
+
+
+def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
+    """Turn a composed config (plain containers) into typed settings.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type; every such
+            place is named with its full key.
+    """
+    unknown = sorted(set(composed) - {"run", *GROUPS})
+    if unknown:
+        raise ConfigError(f"unknown key {unknown[0]!r}; {near_matches(unknown[0], ['run', *GROUPS])}")
+    parts: dict[str, Any] = {"run": settings_from("run", RunSettings, composed["run"])}
+    for group in GROUPS:
+        parts[group] = option_settings(group, composed[group])
+    return RunConfig(**parts, choices=dict(choices))
+
+
+def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
+    """Build the settings object that an option's ``_target_`` names; importing it must stay light."""
+    from hydra.utils import get_class
+
+    target = values.get("_target_")
+    if not target:
+        raise ConfigError(f"{group}: the option has no _target_; write _target_: benchmark.<module>.<Class> in its YAML")
+    try:
+        cls = get_class(target)
+    except Exception as error:
+        raise ConfigError(f"{group}._target_: {target} cannot be imported ({error})") from error
+    if not issubclass(cls, Settings):
+        raise ConfigError(f"{group}._target_: {target} is not a benchmark.settings.Settings class")
+    return settings_from(group, cls, {k: v for k, v in values.items() if k != "_target_"})
+
+
+def settings_from(path: str, cls: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:
+    """Validate ``values`` as ``cls``; ``path`` is the config key that errors are reported under."""
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [_explain(path, cls, dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
+    key = ".".join([path, *(str(part) for part in problem["loc"])])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {near_matches(str(problem['loc'][-1]), cls.model_fields)}"
+    if problem["type"] == "missing":
+        return f"{key} is not set; give it as {key}=…"
+    return f"{key}: {problem['msg']} (got {problem['input']!r})"
+
+
+def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str:
+    """Say in one or two lines why Hydra refused a command line, with near matches.
+
+    Args:
+        error: what Hydra raised while composing.
+        overrides: the words of the command line.
+    """
+    text = str(error)
+    missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
+    if missing:
+        group, option = missing.groups()
+        return f"{group}={option}: no such option; {near_matches(option, options(group))}"
+    refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
+    if refused is None:
+        return text.strip()
+    key = refused.group(1).strip(".")
+    parent, _, name = key.rpartition(".")
+    known = known_keys(parent, overrides)
+    return f"unknown key {key!r}; {near_matches(name, known)}"
+
+
+def options(group: str) -> list[str]:
+    """Names of the options of one group of ``conf/``."""
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    """Names of all groups of ``conf/`` that hold options."""
+    return sorted({p.parent.relative_to(CONF).as_posix() for p in CONF.rglob("*.yaml")} - {"."})
+
+
+def known_keys(parent: str, overrides: Sequence[str]) -> list[str]:
+    """Keys that exist below ``parent`` in the config that the group choices among ``overrides`` give."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    chosen = [o for o in overrides if o.partition("=")[0] in groups() and "," not in o]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            node: Any = compose("config", chosen)
+    except Exception:  # another override is wrong too; it is reported once this one is mended
+        return groups()
+    found = OmegaConf.select(node, parent) if parent else node
+    keys = [str(k) for k in found] if isinstance(found, DictConfig) else []
+    return [*keys, *(groups() if not parent else [])]

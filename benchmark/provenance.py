@@ -1,0 +1,106 @@
+"""What a result says about the machine, the code and the packages that made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "opencv-python",
+    "pillow",
+    "pandas",
+    "hydra-core",
+    "omegaconf",
+    "mlflow",
+    "transformers",
+    "open_clip_torch",
+    "segment-anything",
+    "groundingdino-py",
+    "timm",
+    "google-genai",
+)
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def packages() -> dict[str, str]:
+    """Installed versions of the packages that can change a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the checkout and whether it has uncommitted changes; (None, None) outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def hardware() -> dict[str, str | int | None]:
+    """Processor, cores, memory and accelerator; torch is asked only when it is loaded already."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
+    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "memory_mb": memory, "gpu": gpu}
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        named = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE)
+        if named:
+            return named.group(1)
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def gpu_memory_mb() -> float | None:
+    """Largest memory allocated on the accelerator so far, MB; None without one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+
+
+SECRETS = re.compile(
+    r"(?i)(?P<url>(?<=://)[^/@\s]+(?=@))|(?P<key>(?<=key=)[^\s&]+|(?<=token=)[^\s&]+|(?<=password=)[^\s&]+|(?<=secret=)[^\s&]+)"
+)
+
+
+def redact(text: str) -> str:
+    """Replace credentials in addresses and ``…key=``, ``…token=`` words by ``***``."""
+    return SECRETS.sub("***", text)

@@ -1,0 +1,1 @@
+"""The result schema, its files, and the tables drawn from them."""

@@ -1,0 +1,95 @@
+"""Result files: written whole or not at all, read with a clear error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import ResultsError
+from benchmark.results.schema import RunResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULT = "result.json"
+ROWS = "per_image.parquet"
+
+
+def ensure_writable(folder: Path) -> None:
+    """Create ``folder`` and prove that it can be written to; raises ResultsError before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"the results folder {folder} cannot be written ({error.strerror}); "
+            "give another one with run.results_root=… or mend its permissions"
+        ) from None
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` under a temporary name, then rename: no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise ResultsError(f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…") from None
+
+
+def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put the per-image rows into a table whose columns do not depend on the values."""
+    import pandas as pd
+
+    flat = [{k: v for k, v in row.items() if k != "extra"} | dict(row.get("extra") or {}) for row in rows]
+    return pd.DataFrame(flat)
+
+
+def rows_digest(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Hash the per-image rows (hex), independent of the parquet writer."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the per-image table, then the result: a result file means that its table is there."""
+    import io
+
+    buffer = io.BytesIO()
+    rows_frame(rows).to_parquet(buffer, index=False)
+    write_atomically(folder / ROWS, buffer.getvalue())
+    write_atomically(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read a run's result; raises ResultsError naming the file."""
+    path = folder / RESULT
+    try:
+        return RunResult.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultsError(f"{path} does not exist; run the benchmark first (make bench)") from None
+    except ValueError as error:
+        raise ResultsError(f"{path} is not a result file of this version: {error}") from None
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    """Read a run's per-image table; raises ResultsError naming the file."""
+    import pandas as pd
+
+    path = folder / ROWS
+    if not path.exists():
+        raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=always")
+    return pd.read_parquet(path)

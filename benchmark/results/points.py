@@ -1,0 +1,151 @@
+"""The table over all points of a sweep: parquet, CSV, plots, and the best point marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import ResultsError
+from benchmark.results.files import read_result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.results.schema import RunResult
+
+NOT_A_PARAMETER = frozenset({"run.shard", "run.overwrite", "run.workers", "run.device", "tracking"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a sweep came to."""
+
+    table: pd.DataFrame
+    parameters: list[str]
+    """Columns of the table that were swept."""
+    metric: str | None
+    """The objective."""
+    failed: int
+    best_metrics: Mapping[str, float]
+
+
+def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
+    """Collect the points below ``folder``, write ``points.parquet`` and ``points.csv`` and the plots, print the table.
+
+    Args:
+        folder: the sweep's folder.
+        runs: where the runs of the points lie.
+        objective: metric by which the best point is chosen; None: the first metric with a value.
+    """
+    records = [json.loads(p.read_text()) for p in sorted((folder / "points").glob("*.json"))]
+    if not records:
+        raise ResultsError(f"{folder / 'points'} holds no points")
+    results = {r["number"]: read_result(runs / r["run"]) for r in records if "run" in r}
+    records = _without_unfinished_shards(records)
+    metric = objective or _first_metric(list(results.values()))
+    parameters = _swept(records)
+    rows = [_row(r, results.get(r["number"]), parameters) for r in records]
+    table = _frame(rows, metric)
+    table.to_parquet(folder / "points.parquet", index=False)
+    table.to_csv(folder / "points.csv", index=False)
+    if metric in table:
+        from benchmark.results.plots import sweep_plots
+
+        sweep_plots(table, parameters, metric, folder)
+    failed = int((table["status"] == "failed").sum() + (table["status"] == "not tracked").sum())
+    _print(table, parameters, metric, folder)
+    best = table[table["best"]]
+    names = [c for c in table if isinstance(c, str) and c not in {*parameters, "number"}]
+    best_metrics = {
+        f"best/{c}": float(best.iloc[0][c]) for c in names if len(best) and _is_number(best.iloc[0][c])
+    }
+    return Summary(table=table, parameters=parameters, metric=metric, failed=failed, best_metrics=best_metrics)
+
+
+def _without_unfinished_shards(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Shards that did their part stand in no row of their own: the one that merged speaks for all."""
+    finished = [r for r in records if r["status"] != "shard"]
+    return finished or records
+
+
+def _first_metric(results: Sequence[RunResult]) -> str | None:
+    for result in results:
+        for row in result.metrics:
+            if row.category in ("mean", "pooled") and row.value is not None:
+                return row.metric
+    return None
+
+
+def _swept(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the overrides that differ between points, in their order on the command line."""
+    values: dict[str, set[str]] = {}
+    for record in records:
+        for key, value in record["overrides"].items():
+            values.setdefault(key, set()).add(value)
+    return [k for k, v in values.items() if len(v) > 1 and k not in NOT_A_PARAMETER]
+
+
+def _row(record: Mapping[str, Any], result: RunResult | None, parameters: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"number": record["number"]}
+    row |= {p: _value(record["overrides"].get(p)) for p in parameters}
+    row |= {"status": record["status"], "message": record.get("message"), "run": record.get("run")}
+    for metric in result.metrics if result else []:
+        # the mean over categories; where a metric has none (one pool only), the pooled value
+        if metric.category == "mean" or (metric.category == "pooled" and metric.metric not in row):
+            row[metric.metric] = metric.value
+            row[f"{metric.metric}_low"], row[f"{metric.metric}_high"] = metric.low, metric.high
+    return row
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows))
+    best = pd.Series(False, index=table.index)
+    if metric in table and table[metric].notna().any():
+        best[table[metric].astype(float).idxmax()] = True
+    table.insert(1, "best", best)
+    return table
+
+
+def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, folder: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from benchmark.results.tables import number
+
+    metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
+    drawn = Table(title=f"{len(table)} points, best by {metric}", title_justify="left", header_style="bold")
+    for column in ["", *parameters, *metrics, "95 % interval", "remark"]:
+        drawn.add_column(column.removeprefix("pipeline."))
+    for _, row in table.iterrows():
+        low, high = (row.get(f"{metric}_{end}") for end in ("low", "high"))
+        span = f"[{low:.3f}, {high:.3f}]" if row["best"] and _is_number(low) and _is_number(high) else ""
+        values = [number(float(row[m])) if _is_number(row[m]) else "–" for m in metrics]
+        said = "" if row["status"] == "ok" else f"{row['status']}: {row['message'] or ''}"
+        cells = ["→" if row["best"] else "", *(escape(str(row[p])) for p in parameters), *values, span, escape(said)]
+        drawn.add_row(*cells, style="bold" if row["best"] else None)
+    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    console.print(drawn)
+    console.print(f"sweep: {escape(str(folder))}", soft_wrap=True)
+
+
+def _value(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value

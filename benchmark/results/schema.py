@@ -1,0 +1,169 @@
+"""RunResult: the one typed, versioned schema of a result file.
+
+Everything outside ``measured`` is deterministic: two runs of one config on the same data
+give the same bytes, and ``digest`` is the sha256 of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """A part of a result file; unknown fields are refused on reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetRecord(Record):
+    """Which data was evaluated."""
+
+    name: str
+    fingerprint: str
+    """Hash over ids, content, labels, groups and splits of all samples of the manifest."""
+    n_samples_expected: int | None
+    """What the dataset's card says for this selection; None where no card says."""
+    n_samples_original: int
+    """Test samples of the manifest."""
+    n_samples_effective: int
+    """Test samples of this run, after ``run.limit``."""
+    n_good: int
+    n_defective: int
+    categories: list[str]
+    notes: list[str]
+
+
+class ProtocolRecord(Record):
+    """How predictions were scored; results are comparable only where the hashes agree."""
+
+    name: str
+    hash: str
+    settings: dict[str, Any]
+
+
+class MetricRecord(Record):
+    """One number with what it rests on."""
+
+    metric: str
+    level: Literal["pixel", "image"]
+    category: str
+    """A category's name, ``mean`` (unweighted over categories) or ``pooled``."""
+    value: float | None
+    """None where undefined; ``reason`` says why."""
+    reason: str | None
+    n: int
+    n_defective: int
+    n_skipped: int
+    low: float | None
+    high: float | None
+    """95 % bootstrap interval over images."""
+    threshold: float | None
+
+
+class BaselineRecord(Record):
+    """What a constant answer reaches on the same labels: the row without which an F2 means nothing."""
+
+    policy: str
+    values: dict[str, float | None]
+
+
+class StageRecord(Record):
+    """One expensive stage of the pipeline."""
+
+    name: str
+    version: int
+    fingerprint: str
+
+
+class WeightsRecord(Record):
+    """A weights file that took part."""
+
+    name: str
+    sha256: str
+    licence: str | None
+    trained_on: tuple[str, ...] | None
+    """Training data by name; None: not known."""
+    target_data: tuple[str, ...] | None
+    """Data sets of this benchmark that were in the training; empty: none; None: not known."""
+    random: bool = False
+    """Random weights: the numbers mean nothing and are refused by tables."""
+
+
+class Measured(Record):
+    """What differs from run to run."""
+
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    seconds_per_stage: dict[str, float]
+    samples_computed: dict[str, int]
+    samples_reused: dict[str, int]
+    peak_memory_mb: float
+    gpu_memory_mb: float | None
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    platform: str
+    hardware: dict[str, str | int | None]
+    packages: dict[str, str]
+    settings: dict[str, Any]
+    """Run settings that do not change the result: paths, device, workers."""
+    command: list[str]
+
+
+class RunResult(Record):
+    """The result of one run."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    """Equal for equal configs, data and code-independent settings: a rerun writes to the same folder."""
+    config: dict[str, Any]
+    choices: dict[str, str]
+    dataset: DatasetRecord
+    protocol: ProtocolRecord
+    stages: list[StageRecord]
+    weights: list[WeightsRecord]
+    outcomes: dict[str, int]
+    metrics: list[MetricRecord]
+    baselines: list[BaselineRecord]
+    tables: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
+    """Further small tables of the pipeline (scores per fold)."""
+    rows_sha256: str
+    """Hash of the per-image rows beside this file."""
+    meaningless: bool = False
+    """True when random weights took part."""
+    digest: str = ""
+    measured: Measured
+
+    def deterministic_json(self) -> str:
+        """Return the part that two runs of one config share, as canonical JSON."""
+        return self.model_dump_json(exclude={"measured", "digest"}, indent=1)
+
+    def sealed(self) -> RunResult:
+        """Return a copy with its digest filled in."""
+        return self.model_copy(update={"digest": hashlib.sha256(self.deterministic_json().encode()).hexdigest()})
+
+    def metric(self, name: str, category: str = "mean") -> MetricRecord:
+        """Return one metric row; raises KeyError naming what the result holds."""
+        for row in self.metrics:
+            if row.metric == name and row.category == category:
+                return row
+        known = sorted({(row.metric, row.category) for row in self.metrics})
+        raise KeyError(f"no metric {name!r} for {category!r} in {self.id}; it holds {known}")
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON-ready containers with sorted mappings."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(value[k]) for k in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    return str(value)

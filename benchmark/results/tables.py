@@ -1,0 +1,122 @@
+"""Terminal tables of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.results.schema import MetricRecord, RunResult
+    from benchmark.run import Finished
+
+MAX_CATEGORIES = 40
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Format a metric value; an undefined one is a dash, never 0."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(row: MetricRecord) -> str:
+    """Format a metric's 95 % interval."""
+    return "" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
+
+
+def print_result(finished: Finished) -> None:
+    """Print one run: its metrics with n, the constant rows, outcomes, reuse, and where everything lies."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    result = finished.result
+    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    console.print(f"[bold]{escape(result.choices['dataset'])} × {escape(result.choices['pipeline'])}[/bold]", _size(result))
+    if result.meaningless:
+        console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
+    for note in result.dataset.notes:
+        console.print(f"note: {escape(note)}")
+    _print_metrics(console, result)
+    _print_baselines(console, result)
+    for name, rows in result.tables.items():
+        _print_rows(console, name, rows)
+    failed = {k: v for k, v in result.outcomes.items() if k != "ok"}
+    if failed:
+        console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
+    reused = sum(result.measured.samples_reused.values())
+    computed = sum(result.measured.samples_computed.values())
+    if reused + computed:
+        console.print(f"stages: {computed} computed, {reused} reused from the store")
+    if finished.reused:
+        console.print("the result was there already (run.overwrite=never)")
+    console.print(f"result: {escape(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
+    if finished.tracking_id:
+        console.print(f"MLflow run: {finished.tracking_id}")
+
+
+def _size(result: RunResult) -> str:
+    data = result.dataset
+    of = "" if data.n_samples_effective == data.n_samples_original else f" of {data.n_samples_original}"
+    expected = data.n_samples_expected
+    partial = "" if expected in (None, data.n_samples_original) else f", {expected} expected"
+    return (
+        f"· {data.n_samples_effective}{of} images{partial} ({data.n_good} good, {data.n_defective} defective) "
+        f"· protocol {result.protocol.name} · {result.measured.seconds:.1f} s"
+    )
+
+
+def _print_metrics(console: object, result: RunResult) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=None, header_style="bold")
+    for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for column in ("n", "defective"):
+        table.add_column(column, justify="right")
+    table.add_column("remark")
+    shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
+    single = len(result.dataset.categories) == 1
+    for row in result.metrics:
+        if row.category not in shown or (single and row.category in ("mean", *result.dataset.categories) and _repeats(result, row)):
+            continue
+        remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
+        if row.n_skipped:
+            remark = f"{remark} {row.n_skipped} skipped".strip()
+        table.add_row(
+            row.metric, escape(row.category), number(row.value), interval(row), str(row.n), str(row.n_defective), escape(remark)
+        )
+    console.print(table)  # type: ignore[attr-defined]
+
+
+def _repeats(result: RunResult, row: MetricRecord) -> bool:
+    """With one category its row, the mean and the pooled row say the same; one of them is enough."""
+    return any(
+        other.metric == row.metric and other.category == "pooled" and other.value == row.value for other in result.metrics
+    )
+
+
+def _print_baselines(console: object, result: RunResult) -> None:
+    from rich.table import Table
+
+    if not result.baselines:
+        return
+    names = list(result.baselines[0].values)
+    table = Table(title="constant answers on the same labels", title_justify="left", header_style="bold")
+    table.add_column("policy")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in result.baselines:
+        table.add_row(row.policy, *(number(row.values[name]) for name in names))
+    console.print(table)  # type: ignore[attr-defined]
+
+
+def _print_rows(console: object, name: str, rows: list[dict[str, object]]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title=name.replace("_", " "), title_justify="left", header_style="bold")
+    for column in rows[0]:
+        table.add_column(str(column), justify="right")
+    for row in rows:
+        table.add_row(*(number(v) if isinstance(v, float) or v is None else escape(str(v)) for v in row.values()))
+    console.print(table)  # type: ignore[attr-defined]

@@ -1,0 +1,264 @@
+"""One run: dataset × pipeline × protocol → RunResult, its per-image rows, and its tracking entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark import provenance
+from benchmark.config import RunConfig
+from benchmark.errors import DataError, ResultsError
+from benchmark.progress import Progress
+from benchmark.results import files
+from benchmark.results.schema import (
+    BaselineRecord,
+    DatasetRecord,
+    Measured,
+    MetricRecord,
+    ProtocolRecord,
+    RunResult,
+    StageRecord,
+    WeightsRecord,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from benchmark.evaluation import Evaluation
+    from benchmark.samples import GroundTruth, Manifest, Sample
+    from benchmark.stages import Context
+
+NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
+    {"device", "workers", "shard", "overwrite", "objective"}
+)
+"""Run settings that do not change the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A run that has ended: its folder, its result, and what happened on the way."""
+
+    folder: Path
+    result: RunResult
+    reused: bool
+    """The result was there before and ``run.overwrite=never`` kept it."""
+    tracking_id: str | None
+
+
+def execute(config: RunConfig, composed: Mapping[str, Any], *, command: Sequence[str]) -> Finished | None:
+    """Carry out one run and write its result.
+
+    Args:
+        config: the typed settings.
+        composed: the same settings as plain containers, as the user gave them.
+        command: the words of the command line, kept in the result.
+
+    Returns:
+        The finished run, or None where this job computed its shard and others are still at work.
+
+    Raises:
+        BenchmarkError: anything the user can mend; nothing half-written is left behind.
+    """
+    runs = config.run.results_root / "runs"
+    files.ensure_writable(runs)
+    start = time.monotonic()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest = config.dataset.manifest(config.run.data_root)
+    settings = identity(composed)
+    run_id = identify(config, settings, manifest)
+    folder = runs / run_id
+    if config.run.overwrite == "never" and (folder / files.RESULT).exists():
+        return Finished(folder=folder, result=files.read_result(folder), reused=True, tracking_id=None)
+    context = make_context(config, manifest, limited(manifest, config.run.limit))
+    if config.run.shard is not None and not finish_shard(config, context, folder):
+        return None
+    evaluation = evaluate(config, context)
+    rows = evaluation.rows()
+    facts = assemble(config, settings, context, evaluation, rows, run_id=run_id)
+    measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
+    result = RunResult(**facts, measured=measured).sealed()
+    files.write_run(folder, result, rows)
+    tracking_id = config.tracking.log(folder, results_root=config.run.results_root)
+    return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id)
+
+
+def identity(composed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that make the result what it is: paths, device and workers stay out."""
+    kept = {group: dict(composed[group]) for group in ("dataset", "pipeline", "protocol", "metric")}
+    kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
+    kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
+    return dict(plain(kept))
+
+
+def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest) -> str:
+    """Name the run by what it is, so that the same command finds its own results again."""
+    digest = hashlib.sha256(json.dumps([settings, manifest.fingerprint], sort_keys=True).encode()).hexdigest()
+    return f"{config.choices['dataset']}-{config.choices['pipeline']}-{digest[:12]}".replace("/", "-")
+
+
+def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
+    """Return the test samples, or ``limit`` of them spread evenly over the order."""
+    samples = manifest.test
+    if not samples:
+        raise DataError(f"dataset {manifest.dataset!r} has no test samples; nothing can be evaluated")
+    if limit is None or limit >= len(samples):
+        return samples
+    step = len(samples) / limit
+    return tuple(samples[int(i * step)] for i in range(limit))
+
+
+def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> Context:
+    """Put together what a pipeline gets."""
+    from benchmark.stages import Context
+    from benchmark.store import Store
+
+    limit = None if config.run.cache_gb is None else int(config.run.cache_gb * 1e9)
+    return Context(
+        manifest=manifest,
+        samples=samples,
+        store=Store(config.run.cache_root / "stages", max_bytes=limit),
+        seed=config.run.seed,
+        device=config.run.device,
+        workers=config.run.workers,
+        refresh=config.run.overwrite == "always",
+        on_error=config.run.on_error,
+        weights_root=config.run.weights_root,
+    )
+
+
+def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
+    """Compute this job's share of the expensive stages; True when all shards have done theirs."""
+    from benchmark.sharding import Shard, all_done, mark_done, shard_samples
+
+    shard = Shard.parse(str(config.run.shard))
+    mine = shard_samples(context.samples, shard)
+    for stage in config.pipeline.stages(context):
+        for _ in context.run(stage, mine):
+            pass
+    mark_done(folder / "shards", shard)
+    return all_done(folder / "shards", shard)
+
+
+def evaluate(config: RunConfig, context: Context) -> Evaluation:
+    """Predict every sample and stream the predictions into counts."""
+    from benchmark.evaluation import Evaluation
+
+    evaluation = Evaluation(config.protocol, config.metric.names, seed=config.run.seed)
+    progress = Progress(f"{config.choices['dataset']} × {config.choices['pipeline']}", len(context.samples))
+    expected = iter(context.samples)
+    try:
+        for sample, prediction in config.pipeline.predict(context):
+            for due in expected:
+                if due.id == sample.id:
+                    break
+                _add_failed(evaluation, config, context, due)
+            else:
+                raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
+            evaluation.add(sample, prediction, truth_of(config, sample))
+            progress.advance()
+        for due in expected:
+            _add_failed(evaluation, config, context, due)
+    finally:
+        progress.close()
+    if len(context.failed) == len(context.samples):
+        reason = next(iter(context.failed.values()))
+        raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
+    return evaluation
+
+
+def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
+    from benchmark.samples import Prediction
+
+    if sample.id not in context.failed:
+        raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
+    failed = Prediction(outcome="failed", message=context.failed[sample.id])
+    evaluation.add(sample, failed, truth_of(config, sample))
+
+
+def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
+    """Read the sample's pixel truth under the protocol."""
+    from benchmark.data.images import image_shape, load_truth
+
+    protocol = config.protocol
+    return load_truth(sample, shape=image_shape(sample.image), threshold=protocol.mask_threshold, border=protocol.border)
+
+
+def assemble(
+    config: RunConfig,
+    settings: Mapping[str, Any],
+    context: Context,
+    evaluation: Evaluation,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    run_id: str,
+) -> dict[str, Any]:
+    """Collect the deterministic part of the result."""
+    from benchmark.pipelines.constant import baseline_rows
+
+    manifest, samples = context.manifest, context.samples
+    labels = [bool(s.defective) for s in samples]
+    weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]
+    tables = getattr(config.pipeline, "tables", None)
+    return {
+        "id": run_id,
+        "config": dict(settings),
+        "choices": dict(sorted(config.choices.items())),
+        "dataset": DatasetRecord(
+            name=manifest.dataset,
+            fingerprint=manifest.fingerprint,
+            n_samples_expected=manifest.expected_test,
+            n_samples_original=len(manifest.test),
+            n_samples_effective=len(samples),
+            n_good=labels.count(False),
+            n_defective=labels.count(True),
+            categories=list(dict.fromkeys(s.category for s in samples)),
+            notes=list(manifest.notes),
+        ),
+        "protocol": ProtocolRecord(
+            name=config.choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
+        ),
+        "stages": [
+            StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint)
+            for s in config.pipeline.stages(context)
+        ],
+        "weights": weights,
+        "outcomes": dict(sorted(Counter(str(r["outcome"]) for r in rows).items())),
+        "metrics": [MetricRecord(**asdict(m)) for m in evaluation.report()],
+        "baselines": [BaselineRecord(policy=r["policy"], values=r["values"]) for r in baseline_rows(labels)],
+        "tables": {} if tables is None else tables(rows),
+        "rows_sha256": files.rows_digest(rows),
+        "meaningless": any(w.random for w in weights),
+    }
+
+
+def measure(
+    context: Context, *, started: str, seconds: float, composed: Mapping[str, Any], command: Sequence[str]
+) -> Measured:
+    """Collect what differs from run to run."""
+    commit, dirty = provenance.git_state()
+    run = {k: v for k, v in composed["run"].items() if k in NOT_IN_RESULT}
+    place = {"dataset.path": composed["dataset"].get("path"), "tracking": composed["tracking"]}
+    return Measured(
+        started=started,
+        seconds=round(seconds, 3),
+        seconds_per_stage={name: round(s.seconds, 3) for name, s in sorted(context.stats.items())},
+        samples_computed={name: s.computed for name, s in sorted(context.stats.items())},
+        samples_reused={name: s.reused for name, s in sorted(context.stats.items())},
+        peak_memory_mb=provenance.peak_memory_mb(),
+        gpu_memory_mb=provenance.gpu_memory_mb(),
+        git_commit=commit,
+        git_dirty=dirty,
+        python=sys.version.split()[0],
+        platform=sys.platform,
+        hardware=provenance.hardware(),
+        packages=provenance.packages(),
+        settings=json.loads(provenance.redact(json.dumps(plain({**run, **place})))),
+        command=[provenance.redact(word) for word in command],
+    )

@@ -1,0 +1,138 @@
+"""Sweeps: every point a run of its own, a failed point a row that says why, one table at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+
+from benchmark.errors import BenchmarkError, TrackingError
+from benchmark.provenance import redact
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from benchmark.results.schema import RunResult
+
+FOLDER_VARIABLE = "BENCH_SWEEP_FOLDER"
+_failed = 0
+
+
+def exit_code() -> int:
+    """Return 1 when the sweep that this process led had failed points, else 0."""
+    return 1 if _failed else 0
+
+
+def run_point(composed: dict[str, Any], choices: dict[str, str], *, number: int, overrides: Sequence[str]) -> float:
+    """Run one point of a sweep and write its record; a failure becomes a record too, so that the others go on.
+
+    Returns:
+        The objective's value, NaN where there is none (what an optimising sweeper reads).
+    """
+    from benchmark.config import build
+    from benchmark.run import execute
+
+    record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}
+    value = float("nan")
+    try:
+        config = build(composed, choices)
+        finished = execute(config, composed, command=["python", "-m", "benchmark", *overrides])
+        if finished is None:
+            record["status"] = "shard"
+        else:
+            record["run"] = finished.folder.name
+            value = objective(finished.result, config.run.objective)
+    except TrackingError as error:
+        record |= {"status": "not tracked", "message": redact(str(error))}
+    except BenchmarkError as error:
+        record |= {"status": "failed", "message": redact(str(error))}
+    except Exception as error:
+        traceback.print_exc()
+        record |= {"status": "failed", "message": redact(f"{type(error).__name__}: {error}")}
+    _write_record(record)
+    _print_record(record, value)
+    return value
+
+
+def objective(result: RunResult, name: str | None) -> float:
+    """Return the value by which points are compared: metric ``name`` over all categories, NaN where undefined."""
+    for row in result.metrics:
+        if row.category in ("mean", "pooled") and row.metric == (name or row.metric) and row.value is not None:
+            return row.value
+    return float("nan")
+
+
+def _write_record(record: Mapping[str, Any]) -> None:
+    from benchmark.results.files import write_atomically
+
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder:
+        path = Path(folder) / "points" / f"{record['number']:05d}.json"
+        write_atomically(path, json.dumps(record, indent=1).encode())
+
+
+def _print_record(record: Mapping[str, Any], value: float) -> None:
+    point = " ".join(f"{k}={v}" for k, v in record["overrides"].items())
+    said = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
+    print(f"[{record['number']}] {point}: {said}", flush=True)
+
+
+class SweepSummary(Callback):  # type: ignore[misc]
+    """Hydra callback: opens a sweep's folder and parent run, and draws its table at the end."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Name the sweep by its command line, so that a rerun goes on in the same folder."""
+        from omegaconf import OmegaConf
+
+        composed = self._composed(config)
+        words = sorted(str(o) for o in OmegaConf.select(config, "hydra.overrides.task") or [])
+        params = OmegaConf.select(config, "hydra.sweeper.params")
+        words += [f"{k}={v}" for k, v in sorted((params or {}).items())]
+        name = "sweep-" + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+        folder = Path(composed["run"]["results_root"]).resolve() / "sweeps" / name
+        shutil.rmtree(folder / "points", ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "command.json").write_text(json.dumps(words, indent=1))
+        os.environ[FOLDER_VARIABLE] = str(folder)
+        self._track(composed, lambda tracker, root: tracker.start_sweep(" ".join(words)[:200], results_root=root))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Write and print the table over all points."""
+        global _failed
+        from benchmark.results.points import summarise
+
+        composed = self._composed(config)
+        folder = Path(os.environ.pop(FOLDER_VARIABLE))
+        runs = Path(composed["run"]["results_root"]) / "runs"
+        summary = summarise(folder, runs, objective=composed["run"]["objective"])
+        _failed = summary.failed
+        self._track(
+            composed,
+            lambda tracker, root: tracker.finish_sweep(folder, results_root=root, metrics=summary.best_metrics),
+        )
+
+    @staticmethod
+    def _composed(config: DictConfig) -> dict[str, Any]:
+        from omegaconf import OmegaConf
+
+        plain = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
+        return OmegaConf.to_container(plain, resolve=True)  # type: ignore[return-value]
+
+    @staticmethod
+    def _track(composed: Mapping[str, Any], call: Any) -> None:
+        global _failed
+        from benchmark.config import option_settings
+
+        try:
+            call(option_settings("tracking", composed["tracking"]), Path(composed["run"]["results_root"]))
+        except TrackingError as error:
+            _failed += 1
+            print(f"error: {error}", file=sys.stderr)

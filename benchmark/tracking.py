@@ -1,0 +1,221 @@
+"""Tracking in MLflow; nothing else in the package knows that MLflow exists."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import BenchmarkError, TrackingError
+from benchmark.provenance import redact
+from benchmark.results.files import RESULT, ROWS, read_result, read_rows
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from benchmark.results.schema import RunResult
+
+PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
+BATCH = 100  # MLflow takes at most this many parameters in one call
+
+
+class NoTracking(Settings):
+    """Tracking switched off."""
+
+    def log(self, folder: Path, *, results_root: Path) -> str | None:
+        """Do nothing."""
+        return None
+
+    def start_sweep(self, name: str, *, results_root: Path) -> None:
+        """Do nothing."""
+
+    def finish_sweep(self, folder: Path, *, results_root: Path, metrics: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+
+class Mlflow(Settings):
+    """An MLflow store: SQLite in the results folder, or any tracking server."""
+
+    uri: str | None
+    """Tracking URI; None: ``<results_root>/mlflow/mlflow.db``."""
+    experiment: str
+
+    def address(self, results_root: Path) -> str:
+        """Return the tracking URI in force."""
+        return self.uri or f"sqlite:///{(results_root / 'mlflow' / 'mlflow.db').resolve()}"
+
+    def log(self, folder: Path, *, results_root: Path) -> str | None:
+        """Log a finished run from its folder and return the MLflow run id.
+
+        Raises:
+            TrackingError: the store cannot be reached; the run's files stay and can be logged later.
+        """
+        result = read_result(folder)
+        with self._client(folder, results_root) as (client, experiment):
+            return _log_run(client, experiment, result, folder)
+
+    def start_sweep(self, name: str, *, results_root: Path) -> None:
+        """Create the parent run of a sweep; its jobs find it through the environment."""
+        with self._client(results_root, results_root) as (client, experiment):
+            run = client.create_run(experiment, run_name=name, tags={"kind": "sweep"})
+            os.environ[PARENT_VARIABLE] = run.info.run_id
+
+    def finish_sweep(self, folder: Path, *, results_root: Path, metrics: Mapping[str, float]) -> None:
+        """Log a sweep's table, plots and best metrics to the parent run and end it."""
+        parent = os.environ.pop(PARENT_VARIABLE, None)
+        if parent is None:
+            return
+        import pandas as pd
+
+        with self._client(folder, results_root) as (client, _):
+            table = folder / "points.csv"
+            if table.exists():
+                client.log_table(parent, pd.read_csv(table), "tables/points.json")
+            for file in sorted(folder.glob("*.*")):
+                client.log_artifact(parent, str(file))
+            _log_metrics(client, parent, metrics)
+            client.set_terminated(parent)
+
+    @contextmanager
+    def _client(self, folder: Path, results_root: Path) -> Iterator[tuple[MlflowClient, str]]:
+        """Give a client and the experiment's id; any failure becomes a TrackingError."""
+        _quiet_environment()
+        address = self.address(results_root)
+        try:
+            from filelock import FileLock
+            from mlflow import MlflowClient
+
+            local = results_root / "mlflow"
+            local.mkdir(parents=True, exist_ok=True)
+            # Several processes that create one fresh SQLite store race in its migrations and break it.
+            with FileLock(str(local / ".lock")):
+                client = MlflowClient(tracking_uri=address)
+                experiment = self._experiment_id(client, local)
+            yield client, experiment
+        except BenchmarkError:
+            raise
+        except Exception as error:
+            reason = redact(str(error)).strip().splitlines()
+            raise TrackingError(
+                f"MLflow at {redact(address)} cannot be used ({type(error).__name__}: {reason[0] if reason else ''}). "
+                f"The results are kept in {folder}; log them later with: "
+                f"python -m benchmark.tracking {folder} --uri URI"
+            ) from None
+
+    def _experiment_id(self, client: MlflowClient, local: Path) -> str:
+        found = client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        place = (local / "artifacts").resolve().as_uri() if self.uri is None else None
+        return str(client.create_experiment(self.experiment, artifact_location=place))
+
+
+def _quiet_environment() -> None:
+    """Set MLflow's own switches, unless the user did: no telemetry, no bars, no minutes of retries."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    import logging
+
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.utils.environment"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: Path) -> str:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    name = f"{result.choices['dataset']} × {result.choices['pipeline']}"
+    tags = _tags(result)
+    if os.environ.get(PARENT_VARIABLE):
+        tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
+    run_id = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+    params = [Param(k, v[:6000]) for k, v in sorted(flatten(result.config).items())]
+    for start in range(0, len(params), BATCH):
+        client.log_batch(run_id, params=params[start : start + BATCH])
+    values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
+    values |= {f"outcome/{k}": float(v) for k, v in result.outcomes.items()}
+    values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
+    values["seconds/total"] = result.measured.seconds
+    _log_metrics(client, run_id, values)
+    data = Dataset(
+        name=result.dataset.name, digest=result.dataset.fingerprint[:32], source_type="local", source=result.dataset.name
+    )
+    client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "test")])])
+    import pandas as pd
+
+    client.log_table(run_id, pd.DataFrame([m.model_dump() for m in result.metrics]), "tables/metrics.json")
+    client.log_table(run_id, read_rows(folder), "tables/per_image.json")
+    client.log_dict(run_id, {"choices": result.choices, **result.config}, "config.yaml")
+    client.log_artifact(run_id, str(folder / RESULT))
+    client.log_artifact(run_id, str(folder / ROWS))
+    client.set_terminated(run_id)
+    return run_id
+
+
+def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    allowed = [(allowed_name(k), float(v)) for k, v in values.items()]
+    metrics = [Metric(k, v, now, 0) for k, v in allowed]
+    for start in range(0, len(metrics), 900):
+        client.log_batch(run_id, metrics=metrics[start : start + 900])
+
+
+def allowed_name(name: str) -> str:
+    """Keep the characters that MLflow allows in a metric's name."""
+    return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
+
+
+def _tags(result: RunResult) -> dict[str, str]:
+    return {
+        "kind": "run",
+        "result_id": result.id,
+        "digest": result.digest,
+        "protocol": result.protocol.name,
+        "protocol_hash": result.protocol.hash,
+        "dataset_fingerprint": result.dataset.fingerprint,
+        "n_effective": f"{result.dataset.n_samples_effective}/{result.dataset.n_samples_original}",
+        "git_commit": str(result.measured.git_commit),
+        "git_dirty": str(result.measured.git_dirty),
+        "meaningless": str(result.meaningless),
+    }
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten nested settings to dotted keys with text values."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value)
+    return flat
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Log finished runs: ``python -m benchmark.tracking results/runs/ID … [--uri URI]``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.tracking", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="+", help="folder of a finished run")
+    parser.add_argument("--uri", default=None, help="MLflow tracking URI; default: the embedded store")
+    parser.add_argument("--experiment", default="fm-defect-bench")
+    chosen = parser.parse_args(arguments)
+    tracker = Mlflow(uri=chosen.uri, experiment=chosen.experiment)
+    try:
+        for folder in chosen.folder:
+            print(f"{folder}: MLflow run {tracker.log(folder, results_root=folder.resolve().parent.parent)}")
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

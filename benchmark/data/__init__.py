@@ -1,0 +1,1 @@
+"""Datasets: indexers, splits, cards, download and verification."""

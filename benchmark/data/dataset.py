@@ -1,0 +1,199 @@
+"""From a dataset's config to its manifest: find the folder, index it, check it against its card, split it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from benchmark.data.card import Card, Difference, compare, find_card
+from benchmark.data.images import size_mismatch
+from benchmark.data.index import FileFacts, FileRole, file_facts
+from benchmark.data.records import Record, Scan, missing_data
+from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
+from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.samples import Manifest, Sample
+from benchmark.settings import Settings
+
+
+class Dataset(Settings, ABC):
+    """What every dataset option has; a subclass adds how its archive is laid out (``scan``)."""
+
+    name: str
+    """Names the card and the folder below the data root."""
+    path: str | None
+    """Folder of the data; None: ``<data root>/<name>``."""
+    inner: str | None
+    """Folder that the archive puts around the data; looked through when it is there."""
+    categories: list[str] | None
+    """Categories of the archive to use; None: all."""
+    unit: Literal["category", "dataset"]
+    """What metrics are computed over: each category of the archive, or the dataset as one category."""
+    split: SplitPolicy
+    split_seed: int
+    include_good: bool
+    """False: no good image is predicted or scored."""
+    subset: Subset | None
+    """Draw so many of the images that would be scored; None: all."""
+    allow_partial: bool
+    """Go on when counts differ from the card; the result then carries both."""
+
+    @abstractmethod
+    def scan(self, root: Path) -> Scan:
+        """List what is in ``root``; every layout says how."""
+
+    def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
+        """Mend labels and groups where they need the files' contents."""
+        return Scan(records=tuple(records))
+
+    def manifest(self, data_root: Path) -> Manifest:
+        """Index the data and return its ordered samples.
+
+        Args:
+            data_root: folder that holds one folder for each dataset.
+
+        Raises:
+            ConfigError: an unknown category, or no path where one is needed.
+            DataError: the folder is missing or empty, a file is damaged, image and mask do not fit together, or the
+                counts are not the card's; the message names the file and what to do.
+        """
+        root = self.locate(data_root)
+        scan = self.scan(root)
+        if not scan.records:
+            raise DataError(f"{root}: no image of dataset {self.name} in it; {_layout_hint(self.name)}")
+        card = find_card(self.name)
+        records = self._selected(scan.records, card)
+        differences = self._check_counts(root, records, card)
+        facts = file_facts(root, _files(records))
+        _check_sizes(root, records, facts)
+        refined = self.refine(records, facts)
+        chosen = split_records(
+            refined.records,
+            policy=self.split,
+            seed=self.split_seed,
+            include_good=self.include_good,
+            subset=self.subset,
+        )
+        return Manifest(
+            dataset=self.name,
+            samples=tuple(self._sample(root, record, facts) for record in chosen),
+            expected_test=self._expected(card, chosen, complete=not differences),
+            notes=(*scan.notes, *self._partial_note(differences), *refined.notes),
+        )
+
+    def locate(self, data_root: Path) -> Path:
+        """Return the folder that ``scan`` reads.
+
+        Raises:
+            DataError: it does not exist.
+        """
+        root = (data_root / self.name) if self.path is None else Path(self.path).expanduser()
+        if self.path is None and not data_root.is_dir():
+            raise DataError(
+                f"{data_root}: the data root is no folder; set run.data_root, or DATA_ROOT=<folder> with make"
+            )
+        if not root.is_dir():
+            raise DataError(missing_data(root, self.name))
+        if self.inner is not None and (root / self.inner).is_dir():
+            return root / self.inner
+        return root
+
+    def _selected(self, records: Sequence[Record], card: Card | None) -> Sequence[Record]:
+        if self.categories is None:
+            return records
+        there = {record.category for record in records}
+        known = there | set(card.categories if card else ())
+        for name in self.categories:
+            if name not in known:
+                raise ConfigError(
+                    f"dataset.categories: {self.name} has no category {name!r}; {near_matches(name, known)}"
+                )
+            if name not in there:
+                raise DataError(f"category {name!r} of {self.name} is not in the data; `make data DATASET={self.name}`")
+        wanted = set(self.categories)
+        return [record for record in records if record.category in wanted]
+
+    def _check_counts(self, root: Path, records: Sequence[Record], card: Card | None) -> list[Difference]:
+        expected = card.expected(self.categories) if card else None
+        differences = compare(expected, records) if expected else []
+        if differences and not (self.allow_partial or self._subset_is_there(records)):
+            raise DataError(
+                f"{root}: the data are not what datasets/{self.name}/card.yaml says: {_listed(differences)}. "
+                f"`make data DATASET={self.name} ARGS=verify` lists all of it; "
+                "dataset.allow_partial=true goes on with what is there"
+            )
+        return differences
+
+    def _partial_note(self, differences: Sequence[Difference]) -> list[str]:
+        if not differences:
+            return []
+        kind = "partial data" if self.subset is None else "the subset was drawn from partial data"
+        return [f"{kind}: {_listed(differences)}"]
+
+    def _subset_is_there(self, records: Sequence[Record]) -> bool:
+        """Whether a drawn subset can be had in its full size from data that are not complete."""
+        if self.subset is None:
+            return False
+        chosen = split_records(
+            records, policy=self.split, seed=self.split_seed, include_good=self.include_good, subset=None
+        )
+        test = [record.defective for record in chosen if record.split == "test"]
+        return test.count(True) >= self.subset.defective and test.count(False) >= self.subset.good
+
+    def _expected(self, card: Card | None, chosen: Sequence[Record], *, complete: bool) -> int | None:
+        counts = card.expected(self.categories) if card else None
+        if counts is None:
+            return None
+        if complete:
+            return sum(record.split == "test" for record in chosen)
+        return expected_test(counts, policy=self.split, include_good=self.include_good, subset=self.subset)
+
+    def _sample(self, root: Path, record: Record, facts: Mapping[str, FileFacts]) -> Sample:
+        mask = record.mask
+        # An all-zero mask of a good image says what no mask says; it need not be decoded for every protocol.
+        if mask is not None and not record.defective and facts[mask].peak == 0:
+            mask = None
+        assert record.split != "all", record
+        return Sample(
+            id=record.image,
+            image=root / record.image,
+            mask=None if mask is None else root / mask,
+            mask_format=record.mask_format,
+            defective=record.defective,
+            category=self.name if self.unit == "dataset" else record.category,
+            defect_type=record.defect_type,
+            group=record.group or record.image,
+            split=record.split,
+            sha256=facts[record.image].sha256,
+            mask_sha256=None if mask is None else facts[mask].sha256,
+        )
+
+
+def _listed(differences: Sequence[Difference]) -> str:
+    shown = [str(difference) for difference in differences[:12]]
+    return "; ".join([*shown, f"and {len(differences) - 12} more"] if len(differences) > 12 else shown)
+
+
+def _files(records: Sequence[Record]) -> dict[str, FileRole]:
+    files: dict[str, FileRole] = {}
+    for record in records:
+        files[record.image] = "image"
+        if record.mask is not None:
+            files[record.mask] = record.mask_format
+    return files
+
+
+def _check_sizes(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> None:
+    for record in records:
+        if record.mask is None:
+            continue
+        image, mask = facts[record.image], facts[record.mask]
+        if (image.width, image.height) != (mask.width, mask.height):
+            sizes = (image.width, image.height), (mask.width, mask.height)
+            raise DataError(size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1]))
+
+
+def _layout_hint(name: str) -> str:
+    card = find_card(name)
+    return f"expected: {card.layout}" if card else "expected: <category>/train/good, <category>/test/<type>, ..."

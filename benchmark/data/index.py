@@ -1,0 +1,173 @@
+"""What is known of each file of a dataset (content hash, size, mask level), kept between runs.
+
+A file is read again only when its size, modification time or inode changed. One JSON file per dataset root lies in the
+cache folder (``BENCH_CACHE``, else ``.cache`` below the working directory), never in the dataset's tree. It is
+replaced as a whole, so that a killed run or two runs at once leave a whole one behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from benchmark.data.images import load_levels, opened
+from benchmark.errors import DataError
+from benchmark.progress import Progress
+from benchmark.samples import MaskFormat
+
+logger = logging.getLogger(__name__)
+
+FileRole = Literal["image"] | MaskFormat
+
+_FORMAT = 1
+"""Raised when the meaning of a stored row changes: older index files are then dropped."""
+_RACY_NS = 2_000_000_000
+"""A file changed this shortly before it was read may change again within one tick of a coarse clock (2 s on FAT,
+1 s on some network mounts) without a new modification time, so its row is not trusted."""
+_SAVE_EVERY_SECONDS = 30.0
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of one file."""
+
+    sha256: str
+    width: int
+    height: int
+    peak: int | None
+    """Largest level of a mask (0: nothing marked); None for images."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of everything that can be computed again: ``BENCH_CACHE``, else ``.cache``."""
+    return Path(os.environ.get("BENCH_CACHE") or ".cache").absolute()
+
+
+def file_facts(
+    root: Path, files: Mapping[str, FileRole], *, cache: Path | None = None, workers: int | None = None
+) -> dict[str, FileFacts]:
+    """Return the facts of every file, reading only those that are new or changed.
+
+    Args:
+        root: dataset folder.
+        files: path relative to ``root`` -> what the file is read as.
+        cache: cache folder; None takes ``cache_folder()``.
+        workers: reading threads; None takes the number of cores, at most 8.
+
+    Raises:
+        DataError: a file is missing, not an image, or (masks) truncated or damaged.
+    """
+    store = _index_path(root, cache_folder() if cache is None else cache)
+    rows = _load(store)
+    facts: dict[str, FileFacts] = {}
+    stale: list[str] = []
+    base = f"{root}{os.sep}"
+    for name, role in files.items():
+        row = rows.get(name)
+        if row is not None and row[:4] == _signature(base + name, role):
+            facts[name] = FileFacts(*row[5:])
+        else:
+            stale.append(name)
+    if stale:
+        _read_stale(root, stale, files, rows, facts, store, workers)
+    return facts
+
+
+def _read_stale(
+    root: Path,
+    stale: Sequence[str],
+    files: Mapping[str, FileRole],
+    rows: dict[str, list],
+    facts: dict[str, FileFacts],
+    store: Path,
+    workers: int | None,
+) -> None:
+    """Read the files of ``stale`` into ``facts`` and ``rows``, and save the rows even when interrupted."""
+    progress = Progress(f"Indexing {root.name}", len(stale))
+    saved = time.monotonic()
+    threads = workers or min(8, os.cpu_count() or 1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for batch in _batches(stale, _BATCH):
+                for name, row in zip(batch, pool.map(lambda n: _read(root, n, files[n]), batch), strict=True):
+                    facts[name] = FileFacts(*row[5:])
+                    rows[name] = row
+                progress.advance(len(batch))
+                if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
+                    _save(store, rows)
+                    saved = time.monotonic()
+    finally:
+        progress.close()
+        _save(store, rows)
+
+
+def _read(root: Path, name: str, role: FileRole) -> list:
+    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak]."""
+    path = root / name
+    now = time.time_ns()
+    signature = _signature(str(path), role)
+    data = path.read_bytes()
+    with opened(path, data) as image:
+        width, height = image.size
+    peak = None if role == "image" else int(load_levels(path, mask_format=role, data=data).max(initial=0))
+    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak]
+
+
+def _signature(path: str, role: FileRole) -> list:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # Path objects cost more than the call itself, 20,000 times
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); was it removed while indexing?") from error
+    return [role, found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _index_path(root: Path, cache: Path) -> Path:
+    resolved = root.resolve()
+    digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:16]
+    return cache / "index" / f"{resolved.name}-{digest}.json"
+
+
+def _load(store: Path) -> dict[str, list]:
+    """Read the kept rows; a missing, damaged or older index is an empty one."""
+    try:
+        kept = json.loads(store.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        logger.warning("%s: the index cannot be read (%s) and is built again", store, error)
+        return {}
+    if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("rows"), dict):
+        return {}
+    return {name: row for name, row in kept["rows"].items() if len(row) == 9 and row[2] < row[4] - _RACY_NS}
+
+
+def _save(store: Path, rows: Mapping[str, list]) -> None:
+    """Replace the index atomically; an unwritable cache costs time in the next run, so it is only told."""
+    temporary: str | None = None
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=store.parent, prefix=store.stem, suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"format": _FORMAT, "rows": rows}, file, separators=(",", ":"))
+        os.replace(temporary, store)  # noqa: PTH105
+    except OSError as error:
+        logger.warning("%s: the index cannot be kept (%s), so the next run reads all files again", store, error)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -101,7 +101,7 @@ def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
 
     target = values.get("_target_")
     if not target:
-        raise ConfigError(f"{group}: the option has no _target_; write _target_: benchmark.<module>.<Class> in its YAML")
+        raise ConfigError(f"{group}: the option has no _target_; its YAML must name a class of benchmark")
     try:
         cls = get_class(target)
     except Exception as error:

@@ -54,7 +54,9 @@ class Progress:
         elapsed = max(now - self._start, 1e-9)
         rate = self.done / elapsed
         of = f"/{self.total}" if self.total else ""
-        left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        left = (
+            f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        )
         return f"{self.description}: {self.done}{of}, {rate:.1f}/s{left}{', ' + note if note else ''}"
 
     def _show_bar(self, note: str) -> None:

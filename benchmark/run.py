@@ -187,7 +187,9 @@ def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
     from benchmark.data.images import image_shape, load_truth
 
     protocol = config.protocol
-    return load_truth(sample, shape=image_shape(sample.image), threshold=protocol.mask_threshold, border=protocol.border)
+    return load_truth(
+        sample, shape=image_shape(sample.image), threshold=protocol.mask_threshold, border=protocol.border
+    )
 
 
 def assemble(

@@ -145,7 +145,10 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     values["seconds/total"] = result.measured.seconds
     _log_metrics(client, run_id, values)
     data = Dataset(
-        name=result.dataset.name, digest=result.dataset.fingerprint[:32], source_type="local", source=result.dataset.name
+        name=result.dataset.name,
+        digest=result.dataset.fingerprint[:32],
+        source_type="local",
+        source=result.dataset.name,
     )
     client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "test")])])
     import pandas as pd

@@ -45,7 +45,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         Path(temporary).replace(path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise ResultsError(f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…") from None
+        raise ResultsError(
+            f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
+        ) from None
 
 
 def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

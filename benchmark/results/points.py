@@ -59,9 +59,7 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     _print(table, parameters, metric, folder)
     best = table[table["best"]]
     names = [c for c in table if isinstance(c, str) and c not in {*parameters, "number"}]
-    best_metrics = {
-        f"best/{c}": float(best.iloc[0][c]) for c in names if len(best) and _is_number(best.iloc[0][c])
-    }
+    best_metrics = {f"best/{c}": float(best.iloc[0][c]) for c in names if len(best) and _is_number(best.iloc[0][c])}
     return Summary(table=table, parameters=parameters, metric=metric, failed=failed, best_metrics=best_metrics)
 
 

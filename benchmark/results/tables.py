@@ -28,7 +28,9 @@ def print_result(finished: Finished) -> None:
 
     result = finished.result
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(f"[bold]{escape(result.choices['dataset'])} × {escape(result.choices['pipeline'])}[/bold]", _size(result))
+    console.print(
+        f"[bold]{escape(result.choices['dataset'])} × {escape(result.choices['pipeline'])}[/bold]", _size(result)
+    )
     if result.meaningless:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
@@ -75,13 +77,21 @@ def _print_metrics(console: object, result: RunResult) -> None:
     shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
     single = len(result.dataset.categories) == 1
     for row in result.metrics:
-        if row.category not in shown or (single and row.category in ("mean", *result.dataset.categories) and _repeats(result, row)):
+        if row.category not in shown or (
+            single and row.category in ("mean", *result.dataset.categories) and _repeats(result, row)
+        ):
             continue
         remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
         if row.n_skipped:
             remark = f"{remark} {row.n_skipped} skipped".strip()
         table.add_row(
-            row.metric, escape(row.category), number(row.value), interval(row), str(row.n), str(row.n_defective), escape(remark)
+            row.metric,
+            escape(row.category),
+            number(row.value),
+            interval(row),
+            str(row.n),
+            str(row.n_defective),
+            escape(remark),
         )
     console.print(table)  # type: ignore[attr-defined]
 
@@ -89,7 +99,8 @@ def _print_metrics(console: object, result: RunResult) -> None:
 def _repeats(result: RunResult, row: MetricRecord) -> bool:
     """With one category its row, the mean and the pooled row say the same; one of them is enough."""
     return any(
-        other.metric == row.metric and other.category == "pooled" and other.value == row.value for other in result.metrics
+        other.metric == row.metric and other.category == "pooled" and other.value == row.value
+        for other in result.metrics
     )
 
 

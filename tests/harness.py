@@ -1,0 +1,73 @@
+"""Compose configs and carry out runs in-process, as the command line does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import CONF, RunConfig, build
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
+
+
+def compose(*overrides: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Compose the application's config; returns it as plain containers, and the choice of each group."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra_compose("config", list(overrides), return_hydra_config=True)
+    choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+    plain = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
+    return OmegaConf.to_container(plain, resolve=True), choices  # type: ignore[return-value]
+
+
+def typed(*overrides: str) -> RunConfig:
+    """Compose and validate."""
+    return build(*compose(*overrides))
+
+
+def places(folder: Path) -> list[str]:
+    """Overrides that keep a run below ``folder`` and track nothing."""
+    return [
+        f"run.data_root={folder / 'data'}",
+        f"run.results_root={folder / 'results'}",
+        f"run.cache_root={folder / 'cache'}",
+        "tracking=none",
+    ]
+
+
+def run(folder: Path, *overrides: str) -> Any:
+    """Carry out one run below ``folder``; returns what ``benchmark.run.execute`` does."""
+    from benchmark.run import execute
+
+    composed, choices = compose(*places(folder), *overrides)
+    return execute(build(composed, choices), composed, command=["test"])
+
+
+def command(*words: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m benchmark`` in a process of its own."""
+    added = [] if folder is None else places(folder)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *added, *words],
+        cwd=ROOT,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Read the only result below ``folder``."""
+    (path,) = (folder / "results" / "runs").glob("*/result.json")
+    read: dict[str, Any] = json.loads(path.read_text())
+    return read

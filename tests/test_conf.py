@@ -1,0 +1,75 @@
+"""Every option of every config group: says what it is, composes, and becomes typed settings."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmark.config import CONF, GROUPS, options
+from benchmark.errors import ConfigError
+from tests.harness import compose, typed
+
+FILES = sorted(CONF.rglob("*.yaml"))
+REQUIRED = {"dataset=folder": ["dataset.path=somewhere"]}
+"""Options with values that only the user can give."""
+LAUNCHER_PLUGINS = {"local_jobs": "joblib", "local_submitit": "submitit", "slurm": "submitit", "ray_local": "ray"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONF).as_posix())
+def test_first_line_says_what_the_option_is(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ") and len(first) > 15, f"{path}: the first line must be a comment that says what it is"
+
+
+@pytest.mark.parametrize("choice", [f"{g}={o}" for g in GROUPS for o in options(g)])
+def test_every_option_becomes_typed_settings(choice: str) -> None:
+    group = choice.partition("=")[0]
+    config = typed(choice, *REQUIRED.get(choice, []))
+    assert type(getattr(config, group)).__module__.startswith("benchmark.")
+
+
+@pytest.mark.parametrize("preset", options("sweep"))
+def test_every_sweep_preset_composes_and_sweeps(preset: str) -> None:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra_compose("config", [f"+sweep={preset}"], return_hydra_config=True)
+    assert OmegaConf.to_container(config.hydra.sweeper)["params"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("preset", options("hydra/launcher"))
+def test_every_launcher_preset_composes(preset: str) -> None:
+    if find_spec(f"hydra_plugins.hydra_{LAUNCHER_PLUGINS[preset]}_launcher") is None:
+        pytest.skip(f"the extra {LAUNCHER_PLUGINS[preset]} is not installed")
+    compose(f"hydra/launcher={preset}")
+
+
+def test_defaults_are_those_the_readme_names() -> None:
+    assert typed().choices == {
+        "dataset": "sat",
+        "pipeline": "reference_difference",
+        "protocol": "default",
+        "metric": "mission",
+        "tracking": "mlflow",
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "near"),
+    [
+        ("+dataset.sead=1", "dataset.sead", "'seed'"),
+        ("+run.seeed=1", "run.seeed", "'seed'"),
+        ("run.seed=abc", "run.seed", "integer"),
+        ("run.overwrite=sometimes", "run.overwrite", "'only_missing'"),
+        ("run.shard=1of4", "run.shard", "match pattern"),
+        ("+datset.seed=1", "datset", "'dataset'"),
+    ],
+)
+def test_wrong_keys_and_types_are_named(override: str, key: str, near: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        typed(override)
+    assert key in str(caught.value) and near in str(caught.value)

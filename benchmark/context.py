@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from benchmark.artifacts import Artifact, plain
 from benchmark.decode import Decoder
 from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.explain import explain
 from benchmark.resolve import FATAL, Failure, stream
 from benchmark.samples import Manifest, Sample
 from benchmark.store import Store
@@ -23,6 +25,7 @@ from benchmark.store import Store
 if TYPE_CHECKING:
     from benchmark.stages import Inputs, Stage
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Progress = Callable[[str, int, int, int], None]
 MODEL_LIMIT = 6
@@ -240,10 +243,18 @@ class Context:
 
     def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
         """Store one computed result, with the description of its stage."""
-        self.store.note(stage.name, stage.fingerprint, stage.facts)
+        self._note(stage)
         self.store.put(stage.name, key, artifact)
         if self.refresh:
             _renewed.add((str(self.store.root), stage.name, key))
+
+    def _note(self, stage: Stage) -> None:
+        """Describe the stage beside its entries; where it differs from what was stored before, say by what."""
+        if self.store.is_noted(stage.name, stage.fingerprint):
+            return
+        if self.store.notes(stage.name):
+            log.info("%s", explain(stage, self.store))
+        self.store.note(stage.name, stage.fingerprint, stage.facts)
 
     def compute(self, stage: Stage, inputs: Sequence[Inputs]) -> list[Artifact]:
         """Call a stage, timed and counted; check that it answers for every input."""

@@ -14,23 +14,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, unpack
 from benchmark.errors import StoreError
 
-__all__ = ["Artifact", "Entry", "Lookup", "Store"]
+__all__ = ["Artifact", "Entry", "Lookup", "Store", "store_root"]
 
 SUFFIX = ".safetensors.zst"
 TEMPORARY = ".tmp"
 STAGE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 KEY = re.compile(r"[0-9a-f]{16,128}")
+LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.\d+\.[0-9a-f]{16}\.tmp")
 TOUCH_AFTER = 60.0
 """Seconds: an entry read again within this time keeps its old last-used time, which saves a write a read."""
 EVICT_TO = 0.9
 """Share of ``max_bytes`` that is left after an eviction, so that not every put evicts."""
 LOOK_AFTER = 0.05
 """Share of ``max_bytes`` written by this process after which the folder is measured again (others write too)."""
+
+
+def store_root(cache_root: Path) -> Path:
+    """Return the folder of the stage store below the cache folder."""
+    return Path(cache_root) / "stages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,18 +145,24 @@ class Store:
         if self.max_bytes is not None:
             self._keep_limit(len(data))
 
+    def is_noted(self, stage: str, fingerprint: str) -> bool:
+        """Say whether the description of a stage lies beside its entries."""
+        if (stage, fingerprint) not in self._noted and self._note_path(stage, fingerprint).exists():
+            self._noted.add((stage, fingerprint))
+        return (stage, fingerprint) in self._noted
+
     def note(self, stage: str, fingerprint: str, facts: Mapping[str, Any]) -> None:
-        """Write the description of a stage (JSON) beside its entries, once.
+        """Write the description of a stage (JSON) beside its entries.
 
         Raises:
             StoreError: a full disk or a folder that cannot be written.
         """
-        if (stage, fingerprint) in self._noted:
-            return
-        path = self.path(stage, fingerprint).parents[1] / f"{fingerprint}.json"
-        if not path.exists():
-            self._write(path, (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+        text = json.dumps({"fingerprint": fingerprint, **facts}, indent=1, sort_keys=True)
+        self._write(self._note_path(stage, fingerprint), (text + "\n").encode())
         self._noted.add((stage, fingerprint))
+
+    def _note_path(self, stage: str, fingerprint: str) -> Path:
+        return self.path(stage, fingerprint).parents[1] / f"{fingerprint}.json"
 
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """Return the stage descriptions that were noted under this name, newest first; unreadable ones are left out."""
@@ -162,37 +174,48 @@ class Store:
                     found.append((path.stat().st_mtime, facts))
         return [facts for _, facts in sorted(found, key=lambda pair: -pair[0])]
 
+    def stages(self) -> list[str]:
+        """Return the names of the stages that the folder holds anything of."""
+        return sorted(p.name for p in self.root.glob("*") if p.is_dir() and STAGE_NAME.fullmatch(p.name))
+
+    def tidy(self, stage: str) -> None:
+        """Remove folders of this stage that hold nothing, and its descriptions once no entry is left."""
+        folder = self.root / stage
+        if next(self.entries(stage), None) is None:
+            for path in folder.glob("*.json"):
+                if KEY.fullmatch(path.stem):
+                    path.unlink(missing_ok=True)
+                    self._noted.discard((stage, path.stem))
+        for child in [*folder.glob("*/"), folder]:
+            with contextlib.suppress(OSError):  # not empty, or gone: another process is at work there
+                child.rmdir()
+
     def entries(self, stage: str | None = None) -> Iterator[Entry]:
         """Walk the stored entries, of one stage or of all, in no particular order."""
         for path, name, status in self._files(stage):
-            if path.name.endswith(SUFFIX):
+            if path.name.endswith(SUFFIX) and KEY.fullmatch(path.name.removesuffix(SUFFIX)):
                 yield Entry(path=path, stage=name, size=status.st_size, used=status.st_mtime)
 
     def leftovers(self, stage: str | None = None, *, older_than: float = 3600.0) -> Iterator[Entry]:
         """Walk temporary files that no writer can still need: those older than this many seconds."""
         for path, name, status in self._files(stage):
-            if path.name.endswith(TEMPORARY) and time.time() - status.st_mtime >= older_than:
+            if LEFTOVER.fullmatch(path.name) and time.time() - status.st_mtime >= older_than:
                 yield Entry(path=path, stage=name, size=status.st_size, used=status.st_mtime)
 
     def _files(self, stage: str | None) -> Iterator[tuple[Path, str, os.stat_result]]:
         """Walk all files of the store with their stage; those that vanish meanwhile are left out."""
-        folders = [self.root / stage] if stage else sorted(p for p in self.root.glob("*") if p.is_dir())
-        for folder in folders:
-            for parent, _, names in os.walk(folder):
-                for name in names:
-                    path = Path(parent, name)
+        for name in [stage] if stage else self.stages():
+            for parent, _, files in os.walk(self.root / name):
+                for file in files:
+                    path = Path(parent, file)
                     with contextlib.suppress(FileNotFoundError):
-                        yield path, folder.name, path.stat()
+                        yield path, name, path.stat()
 
     def _write(self, path: Path, data: bytes) -> None:
         """Write a file under a temporary name and rename it."""
         temporary = path.with_name(f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(8)}{TEMPORARY}")
         try:
-            try:
-                file = temporary.open("xb")
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = temporary.open("xb")
+            file = _create(temporary)
             try:
                 with file:
                     file.write(data)
@@ -230,3 +253,13 @@ class Store:
                         entry.path.unlink()
                         size -= entry.size
             self._size = size
+
+
+def _create(path: Path) -> BinaryIO:
+    """Open a new file, making its folder; a folder that a tidying process removes meanwhile is made again."""
+    for _ in range(3):
+        try:
+            return path.open("xb")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")

@@ -1,7 +1,9 @@
-"""A toy expensive stage for tests and benchmarks: deterministic regions from the image content, at a stated time each."""
+"""A toy expensive stage for tests and benchmarks: regions from the image content alone, at a stated time per image."""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from benchmark.samples import Manifest, MaskSet, Sample
-from benchmark.stages import Artifact, Inputs, Stage
+from benchmark.stages import Artifact, Context, Inputs, Stage
+from benchmark.store import Store
 
 SIDE = 32
 
@@ -42,25 +45,56 @@ def slow_stage(*, seconds: float = 0.0, count: int = 8, version: int = 1, batch_
 
 def write_images(folder: Path, n: int, *, side: int = SIDE, seed: int = 0) -> Manifest:
     """Write n distinct PNG files and return their manifest."""
-    import hashlib
-
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    samples = []
     for i in range(n):
-        path = folder / f"{i:05d}.png"
-        Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path, compress_level=1)
-        samples.append(
-            Sample(
-                id=path.name,
-                image=path,
-                mask=None,
-                defective=bool(i % 2),
-                category="toy",
-                defect_type="spot" if i % 2 else "good",
-                group=path.name,
-                split="test",
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            )
+        image = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        image.save(folder / f"{i:05d}.png", compress_level=1)
+    return read_images(folder)
+
+
+def read_images(folder: Path) -> Manifest:
+    """Return the manifest of a folder of PNG files; every second one counts as defective."""
+    samples = [
+        Sample(
+            id=path.name,
+            image=path,
+            mask=None,
+            defective=bool(i % 2),
+            category="toy",
+            defect_type="spot" if i % 2 else "good",
+            group=path.name,
+            split="test",
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         )
+        for i, path in enumerate(sorted(folder.glob("*.png")))
+    ]
     return Manifest(dataset="toy", samples=tuple(samples))
+
+
+def digest(context: Context, stage: Stage) -> str:
+    """Run the stage over the context's samples and hash what comes out, names and order included."""
+    running = hashlib.sha256()
+    for sample, artifact in context.run(stage):
+        masks, scores = artifact["masks"], artifact["scores"]
+        running.update(repr((sample.id, masks, scores.dtype, scores.tolist())).encode())
+    return running.hexdigest()
+
+
+def main() -> None:
+    """Fill a store from a process of its own; print the digest, and what was computed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images", type=Path)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--regions", type=int, default=8)
+    args = parser.parse_args()
+    manifest = read_images(args.images)
+    context = Context(manifest=manifest, samples=manifest.test[: args.count], store=Store(args.store))
+    print("ready", flush=True)
+    print(digest(context, slow_stage(seconds=args.seconds, count=args.regions)), context.stats["slow"].computed)
+
+
+if __name__ == "__main__":
+    main()

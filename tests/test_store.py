@@ -224,7 +224,7 @@ def test_the_limit_removes_the_entries_unused_longest(tmp_path: Path) -> None:
 def test_leftover_temporary_files_are_found_once_they_are_old(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put("toy", KEY, artifact())
-    leftover = store.path("toy", KEY).parent / f".dead.1.2{TEMPORARY}"
+    leftover = store.path("toy", KEY).parent / f".{KEY[:16]}.1.{KEY[:16]}{TEMPORARY}"
     leftover.write_bytes(b"half")
     assert not list(store.leftovers())
     os.utime(leftover, (1, 1))

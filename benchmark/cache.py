@@ -1,0 +1,204 @@
+"""``python -m benchmark.cache``: what the stage store holds, and how to make it smaller."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.artifacts import CorruptEntryError, unpack
+from benchmark.errors import BenchmarkError, ConfigError, near_matches
+from benchmark.explain import differences
+from benchmark.store import SUFFIX, Entry, Store, store_root
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def size(text: str) -> int:
+    """Read a size such as ``10G``, ``500M`` or ``1234`` into bytes (decimal units)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 10G")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def age(text: str) -> float:
+    """Read an age such as ``30d``, ``12h`` or ``90m`` into seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 30d, 12h or 90m")
+    return float(match[1]) * SECONDS[match[2]]
+
+
+def shown_size(size: float) -> str:
+    """Write bytes for people, in decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
+def chosen(store: Store, stages: Sequence[str]) -> list[Entry]:
+    """Return the entries of these stages, or of all where none is named, those unused longest first.
+
+    Raises:
+        ConfigError: no such stage in the store.
+    """
+    known = store.stages()
+    for name in stages:
+        if name not in known:
+            raise ConfigError(f"no stage {name!r} in {store.root}; {near_matches(name, known)}")
+    return sorted((e for name in stages or known for e in store.entries(name)), key=lambda entry: entry.used)
+
+
+def show_sizes(store: Store, stages: Sequence[str]) -> None:
+    """Print entries, bytes and last use by stage."""
+    from rich.console import Console
+    from rich.table import Table
+
+    by_stage: dict[str, list[Entry]] = {}
+    for entry in chosen(store, stages):
+        by_stage.setdefault(entry.stage, []).append(entry)
+    if not by_stage:
+        print(f"nothing is stored in {store.root}")
+        return
+    table = Table(title=f"stage store {store.root}")
+    for title in ("stage", "settings", "entries", "size", "last used"):
+        table.add_column(title, justify="left" if title in ("stage", "last used") else "right")
+    for name, entries in sorted(by_stage.items(), key=lambda item: -sum(e.size for e in item[1])):
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(e.used for e in entries)))
+        variants = str(len(store.notes(name)))
+        table.add_row(name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used)
+    total = [entry for entries in by_stage.values() for entry in entries]
+    table.add_section()
+    table.add_row("all", "", f"{len(total):,}", shown_size(sum(e.size for e in total)), "")
+    Console().print(table)
+
+
+def prune(
+    store: Store, *, stages: Sequence[str], older: float | None, max_size: int | None, dry_run: bool
+) -> tuple[int, int]:
+    """Remove entries; return how many and their bytes.
+
+    Args:
+        store: the store.
+        stages: only entries of these stages; empty: of all.
+        older: only entries unused for this many seconds.
+        max_size: only so many, those unused longest first, that the chosen stages hold at most this many bytes.
+        dry_run: count, remove nothing.
+
+    Without ``older`` and ``max_size``, all entries of the named stages go; without any condition, none.
+    In every case temporary files that a killed writer left behind are swept.
+    """
+    entries = chosen(store, stages)
+    if older is not None:
+        doomed = [entry for entry in entries if time.time() - entry.used >= older]
+    elif max_size is None:
+        doomed = entries if stages else []
+    else:
+        doomed = []
+    if max_size is not None:
+        gone = {entry.path for entry in doomed}
+        held = sum(entry.size for entry in entries if entry.path not in gone)
+        for entry in entries:
+            if held <= max_size:
+                break
+            if entry.path not in gone:
+                doomed.append(entry)
+                held -= entry.size
+    doomed += [entry for name in stages or store.stages() for entry in store.leftovers(name)]
+    if not dry_run:
+        for entry in doomed:
+            with contextlib.suppress(FileNotFoundError):
+                entry.path.unlink()
+        for name in stages or store.stages():
+            store.tidy(name)
+    return len(doomed), sum(entry.size for entry in doomed)
+
+
+def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, list[Entry]]:
+    """Read every entry; remove the damaged ones unless ``dry_run``; return how many were read and the damaged ones."""
+    from benchmark.progress import track
+
+    damaged: list[Entry] = []
+    entries = chosen(store, stages)
+    for entry in track(entries, "verify", total=len(entries)):
+        try:
+            unpack(entry.path.read_bytes(), stage=entry.stage, key=entry.path.name.removesuffix(SUFFIX))
+        except FileNotFoundError:
+            continue
+        except CorruptEntryError:
+            damaged.append(entry)
+            if not dry_run:
+                entry.path.unlink(missing_ok=True)
+    return len(entries), damaged
+
+
+def show_settings(store: Store, stages: Sequence[str]) -> None:
+    """Print each stage's stored fingerprints, newest first, and what each changed against the one before it."""
+    chosen(store, stages)
+    for name in stages or store.stages():
+        notes = store.notes(name)
+        print(f"{name}: {len(notes)} fingerprint{'s' if len(notes) != 1 else ''}")
+        for note, before in zip(notes, [*notes[1:], None], strict=True):
+            changes = ["the oldest one"] if before is None else list(differences(before, note, {}, store))
+            print(f"  {str(note.get('fingerprint'))[:12]}  " + "; ".join(changes or ["as the one before"]))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    main = argparse.ArgumentParser(prog="python -m benchmark.cache", description=__doc__)
+    main.add_argument("--root", type=Path, help="cache folder; default: BENCH_CACHE or .cache")
+    verbs = main.add_subparsers(dest="verb", metavar="sizes | prune | verify | explain")
+    for verb, text in (
+        ("sizes", "entries, bytes and last use by stage (the default)"),
+        ("prune", "remove entries by age, size or stage, and what killed writers left behind"),
+        ("verify", "read all entries and remove the damaged ones"),
+        ("explain", "which settings results are stored for, and what changed between them"),
+    ):
+        one = verbs.add_parser(verb, help=text, description=text)
+        one.add_argument("--stage", action="append", default=[], help="only this stage; may be given several times")
+        if verb in ("prune", "verify"):
+            one.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
+        if verb == "prune":
+            one.add_argument("--older", type=age, metavar="30d", help="unused for so long")
+            one.add_argument("--max-size", type=size, metavar="10G", help="until the rest is no larger than this")
+    return main
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = parser().parse_args(argv)
+    store = Store(store_root(args.root or Path(os.environ.get("BENCH_CACHE") or ".cache")))
+    stages: list[str] = getattr(args, "stage", [])
+    would = "would be " if getattr(args, "dry_run", False) else ""
+    try:
+        if args.verb == "prune":
+            count, held = prune(store, stages=stages, older=args.older, max_size=args.max_size, dry_run=args.dry_run)
+            print(f"{count:,} files, {shown_size(held)} {would}removed")
+            if not stages and args.older is None and args.max_size is None:
+                print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
+        elif args.verb == "verify":
+            read, damaged = verify(store, stages=stages, dry_run=args.dry_run)
+            for entry in damaged:
+                print(f"damaged: {entry.path}")
+            print(f"{read:,} entries read, {len(damaged):,} damaged" + (f" and {would}removed" if damaged else ""))
+        elif args.verb == "explain":
+            show_settings(store, stages)
+        else:
+            show_sizes(store, stages)
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Pipelines: from an image to a prediction, one file each."""

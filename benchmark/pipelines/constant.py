@@ -1,0 +1,92 @@
+"""Answers that look at no image: the rows without which an image-level score means nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from benchmark.samples import Prediction, Sample
+from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.stages import Context, Stage
+
+Policy = Literal["always_defective", "always_good", "prevalence"]
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+
+class Constant(Settings):
+    """A pipeline that gives every image the same answer, or a random one.
+
+    It says nothing of pixels: pixel metrics are undefined for it.
+    """
+
+    policy: Policy
+    """``prevalence`` calls an image defective at random, as often as the dataset's images are."""
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return no stage: nothing here is expensive."""
+        return ()
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield a label and an image score in [0, 1] for every sample, without reading its image.
+
+        ``prevalence`` draws the score uniformly by the run's seed and calls the image defective
+        above 1 - (share of defective images among the samples).
+        """
+        samples = context.samples
+        cut = 0.5
+        if self.policy == "prevalence":
+            scores = np.random.default_rng(context.seed).random(len(samples))
+            cut = 1 - sum(s.defective for s in samples) / max(len(samples), 1)
+        else:
+            scores = np.full(len(samples), float(self.policy == "always_defective"))
+        for sample, score in zip(samples, scores, strict=True):
+            yield sample, Prediction(image_score=float(score), label=bool(score >= cut))
+
+
+def baseline_rows(labels: Sequence[bool]) -> list[dict[str, Any]]:
+    """Return what the three constant answers reach on these labels, without a run.
+
+    The values of the two fixed answers are exact; those of ``prevalence`` are exact expectations over
+    its random labels (of ``precision``: over the draws in which it is defined).
+
+    Args:
+        labels: True for a defective image.
+
+    Returns:
+        One row per policy: ``{"policy": name, "values": {metric: value in [0, 1], or None where undefined}}``,
+        with the metrics f1, f2, precision, recall and accuracy.
+    """
+    n_pos, n = sum(map(bool, labels)), len(labels)
+    return [{"policy": policy, "values": _values(policy, n_pos, n)} for policy in POLICIES]
+
+
+def _values(policy: Policy, n_pos: int, n: int) -> dict[str, float | None]:
+    share = n_pos / n if n else 0.0
+    rate = {"always_defective": 1.0, "always_good": 0.0, "prevalence": share}[policy]
+    return {
+        "f1": _expected_f(1, n_pos, n, rate),
+        "f2": _expected_f(2, n_pos, n, rate),
+        "precision": share if rate and n else None,
+        "recall": rate if n_pos else None,
+        "accuracy": rate * share + (1 - rate) * (1 - share) if n else None,
+    }
+
+
+def _expected_f(beta: int, n_pos: int, n: int, rate: float) -> float | None:
+    """Return the expected F-beta of labels drawn independently, each defective with probability ``rate``.
+
+    F = (1 + b²)·TP / (b²·P + K) where K = TP + FP is binomial(n, rate), and given K the mean of TP
+    is K·P/n; so the expectation is a sum over K alone.
+    """
+    from scipy.stats import binom
+
+    if not n_pos:
+        return None
+    called = np.arange(n + 1)
+    chance = binom.pmf(called, n, rate)
+    true_positives = called * (n_pos / n)
+    return float(np.sum(chance * (1 + beta**2) * true_positives / (beta**2 * n_pos + called)))

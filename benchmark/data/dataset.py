@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
-from benchmark.data.card import Card, Difference, compare, find_card
+from benchmark.data.card import Card, Count, Difference, compare, find_card
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record, Scan, missing_data
@@ -15,6 +16,20 @@ from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_reco
 from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.samples import Manifest, Sample
 from benchmark.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """A dataset's checked records, before they are split."""
+
+    root: Path
+    records: tuple[Record, ...]
+    facts: Mapping[str, FileFacts]
+    """Facts of every image and mask, by path relative to ``root``."""
+    expected: tuple[Count, ...] | None
+    complete: bool
+    """Whether the counts are the expected ones."""
+    notes: tuple[str, ...]
 
 
 class Dataset(Settings, ABC):
@@ -39,6 +54,9 @@ class Dataset(Settings, ABC):
     allow_partial: bool
     """Go on when counts differ from the card; the result then carries both."""
 
+    labels_from_masks: ClassVar[bool] = False
+    """Whether counts can be compared with the card only after the masks have been read (``refine`` sets labels)."""
+
     @abstractmethod
     def scan(self, root: Path) -> Scan:
         """List what is in ``root``; every layout says how."""
@@ -58,18 +76,9 @@ class Dataset(Settings, ABC):
             DataError: the folder is missing or empty, a file is damaged, image and mask do not fit together, or the
                 counts are not the card's; the message names the file and what to do.
         """
-        root = self.locate(data_root)
-        scan = self.scan(root)
-        if not scan.records:
-            raise DataError(f"{root}: no image of dataset {self.name} in it; {_layout_hint(self.name)}")
-        card = find_card(self.name)
-        records = self._selected(scan.records, card)
-        differences = self._check_counts(root, records, card)
-        facts = file_facts(root, _files(records))
-        _check_sizes(root, records, facts)
-        refined = self.refine(records, facts)
+        index = self.index(data_root)
         chosen = split_records(
-            refined.records,
+            index.records,
             policy=self.split,
             seed=self.split_seed,
             include_good=self.include_good,
@@ -77,10 +86,46 @@ class Dataset(Settings, ABC):
         )
         return Manifest(
             dataset=self.name,
-            samples=tuple(self._sample(root, record, facts) for record in chosen),
-            expected_test=self._expected(card, chosen, complete=not differences),
+            samples=tuple(self._sample(record, index) for record in chosen),
+            expected_test=self._expected(index, chosen),
+            notes=index.notes,
+        )
+
+    def index(self, data_root: Path) -> Index:
+        """Find, read and check every image and mask; raises as ``manifest`` does."""
+        root = self.locate(data_root)
+        card = find_card(self.name)
+        scan = self.scan(root)
+        self._raise_first(scan.problems)
+        if not scan.records:
+            hint = (
+                card.layout if card else "<category>/train/good, <category>/test/<type>, <category>/ground_truth/<type>"
+            )
+            raise DataError(f"{root}: no image of dataset {self.name} in it; expected: {hint}")
+        records = self._selected(scan.records, card)
+        expected = self.expected_counts(card) if card else None
+        differences: list[Difference] = []
+        if not self.labels_from_masks:
+            # Names are enough to see that data are missing, so no file has to be read before saying so.
+            differences = self._differences(root, expected, records)
+        facts = file_facts(root, files_of(records))
+        self._raise_first(size_problems(root, records, facts))
+        refined = self.refine(records, facts)
+        self._raise_first(refined.problems)
+        if self.labels_from_masks:
+            differences = self._differences(root, expected, refined.records)
+        return Index(
+            root=root,
+            records=refined.records,
+            facts=facts,
+            expected=expected,
+            complete=not differences,
             notes=(*scan.notes, *self._partial_note(differences), *refined.notes),
         )
+
+    def expected_counts(self, card: Card) -> tuple[Count, ...] | None:
+        """Return what the card expects of the chosen categories, None where it does not say."""
+        return card.expected(self.categories)
 
     def locate(self, data_root: Path) -> Path:
         """Return the folder that ``scan`` reads.
@@ -114,8 +159,7 @@ class Dataset(Settings, ABC):
         wanted = set(self.categories)
         return [record for record in records if record.category in wanted]
 
-    def _check_counts(self, root: Path, records: Sequence[Record], card: Card | None) -> list[Difference]:
-        expected = card.expected(self.categories) if card else None
+    def _differences(self, root: Path, expected: Sequence[Count] | None, records: Sequence[Record]) -> list[Difference]:
         differences = compare(expected, records) if expected else []
         if differences and not (self.allow_partial or self._subset_is_there(records)):
             raise DataError(
@@ -124,6 +168,14 @@ class Dataset(Settings, ABC):
                 "dataset.allow_partial=true goes on with what is there"
             )
         return differences
+
+    def _raise_first(self, problems: Sequence[str]) -> None:
+        if len(problems) > 1:
+            listing = f"`make data DATASET={self.name} ARGS=verify` lists them"
+            more = f" (and {len(problems) - 1} more such problems" + (f"; {listing})" if find_card(self.name) else ")")
+            raise DataError(problems[0] + more)
+        if problems:
+            raise DataError(problems[0])
 
     def _partial_note(self, differences: Sequence[Difference]) -> list[str]:
         if not differences:
@@ -141,41 +193,36 @@ class Dataset(Settings, ABC):
         test = [record.defective for record in chosen if record.split == "test"]
         return test.count(True) >= self.subset.defective and test.count(False) >= self.subset.good
 
-    def _expected(self, card: Card | None, chosen: Sequence[Record], *, complete: bool) -> int | None:
-        counts = card.expected(self.categories) if card else None
-        if counts is None:
+    def _expected(self, index: Index, chosen: Sequence[Record]) -> int | None:
+        if index.expected is None:
             return None
-        if complete:
+        if index.complete:
             return sum(record.split == "test" for record in chosen)
-        return expected_test(counts, policy=self.split, include_good=self.include_good, subset=self.subset)
+        return expected_test(index.expected, policy=self.split, include_good=self.include_good, subset=self.subset)
 
-    def _sample(self, root: Path, record: Record, facts: Mapping[str, FileFacts]) -> Sample:
+    def _sample(self, record: Record, index: Index) -> Sample:
         mask = record.mask
         # An all-zero mask of a good image says what no mask says; it need not be decoded for every protocol.
-        if mask is not None and not record.defective and facts[mask].peak == 0:
+        if mask is not None and not record.defective and index.facts[mask].peak == 0:
             mask = None
         assert record.split != "all", record
         return Sample(
             id=record.image,
-            image=root / record.image,
-            mask=None if mask is None else root / mask,
+            image=index.root / record.image,
+            mask=None if mask is None else index.root / mask,
             mask_format=record.mask_format,
             defective=record.defective,
             category=self.name if self.unit == "dataset" else record.category,
             defect_type=record.defect_type,
             group=record.group or record.image,
             split=record.split,
-            sha256=facts[record.image].sha256,
-            mask_sha256=None if mask is None else facts[mask].sha256,
+            sha256=index.facts[record.image].sha256,
+            mask_sha256=None if mask is None else index.facts[mask].sha256,
         )
 
 
-def _listed(differences: Sequence[Difference]) -> str:
-    shown = [str(difference) for difference in differences[:12]]
-    return "; ".join([*shown, f"and {len(differences) - 12} more"] if len(differences) > 12 else shown)
-
-
-def _files(records: Sequence[Record]) -> dict[str, FileRole]:
+def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
+    """Return every file of the records and what it is read as."""
     files: dict[str, FileRole] = {}
     for record in records:
         files[record.image] = "image"
@@ -184,16 +231,19 @@ def _files(records: Sequence[Record]) -> dict[str, FileRole]:
     return files
 
 
-def _check_sizes(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> None:
+def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> list[str]:
+    """Name every mask that has another size than its image."""
+    problems = []
     for record in records:
         if record.mask is None:
             continue
         image, mask = facts[record.image], facts[record.mask]
         if (image.width, image.height) != (mask.width, mask.height):
             sizes = (image.width, image.height), (mask.width, mask.height)
-            raise DataError(size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1]))
+            problems.append(size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1]))
+    return problems
 
 
-def _layout_hint(name: str) -> str:
-    card = find_card(name)
-    return f"expected: {card.layout}" if card else "expected: <category>/train/good, <category>/test/<type>, ..."
+def _listed(differences: Sequence[Difference]) -> str:
+    shown = [str(difference) for difference in differences[:12]]
+    return "; ".join([*shown, f"and {len(differences) - 12} more"] if len(differences) > 12 else shown)

@@ -11,7 +11,6 @@ from typing import Literal
 from benchmark.data.dataset import Dataset
 from benchmark.data.index import FileFacts
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
-from benchmark.errors import DataError
 
 _GOOD_FOLDER = "MT_Free"
 _NAME = re.compile(r"^exp(\d)_num_(\d+)$")
@@ -25,8 +24,9 @@ class Mtd(Dataset):
     empty, so that one published protocol counts 388 defective images instead of 392."""
 
     def scan(self, root: Path) -> Scan:
-        """List the ``MT_*`` folders; raises DataError for unpaired files and for names without exposure and number."""
+        """List the ``MT_*`` folders; unpaired files and names without exposure and number are problems."""
         records: list[Record] = []
+        problems: list[str] = []
         for category in folders(root):
             folder = root / category / "Imgs"
             if not category.startswith("MT_") or not folder.is_dir():
@@ -34,6 +34,8 @@ class Mtd(Dataset):
             names = image_files(folder)
             images = [name for name in names if not name.endswith(".png")]
             masks = [name for name in names if name.endswith(".png")]
+            pairing = pair(folder, images, folder, masks, suffixes=[""])
+            problems += pairing.problems
             defective = category != _GOOD_FOLDER
             records += [
                 Record(
@@ -44,21 +46,21 @@ class Mtd(Dataset):
                     defect_type=category.removeprefix("MT_").lower() if defective else GOOD,
                     split="all",
                 )
-                for image, mask in pair(folder, images, folder, masks, suffixes=[""]).items()
+                for image, mask in pairing.mask_of.items()
             ]
-        return Scan(records=_grouped_by_run(root, records))
+        return Scan(records=_grouped_by_run(root, records, problems), problems=tuple(problems))
 
     def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
         """Label by mask where asked, and say which defective images have an empty mask."""
         empty = [r.image for r in records if r.defective and r.mask is not None and facts[r.mask].peak == 0]
         marked = [r.image for r in records if not r.defective and r.mask is not None and facts[r.mask].peak != 0]
-        if marked and self.label_from == "folder":
-            raise DataError(
-                f"{marked[0]}: a good image whose mask marks a defect; use dataset.label_from=mask, or move it"
-            )
         if self.label_from == "folder":
+            problems = tuple(
+                f"{name}: a good image whose mask marks a defect; use dataset.label_from=mask, or move it"
+                for name in marked
+            )
             note = f"{len(empty)} defective images have an empty mask: {', '.join(empty)}"
-            return Scan(records=tuple(records), notes=(note,) if empty else ())
+            return Scan(records=tuple(records), notes=(note,) if empty else (), problems=problems)
         good, bad = set(empty), set(marked)
         relabelled = tuple(
             replace(r, defective=False, defect_type=GOOD)
@@ -72,7 +74,7 @@ class Mtd(Dataset):
         return Scan(records=relabelled, notes=(note,) if empty else ())
 
 
-def _grouped_by_run(root: Path, records: Sequence[Record]) -> tuple[Record, ...]:
+def _grouped_by_run(root: Path, records: Sequence[Record], problems: list[str]) -> tuple[Record, ...]:
     """Group the exposures of one tile.
 
     Numbers rise along the exposures 1..6 of one tile, so in number order a new tile starts where the exposure does not
@@ -82,7 +84,8 @@ def _grouped_by_run(root: Path, records: Sequence[Record]) -> tuple[Record, ...]
     for record in records:
         match = _NAME.match(Path(record.image).stem)
         if match is None:
-            raise DataError(f"{root / record.image}: not named exp<exposure>_num_<number>; remove or rename it")
+            problems.append(f"{root / record.image}: not named exp<exposure>_num_<number>; remove or rename it")
+            continue
         numbered.append((int(match[2]), int(match[1]), record.image))
     group_of: dict[str, str] = {}
     run, last = "", 10
@@ -91,4 +94,4 @@ def _grouped_by_run(root: Path, records: Sequence[Record]) -> tuple[Record, ...]
             run = f"run_{number}"
         group_of[image] = run
         last = exposure
-    return tuple(replace(record, group=group_of[record.image]) for record in records)
+    return tuple(replace(record, group=group_of.get(record.image)) for record in records)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import ConfigError
 
 
 class MvtecLayout(Dataset):
@@ -27,28 +28,30 @@ class MvtecLayout(Dataset):
         return super().locate(data_root)
 
     def scan(self, root: Path) -> Scan:
-        """List all categories; raises DataError for what is unpaired, empty or not in this layout."""
+        """List all categories; what is unpaired, empty or out of place is a problem."""
         single = (root / "test").is_dir()
         records: list[Record] = []
+        problems: list[str] = []
         for category in [root.resolve().name] if single else folders(root):
             folder = root if single else root / category
-            if (folder / "test").is_dir() or (folder / "train").is_dir():
-                records += self._category(folder, category, prefix="" if single else f"{category}/")
+            prefix = "" if single else f"{category}/"
+            if (folder / "train").is_dir():
+                records += self._train(folder, category, prefix, problems)
+            if (folder / "test").is_dir():
+                records += self._test(folder, category, prefix, problems)
         if records and all(record.split == "train" for record in records):
-            raise DataError(f"{root}: there are train images only; test images lie in <category>/test/<type>/")
-        return Scan(records=tuple(records))
+            problems.append(f"{root}: there are train images only; test images lie in <category>/test/<type>/")
+        return Scan(records=tuple(records), problems=tuple(problems))
 
-    def _category(self, folder: Path, category: str, *, prefix: str) -> list[Record]:
-        records: list[Record] = []
-        train, test, truth = folder / "train", folder / "test", folder / "ground_truth"
-        for kind in folders(train) if train.is_dir() else []:
+    def _train(self, folder: Path, category: str, prefix: str, problems: list[str]) -> Iterator[Record]:
+        train = folder / "train"
+        for kind in folders(train):
             if kind not in self.good_names:
-                raise DataError(
-                    f"{train / kind}: train holds good images only ({self._good()}); move it to test/{kind}"
-                )
-            names = self._images(train / kind)
-            records += [
-                Record(
+                good = ", ".join(self.good_names)
+                problems.append(f"{train / kind}: train holds good images only ({good}); move it to test/{kind}")
+                continue
+            for name in _images(train / kind, problems):
+                yield Record(
                     image=f"{prefix}train/{kind}/{name}",
                     mask=None,
                     defective=False,
@@ -56,48 +59,48 @@ class MvtecLayout(Dataset):
                     defect_type=GOOD,
                     split="train",
                 )
-                for name in names
-            ]
-        kinds = folders(test) if test.is_dir() else []
-        for kind in kinds:
-            records += self._test_kind(folder, category, kind, prefix=prefix)
-        for kind in folders(truth) if truth.is_dir() else []:
-            if (kind not in kinds or kind in self.good_names) and (names := image_files(truth / kind)):
-                raise DataError(
-                    f"{truth / kind / names[0]}: a mask without image; its image belongs into {test / kind}"
-                )
-        return records
 
-    def _test_kind(self, folder: Path, category: str, kind: str, *, prefix: str) -> list[Record]:
-        images = folder / "test" / kind
-        names = self._images(images)
-        defective = kind not in self.good_names
-        mask_of: dict[str, str] = {}
-        if defective:
-            masks = folder / "ground_truth" / kind
-            if not masks.is_dir():
-                raise DataError(
-                    f"{images}: a folder of defective images, but there is no {masks} with their masks; add it, "
-                    f"or, if the images are good, say dataset.good_names=[{kind}]"
+    def _test(self, folder: Path, category: str, prefix: str, problems: list[str]) -> Iterator[Record]:
+        test, truth = folder / "test", folder / "ground_truth"
+        kinds = folders(test)
+        for kind in kinds:
+            names = _images(test / kind, problems)
+            defective = kind not in self.good_names
+            mask_of = self._masks(test / kind, names, truth / kind, problems) if defective else {}
+            for name in names:
+                if defective and name not in mask_of:
+                    continue
+                yield Record(
+                    image=f"{prefix}test/{kind}/{name}",
+                    mask=f"{prefix}ground_truth/{kind}/{mask_of[name]}" if defective else None,
+                    defective=defective,
+                    category=category,
+                    defect_type=kind if defective else GOOD,
+                    split="test",
                 )
-            mask_of = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes)
-        return [
-            Record(
-                image=f"{prefix}test/{kind}/{name}",
-                mask=f"{prefix}ground_truth/{kind}/{mask_of[name]}" if defective else None,
-                defective=defective,
-                category=category,
-                defect_type=kind if defective else GOOD,
-                split="test",
-            )
-            for name in names
+        alone = (
+            [kind for kind in folders(truth) if kind not in kinds or kind in self.good_names] if truth.is_dir() else []
+        )
+        problems += [
+            f"{truth / kind / masks[0]}: a mask without image; its image belongs into {test / kind}"
+            for kind in alone
+            if (masks := image_files(truth / kind))
         ]
 
-    def _images(self, folder: Path) -> list[str]:
-        names = image_files(folder)
-        if not names:
-            raise DataError(f"{folder}: no image in it; put images there, or remove the folder")
-        return names
+    def _masks(self, images: Path, names: Sequence[str], masks: Path, problems: list[str]) -> Mapping[str, str]:
+        if not masks.is_dir():
+            problems.append(
+                f"{images}: a folder of defective images, but there is no {masks} with their masks; add it, "
+                f"or, if the images are good, say dataset.good_names=[{images.name}]"
+            )
+            return {}
+        pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes)
+        problems += pairing.problems
+        return pairing.mask_of
 
-    def _good(self) -> str:
-        return ", ".join(self.good_names)
+
+def _images(folder: Path, problems: list[str]) -> list[str]:
+    names = image_files(folder)
+    if not names:
+        problems.append(f"{folder}: no image in it; put images there, or remove the folder")
+    return names

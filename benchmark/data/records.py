@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 from benchmark.data.images import EXTENSIONS
-from benchmark.errors import DataError
 from benchmark.samples import MaskFormat
 
 ArchiveSplit = Literal["train", "test", "all"]
@@ -43,6 +42,17 @@ class Scan:
     records: tuple[Record, ...]
     notes: tuple[str, ...] = ()
     """What was left out, and why; a reader of the result must know it."""
+    problems: tuple[str, ...] = ()
+    """What cannot be used as it is: each names the file and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """Which mask belongs to which image of one folder."""
+
+    mask_of: Mapping[str, str]
+    """Image name -> mask name; images without a mask are left out."""
+    problems: tuple[str, ...]
 
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -69,48 +79,48 @@ def subfolder(folder: Path, *names: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
-def by_stem(folder: Path, names: Iterable[str], *, stem_of: Callable[[str], str] | None = None) -> dict[str, str]:
-    """Map each file's stem to its name.
-
-    Raises:
-        DataError: two files share one stem, so that a pairing by name would be a guess.
-    """
-    found: dict[str, str] = {}
-    for name in names:
-        stem = PurePosixPath(name).stem if stem_of is None else stem_of(name)
-        if stem in found:
-            raise DataError(f"{folder}: {found[stem]} and {name} have the same stem {stem!r}; keep one of them")
-        found[stem] = name
-    return found
-
-
 def pair(
     images: Path, image_names: Sequence[str], masks: Path, mask_names: Sequence[str], *, suffixes: Sequence[str]
-) -> dict[str, str]:
-    """Pair every image with its mask by stem, never by position: image name -> mask name.
+) -> Pairing:
+    """Pair every image with its mask by stem, never by position.
+
+    Problems are an image without mask, a mask without image, and two files of one stem, where a pairing by name would
+    be a guess.
 
     Args:
-        images: folder of the images, named in errors; ``masks`` likewise.
-        image_names: file names, all defective; ``mask_names`` likewise.
+        images: folder of the images, named in problems; ``masks`` likewise.
+        image_names: file names of images that must have a mask.
+        mask_names: file names of all masks.
         suffixes: what a mask's stem has behind its image's stem, the usual one first (``_mask``, or nothing).
-
-    Raises:
-        DataError: an image without mask, a mask without image, or two files of one stem.
     """
-    mask_of = by_stem(masks, mask_names)
-    paired: dict[str, str] = {}
-    used: set[str] = set()
-    for stem, name in by_stem(images, image_names).items():
-        mask = next((mask_of[stem + suffix] for suffix in suffixes if stem + suffix in mask_of), None)
+    problems: list[str] = []
+    mask_by_stem = _by_stem(masks, mask_names, problems)
+    mask_of: dict[str, str] = {}
+    for stem, name in _by_stem(images, image_names, problems).items():
+        mask = next((mask_by_stem[stem + suffix] for suffix in suffixes if stem + suffix in mask_by_stem), None)
         if mask is None:
             wanted = masks / f"{stem}{suffixes[0]}.*"
-            raise DataError(f"{images / name}: a defective image without mask; put its mask at {wanted}, or move it")
-        paired[name] = mask
-        used.add(mask)
-    for name in mask_names:
-        if name not in used:
-            raise DataError(f"{masks / name}: a mask without image; put its image into {images}, or remove the mask")
-    return paired
+            problems.append(f"{images / name}: an image without mask; put its mask at {wanted}, or move the image")
+        else:
+            mask_of[name] = mask
+    used = set(mask_of.values())
+    problems += [
+        f"{masks / name}: a mask without image; put its image into {images}, or remove the mask"
+        for name in mask_names
+        if name not in used
+    ]
+    return Pairing(mask_of=mask_of, problems=tuple(problems))
+
+
+def _by_stem(folder: Path, names: Iterable[str], problems: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        stem = os.path.splitext(name)[0]  # noqa: PTH122  # called for every file of a listing
+        if stem in found:
+            problems.append(f"{folder}: {found[stem]} and {name} have the same stem {stem!r}; keep one of them")
+        else:
+            found[stem] = name
+    return found
 
 
 def missing_data(folder: Path, dataset: str) -> str:

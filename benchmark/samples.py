@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Split = Literal["train", "test"]
 MaskFormat = Literal["grey", "class_ids", "trimap"]
 Outcome = Literal["ok", "failed", "invalid", "blocked"]
+Combine = Literal["max", "mean", "mean_with_one"]
+"""How the scores of the regions that cover a pixel become one: their largest, their mean, or their sum over one
+more than their number (caoyunkang/Segment-Any-Anomaly:SAA/model.py); 0 where no region covers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +152,36 @@ class MaskSet:
         return np.asarray(coco.area(codes), dtype=np.int64) if codes else np.zeros(0, dtype=np.int64)
 
 
+def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule: Combine) -> NDArray[np.float32]:
+    """Return the score of each place from the scores of the regions that cover it.
+
+    Args:
+        covered: (K, ...) whether region k covers the place.
+        scores: (K,) finite, >= 0.
+        rule: see ``Combine``.
+
+    Returns:
+        (...) float32; a place's score does not depend on the other places, to the last bit.
+    """
+    places = covered.shape[1:]
+    if rule == "max":
+        largest = np.zeros(places, dtype=np.float32)
+        for inside, score in zip(covered, scores, strict=True):
+            np.maximum(largest, np.float32(score), out=largest, where=inside)
+        return largest
+    total = np.zeros(places, dtype=np.float64)
+    number = np.full(places, 1.0 if rule == "mean_with_one" else 0.0)
+    for inside, score in zip(covered, scores, strict=True):
+        np.add(total, np.float64(score), out=total, where=inside)
+        number += inside
+    return np.divide(total, number, out=total, where=number > 0).astype(np.float32)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regions:
     """Scored regions of one image: a selection of a mask set, from which a score map is drawn.
 
-    The map is the largest score among the regions that cover a pixel, and 0 where none does.
-    Scores are therefore >= 0.
+    A pixel's score is taken from the regions that cover it by the rule ``combine``, and is 0 where none does.
     """
 
     masks: MaskSet
@@ -162,13 +189,11 @@ class Regions:
     """(K,) which masks of the set are used."""
     scores: NDArray[np.float32]
     """(K,) score of each used mask, >= 0."""
+    combine: Combine = "max"
 
     def score_map(self) -> NDArray[np.float32]:
         """Draw the dense score map, (H, W) float32."""
-        drawn = np.zeros(self.masks.shape, dtype=np.float32)
-        for mask, score in zip(self.masks.decode(self.index), self.scores, strict=True):
-            np.maximum(drawn, np.float32(score), out=drawn, where=mask)
-        return drawn
+        return combine_scores(self.masks.decode(self.index), self.scores, self.combine)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmark.samples import Manifest, MaskSet, Sample
+from benchmark.samples import Manifest, MaskSet, Prediction, Regions, Sample
+from benchmark.settings import Settings
 from benchmark.stages import Artifact, Context, Inputs, Stage
 from benchmark.store import Store
 
@@ -21,7 +22,7 @@ SIDE = 32
 def propose(image: np.ndarray, *, count: int = 8) -> Artifact:
     """Draw boxes that depend on the image's bytes only."""
     height, width = image.shape[:2]
-    rng = np.random.default_rng(np.frombuffer(image.tobytes()[:64].ljust(64, b"\0"), dtype=np.uint64))
+    rng = np.random.default_rng(np.frombuffer(hashlib.sha256(image.tobytes()).digest(), dtype=np.uint32))
     masks = np.zeros((count, height, width), dtype=bool)
     for mask in masks:
         y, x = rng.integers(0, height // 2), rng.integers(0, width // 2)
@@ -29,18 +30,53 @@ def propose(image: np.ndarray, *, count: int = 8) -> Artifact:
     return {"masks": MaskSet.encode(masks), "scores": rng.random(count).astype(np.float32)}
 
 
-def slow_stage(*, seconds: float = 0.0, count: int = 8, version: int = 1, batch_size: int = 1) -> Stage:
-    """A stage that takes this many seconds per image."""
+def slow_stage(
+    *, seconds: float = 0.0, count: int = 8, version: int = 1, batch_size: int = 1, log: Path | None = None
+) -> Stage:
+    """A stage that takes this many seconds per image and appends each image's id to ``log`` when it starts on it."""
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
         made = []
         for item in inputs:
             assert item.image is not None
-            time.sleep(seconds)
-            made.append(propose(item.image, count=count))
+            assert item.sample is not None
+            if log is not None:
+                with log.open("a") as file:
+                    file.write(f"{item.sample.id}\n")
+            end = time.perf_counter() + seconds
+            artifact = propose(item.image, count=count)
+            time.sleep(max(0.0, end - time.perf_counter()))
+            made.append(artifact)
         return made
 
     return Stage(name="slow", version=version, settings={"count": count}, compute=compute, batch_size=batch_size)
+
+
+class SlowRegions(Settings):
+    """A region pipeline with one expensive stage and two cheap settings, like those that papers sweep."""
+
+    seconds: float
+    count: int
+    batch_size: int
+    log: Path | None
+    max_area: float
+    """Regions larger than this share of the image are left out."""
+    top_k: int
+    """So many regions with the highest scores are kept."""
+
+    def stages(self, context: Context) -> tuple[Stage, ...]:
+        return (slow_stage(seconds=self.seconds, count=self.count, batch_size=self.batch_size, log=self.log),)
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        (stage,) = self.stages(context)
+        for sample, artifact in context.run(stage):
+            masks, scores = artifact["masks"], artifact["scores"]
+            height, width = masks.shape
+            order = np.argsort(-scores, kind="stable")
+            small = masks.areas()[order] <= self.max_area * height * width
+            index = order[small][: self.top_k]
+            regions = Regions(masks=masks, index=index, scores=scores[index])
+            yield sample, Prediction(regions=regions, image_score=float(scores[index].max(initial=0.0)))
 
 
 def write_images(folder: Path, n: int, *, side: int = SIDE, seed: int = 0) -> Manifest:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmark.errors import ConfigError
 from benchmark.samples import Sample
-from benchmark.sharding import Shard, mark_done, missing_shards, shard_samples
+from benchmark.sharding import Shard, all_done, mark_done, missing_shards, shard_samples
 
 BASE = Sample(
     id="x",
@@ -52,20 +52,20 @@ def test_every_sample_is_in_one_shard_and_equal_images_together(contents: list[i
 
 def test_the_last_one_knows_that_all_are_done(tmp_path: Path) -> None:
     folder = tmp_path / "shards"
-    assert len(missing_shards(folder, 3, "run-a")) == 3
-    mark_done(folder, Shard(2, 3), "run-a")
-    mark_done(folder, Shard(1, 3), "run-a")
-    mark_done(folder, Shard(1, 3), "run-a")
-    assert missing_shards(folder, 3, "run-a") == [Shard(3, 3)]
-    mark_done(folder, Shard(3, 3), "run-a")
-    assert missing_shards(folder, 3, "run-a") == []
+    assert len(missing_shards(folder, 3)) == 3
+    for shard in (Shard(2, 3), Shard(1, 3), Shard(1, 3)):
+        mark_done(folder, shard)
+        assert not all_done(folder, shard)
+    assert missing_shards(folder, 3) == [Shard(3, 3)]
+    mark_done(folder, Shard(3, 3))
+    assert all(all_done(folder, Shard(i, 3)) for i in (1, 2, 3))
     assert sorted(p.name for p in folder.iterdir()) == [f"shard-{i}-of-3.json" for i in (1, 2, 3)]
 
 
-def test_marks_of_another_run_or_another_count_or_damaged_ones_do_not_count(tmp_path: Path) -> None:
-    mark_done(tmp_path, Shard(1, 2), "run-a")
-    mark_done(tmp_path, Shard(2, 2), "run-b")
-    assert missing_shards(tmp_path, 2, "run-a") == [Shard(2, 2)]
-    assert len(missing_shards(tmp_path, 4, "run-a")) == 4
+def test_marks_of_other_work_or_another_count_or_damaged_ones_do_not_count(tmp_path: Path) -> None:
+    mark_done(tmp_path, Shard(1, 2), identity="a")
+    mark_done(tmp_path, Shard(2, 2), identity="b")
+    assert missing_shards(tmp_path, 2, identity="a") == [Shard(2, 2)]
+    assert len(missing_shards(tmp_path, 4, identity="a")) == 4
     (tmp_path / "shard-1-of-2.json").write_text("{")
-    assert len(missing_shards(tmp_path, 2, "run-a")) == 2
+    assert len(missing_shards(tmp_path, 2, identity="a")) == 2

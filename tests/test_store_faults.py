@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -9,15 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmark.cache import prune
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.slow_pipeline import digest, slow_stage, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGES = 40
+IMAGES = 120
 REGIONS = 200
 KILLS = 20
 
@@ -52,7 +55,7 @@ def test_killed_writers_leave_whole_entries_or_none(images: tuple[Path, Manifest
     before = 0
     for _ in range(KILLS):
         process = start(folder, root, seconds=0.0)
-        time.sleep(rng.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, 0.12))
         process.send_signal(signal.SIGKILL)
         process.wait()
         store = Store(root)
@@ -64,6 +67,44 @@ def test_killed_writers_leave_whole_entries_or_none(images: tuple[Path, Manifest
     context = Context(manifest=manifest, samples=manifest.test, store=Store(root))
     assert digest(context, slow_stage(count=REGIONS)) == calm
     assert context.stats["slow"].computed == IMAGES - before
+
+
+HEAVY = """
+import sys
+from pathlib import Path
+import numpy as np
+from benchmark.store import Store
+store = Store(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    for i in range(4):
+        store.put("heavy", f"{i:064x}", {"x": np.random.default_rng(i).random(500_000)})
+"""
+
+
+def test_a_writer_killed_inside_a_write_leaves_the_old_entry_or_the_new_one(tmp_path: Path) -> None:
+    rng = random.Random(21)
+    halves = 0
+    for _ in range(KILLS):
+        process = subprocess.Popen([sys.executable, "-c", HEAVY, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        store = Store(tmp_path)
+        for i in range(4):
+            back = store.get("heavy", f"{i:064x}")
+            if back is not None:
+                assert np.array_equal(back["x"], np.random.default_rng(i).random(500_000))  # type: ignore[arg-type]
+        assert not store.dropped
+        halves = sum(1 for _ in store.leftovers(older_than=0))
+    # Files that a writer may still be working on are left alone; the same files are swept once they are old.
+    assert prune(Store(tmp_path), stages=[], older=None, max_size=None, dry_run=False) == (0, 0)
+    for entry in Store(tmp_path).leftovers(older_than=0):
+        os.utime(entry.path, (1, 1))
+    assert prune(Store(tmp_path), stages=[], older=None, max_size=None, dry_run=False)[0] == halves
+    assert not list(Store(tmp_path).leftovers(older_than=0))
 
 
 def test_four_processes_fill_one_store(images: tuple[Path, Manifest, str], tmp_path: Path) -> None:

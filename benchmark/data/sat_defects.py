@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data.sat_maths import F32, Stream, exp, rotation, smooth_field
-from benchmark.data.sat_scene import Grid, Item, Part, distance
+from benchmark.data.sat_scene import FRAME, Grid, Item, Part, distance
 
 Kind = Literal["void", "crack", "delamination"]
 KINDS: tuple[Kind, ...] = ("void", "crack", "delamination")
@@ -18,10 +19,13 @@ KINDS: tuple[Kind, ...] = ("void", "crack", "delamination")
 MIN_AREA, MAX_AREA = 0.0001, 0.03
 """Bounds of a defect's share of the image area."""
 
-_MEDIAN_AREA: dict[Kind, float] = {"void": 0.0010, "crack": 0.0012, "delamination": 0.0050}
+_MAX_AREA: dict[Kind, float] = {"void": MAX_AREA, "crack": 0.006, "delamination": MAX_AREA}
+"""A longer or wider crack would be a broken package."""
+
+_MEDIAN_AREA: dict[Kind, float] = {"void": 0.0014, "crack": 0.0016, "delamination": 0.0050}
 _AREA_SPREAD = 0.8
 """Deviation of the logarithm of the area."""
-_GREY: dict[Kind, tuple[float, float]] = {"void": (16.0, 34.0), "crack": (20.0, 36.0), "delamination": (12.0, 26.0)}
+_GREY: dict[Kind, tuple[float, float]] = {"void": (20.0, 42.0), "crack": (34.0, 58.0), "delamination": (16.0, 32.0)}
 """Range of the echo's change in grey levels at contrast 1."""
 _MIN_PIXELS = 6
 
@@ -54,7 +58,7 @@ def make_defect(stream: Stream, kind: Kind, item: Item, grid: Grid, *, contrast:
         grid: where each pixel lies.
         contrast: factor on the grey levels.
     """
-    share = min(MAX_AREA, max(MIN_AREA, _MEDIAN_AREA[kind] * exp(_AREA_SPREAD * stream.normal())))
+    share = min(_MAX_AREA[kind], max(MIN_AREA, _MEDIAN_AREA[kind] * exp(_AREA_SPREAD * stream.normal())))
     n = max(_MIN_PIXELS, int(share * grid.x.size + 0.5))
     grey = contrast * stream.uniform(*_GREY[kind])
     field, allowed, softness = _FIELDS[kind](stream, item, grid, share)
@@ -64,7 +68,7 @@ def make_defect(stream: Stream, kind: Kind, item: Item, grid: Grid, *, contrast:
     change = soft * np.float32(grey) * (mask if kind != "void" else allowed)
     if kind == "crack":
         change = -change
-        change[:-1] += np.where(mask[:-1] & ~mask[1:], np.float32(1.7 * grey), np.float32(0.0))
+        change[:-1] += np.where(mask[:-1] & ~mask[1:], np.float32(1.3 * grey), np.float32(0.0))
     return Defect(mask=mask, change=change.astype(np.float32))
 
 
@@ -97,8 +101,8 @@ def _crack(stream: Stream, item: Item, grid: Grid, share: float) -> tuple[F32, N
     """A polyline from the border of the die inwards or outwards; its width follows from area and length."""
     home = (item.die, item.flip)[stream.pick(4) == 0]
     x, y, turn = _start(stream, home)
-    width = stream.uniform(1.2, 3.2)
-    length = min(110.0, max(6.0, share * 65536.0 / width))
+    width = stream.uniform(1.8, 3.6)
+    length = min(110.0, max(6.0, share * FRAME * FRAME / width))
     steps = 3 + int(length / 14.0)
     field = np.full(grid.x.shape, 1e9, dtype=np.float32)
     cos, sin = turn
@@ -144,7 +148,7 @@ def _delamination(stream: Stream, item: Item, grid: Grid, share: float) -> tuple
     across = py * np.float32(cos) - px * np.float32(sin)
     stretch = np.float32(stream.uniform(1.0, 1.8))
     radius = np.sqrt(along * along * stretch + across * across * (np.float32(1.0) / stretch))
-    reach = 0.5 * exp(0.5 * stream.spread(0.5)) * (share * 65536.0) ** 0.5
+    reach = 0.5 * exp(0.5 * stream.spread(0.5)) * math.sqrt(share * FRAME * FRAME)
     ragged = smooth_field(stream, radius.shape, 16) + np.float32(0.5) * smooth_field(stream, radius.shape, 44)
     return radius + np.float32(0.35 * reach) * ragged, allowed, 1.5
 

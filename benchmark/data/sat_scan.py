@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from benchmark.data.sat_defects import Kind, make_defect
 from benchmark.data.sat_maths import F32, Stream, blur, rotation, smooth_line
 from benchmark.data.sat_scene import FRAME, Grid, draw, make_item
 from benchmark.settings import Settings
 
+Amount = Annotated[float, Field(ge=0)]
+
 
 class Nuisances(Settings):
     """What varies between scans of good packages; each is a deviation, and 0 switches it off."""
 
-    brightness: float
+    brightness: Amount
     """Offset of the whole image, grey levels."""
-    gain: float
+    gain: Amount
     """Relative change of the whole image's contrast."""
-    tilt: float
+    tilt: Amount
     """Difference between opposite image borders from a tilted part, grey levels."""
-    gate: float
+    gate: Amount
     """Offset of single layers, because the gate lies at another depth, grey levels."""
-    texture: float
+    texture: Amount
     """Mottling of the solder and the underfill, grey levels."""
-    tolerance: float
+    tolerance: Amount
     """Displacement of the components against each other, design units (1/256 of the image side)."""
-    registration: float
+    registration: Amount
     """Displacement of the whole scan, design units."""
-    rotation: float
+    rotation: Amount
     """Rotation of the whole scan, degrees."""
-    jitter: float
+    jitter: Amount
     """Sideways displacement of single scan lines, design units."""
-    banding: float
+    banding: Amount
     """Brightness of single scan lines, grey levels."""
-    defocus: float
+    defocus: Amount
     """Further width of the point spread, design units."""
-    speckle: float
+    speckle: Amount
     """Multiplicative noise, relative."""
-    noise: float
+    noise: Amount
     """Additive noise, grey levels."""
 
     def scaled(self, by: float) -> Nuisances:
@@ -82,12 +87,14 @@ def _positions(stream: Stream, size: int, nuisances: Nuisances) -> Grid:
     degrees = nuisances.rotation * stream.normal()
     cos, sin = rotation(degrees)
     backlash = nuisances.jitter * stream.normal()
-    lines = np.float32(0.5 * nuisances.jitter) * stream.normals(size)
+    lines = stream.normals(size) * np.float32(0.5 * nuisances.jitter)
     lines[1::2] += np.float32(backlash)
-    axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(1.0 / scale) - np.float32(0.5 * FRAME)
-    along = axis[None, :] + lines[:, None]
-    x = along * np.float32(cos) + (axis * np.float32(sin))[:, None] + np.float32(0.5 * FRAME + shift_x)
-    y: F32 = (axis * np.float32(cos))[:, None] - along * np.float32(sin) + np.float32(0.5 * FRAME + shift_y)
+    pixels = np.arange(size, dtype=np.float32) + np.float32(0.5 - 0.5 * size)
+    axis: F32 = pixels * np.float32(1.0 / scale)
+    along: F32 = axis[None, :] + lines[:, None]
+    down: F32 = axis[:, None]
+    x: F32 = down * np.float32(sin) + along * np.float32(cos) + np.float32(0.5 * FRAME + shift_x)
+    y: F32 = down * np.float32(cos) - along * np.float32(sin) + np.float32(0.5 * FRAME + shift_y)
     turned = 0.5 * FRAME * (abs(sin) + 1.0 - cos)
     reach = max(abs(shift_x), abs(shift_y)) + turned + abs(backlash) + 2.0 * nuisances.jitter + 1.0
     return Grid(x=x, y=y, scale=scale, reach=reach)

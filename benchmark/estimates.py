@@ -1,0 +1,305 @@
+"""Metric values of a set of scored images, with reasons where undefined and replicates for intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics import bootstrap
+from benchmark.metrics.counts import Counts, score_counts
+from benchmark.metrics.labels import MaskCounts, confusion
+from benchmark.metrics.pixel import f_beta_threshold
+from benchmark.metrics.pool import count, count_at, image_counts, score_range
+from benchmark.metrics.registry import MetricSpec
+from benchmark.metrics.tables import ImageTable
+from benchmark.metrics.variants import Grid
+from benchmark.protocol import Protocol
+from benchmark.scoring import ScoredImage
+
+Weights = NDArray[np.float64] | None
+"""(R, n) multiplicities of the images in each resample; None where no interval is asked for."""
+CountsMetric = Callable[[Counts], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One metric over one set of images."""
+
+    value: float
+    """NaN where undefined."""
+    reason: str | None
+    n: int
+    n_defective: int
+    n_skipped: int
+    threshold: float | None
+    replicates: NDArray[np.float64] | None
+    """(R,) the metric on every resample; None without resampling."""
+
+
+def estimate(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], *, protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    """Compute metrics over a set of images.
+
+    Args:
+        images: in the order of the columns of ``weights``.
+        specs: which metrics.
+        protocol: resolved for the dataset.
+        weights: (R, n) resamples.
+
+    Returns:
+        metric name to estimate, one for every spec.
+    """
+    ways = {"pixels": _pixels, "masks": _masks, "image_scores": _image_scores, "labels": _labels}
+    found: dict[str, Estimate] = {}
+    for source, way in ways.items():
+        wanted = [s for s in specs if s.source == source]
+        if wanted:
+            found |= way(images, wanted, protocol, weights)
+    return found
+
+
+def binary_counts(images: Sequence[ScoredImage], protocol: Protocol) -> tuple[list[int], MaskCounts]:
+    """Return the indices of the images with a binary mask, given or cut from scores, and its counts."""
+    t, tables = protocol.iou_threshold, [i.table for i in images if i.table is not None]
+    ends = score_range(tables) if t is not None and protocol.normalisation == "category" else None
+    rows: list[tuple[int, int, int, int]] = []
+    for at, image in enumerate(images):
+        if image.mask_tp is not None and image.mask_fp is not None:
+            rows.append((at, image.mask_tp, image.mask_fp, image.n_defect_pixels))
+        elif t is not None and image.table is not None:
+            cut = count_at([image.table], np.array([t]), ends=ends)
+            rows.append((at, int(cut.tp[0]), int(cut.fp[0]), image.n_defect_pixels))
+    columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return columns[0].tolist(), MaskCounts(tp=columns[1], fp=columns[2], n_pos=columns[3])
+
+
+def _pixels(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
+    tables = [t for t in (images[i].table for i in used) if t is not None]
+    if len(tables) < len(used) or not used:
+        reason = f"{len(used) - len(tables)} of {len(used)} images have no score map" if used else "no image to score"
+        return {s.name: _undefined(images, used, reason) for s in specs}
+    chosen = None if weights is None else weights[:, used]
+    found: dict[str, Estimate] = {}
+    ends = score_range(tables)
+    for grid in dict.fromkeys(s.grid for s in specs):
+        group = [s for s in specs if s.grid == grid]
+        functions = {s.name: bound(s, protocol) for s in group}
+        if protocol.pooling == "image":
+            values = _each_image(tables, functions, grid)
+            found |= {s.name: _averaged(images, used, s, values[s.name], chosen) for s in group}
+            continue
+        counts = pooled_counts(tables, grid, ends)
+        drawn = {} if chosen is None else _resampled(tables, counts, chosen, functions, grid, ends)
+        for s in group:
+            value = float(functions[s.name](counts))
+            found[s.name] = Estimate(
+                value=value,
+                reason=_pixel_reason(s, counts, len(used)) if math.isnan(value) else None,
+                **_sizes(images, used),
+                threshold=_threshold(s, counts, protocol, ends),
+                replicates=drawn.get(s.name),
+            )
+    return found
+
+
+def bound(spec: MetricSpec, protocol: Protocol) -> CountsMetric:
+    """Return the spec's function of counts with the protocol's AUPRO limit filled in."""
+    return partial(spec.function, limit=protocol.aupro_limit) if spec.limited else spec.function
+
+
+def pooled_counts(tables: Sequence[ImageTable], grid: Grid | None, ends: tuple[float, float]) -> Counts:
+    """Count the pooled pixels at every distinct score, or at a variant's thresholds between the pool's ends."""
+    if grid is None:
+        return count(tables)
+    points, scaled = _grid_points(grid, ends)
+    return count_at(tables, points, strict=grid.strict, ends=scaled)
+
+
+def _grid_points(grid: Grid, ends: tuple[float, float]) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+    """Thresholds of a variant, descending, and the ends that scores are normalised with, if they are."""
+    points = np.array(grid.points[::-1])
+    return (points, ends) if grid.scale == "scores" else (ends[0] + points * (ends[1] - ends[0]), None)
+
+
+def _resampled(
+    tables: Sequence[ImageTable],
+    counts: Counts,
+    weights: NDArray[np.float64],
+    functions: Mapping[str, CountsMetric],
+    grid: Grid | None,
+    ends: tuple[float, float],
+) -> dict[str, NDArray[np.float64]]:
+    if grid is not None:
+        points, scaled = _grid_points(grid, ends)
+        each = image_counts(tables, points, strict=grid.strict, ends=scaled)
+        return bootstrap.replicates(each, weights, functions)
+    each = bootstrap.image_curves(tables, counts)
+    drawn = bootstrap.replicates(each, weights, functions)
+    if each.score.size == counts.score.size:
+        return drawn
+    # fewer thresholds shift a value a little, and much the same in every resample: take the shift of the data off
+    plain = bootstrap.replicates(each, np.ones((1, len(tables))), functions)
+    return {name: values + (float(functions[name](counts)) - plain[name][0]) for name, values in drawn.items()}
+
+
+def _each_image(
+    tables: Sequence[ImageTable], functions: Mapping[str, CountsMetric], grid: Grid | None
+) -> dict[str, NDArray[np.float64]]:
+    """Every metric of every image by itself, (n,), NaN where undefined."""
+    counts = [pooled_counts([t], grid, score_range([t])) for t in tables]
+    return {name: np.array([float(function(c)) for c in counts]) for name, function in functions.items()}
+
+
+def _averaged(
+    images: Sequence[ScoredImage], used: Sequence[int], spec: MetricSpec, values: NDArray[np.float64], weights: Weights
+) -> Estimate:
+    """Mean of per-image values over the images where they are defined."""
+    defined = np.isfinite(values)
+    kept = [i for i, good in zip(used, defined, strict=True) if good]
+    if not kept:
+        return _undefined(images, used, f"{spec.name} is undefined in every one of {len(used)} images")
+    known, drawn = np.where(defined, values, 0.0), None
+    if weights is not None:
+        drawn = _divided(weights @ known, weights @ defined)
+    mean = float(known.sum() / defined.sum())
+    return Estimate(value=mean, reason=None, **_sizes(images, kept), threshold=None, replicates=drawn)
+
+
+def _masks(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
+    found, counts = binary_counts([images[i] for i in used], protocol)
+    if len(found) < len(used) or not used:
+        missing = f"{len(used) - len(found)} of {len(used)} images have no binary mask, and the protocol cuts none"
+        return {s.name: _undefined(images, used, missing if used else "no image to score") for s in specs}
+    chosen = None if weights is None else weights[:, used]
+    estimates = {}
+    for s in specs:
+        value = float(s.function(counts))
+        kept = [i for i, p in zip(used, counts.n_pos, strict=True) if p > 0 or s.name != "iou"]
+        estimates[s.name] = Estimate(
+            value=value,
+            reason=f"no defect pixel in {len(used)} images" if math.isnan(value) else None,
+            **_sizes(images, kept),
+            threshold=protocol.iou_threshold if any(images[i].mask_tp is None for i in used) else None,
+            replicates=None if chosen is None else s.function(counts, chosen),
+        )
+    return estimates
+
+
+def _image_scores(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    used = [i for i, image in enumerate(images) if not image.excluded]
+    scores = [s for s in (images[i].image_score for i in used) if s is not None]
+    if len(scores) < len(used) or not used:
+        reason = f"{len(used) - len(scores)} of {len(used)} images have no score" if used else "no image to score"
+        return {s.name: _undefined(images, used, reason) for s in specs}
+    values, truth = np.array(scores, dtype=np.float64), np.array([images[i].defective for i in used])
+    counts = score_counts(values, truth)
+    drawn: dict[str, NDArray[np.float64]] = {}
+    if weights is not None:
+        above, at = values[:, None] > counts.score, values[:, None] >= counts.score
+        each = Counts(
+            score=counts.score,
+            tp=at & truth[:, None],
+            fp=at & ~truth[:, None],
+            fp_above=above & ~truth[:, None],
+            n_pos=truth,
+            n_neg=~truth,
+        )
+        drawn = bootstrap.replicates(each, weights[:, used], {s.name: s.function for s in specs})
+    estimates = {}
+    for s in specs:
+        value = float(s.function(counts))
+        estimates[s.name] = Estimate(
+            value=value,
+            reason=_class_reason(s, int(truth.sum()), len(used)) if math.isnan(value) else None,
+            **_sizes(images, used),
+            threshold=_finite(f_beta_threshold(counts, beta=s.beta)) if s.beta else None,
+            replicates=drawn.get(s.name),
+        )
+    return estimates
+
+
+def _labels(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    used = [i for i, image in enumerate(images) if not image.excluded]
+    labels = [x for x in (images[i].label for i in used) if x is not None]
+    if len(labels) < len(used) or not used:
+        missing = f"{len(used) - len(labels)} of {len(used)} images have no label" if used else "no image to score"
+        return {s.name: _undefined(images, used, missing) for s in specs}
+    called, truth = np.array(labels, dtype=bool), np.array([images[i].defective for i in used])
+    cells = confusion(called, truth, None)
+    drawn = None if weights is None else confusion(called, truth, weights[:, used])
+    estimates = {}
+    for s in specs:
+        value = float(s.function(cells))
+        reason: str | None = None
+        if math.isnan(value):
+            nothing = s.name == "precision" and not called.any()
+            reason = "no image is called defective" if nothing else _class_reason(s, int(truth.sum()), len(used))
+        estimates[s.name] = Estimate(
+            value=value,
+            reason=reason,
+            **_sizes(images, used),
+            threshold=None,
+            replicates=None if drawn is None else s.function(drawn),
+        )
+    return estimates
+
+
+def _undefined(images: Sequence[ScoredImage], used: Sequence[int], reason: str) -> Estimate:
+    return Estimate(value=math.nan, reason=reason, **_sizes(images, used), threshold=None, replicates=None)
+
+
+class _Sizes(TypedDict):
+    n: int
+    n_defective: int
+    n_skipped: int
+
+
+def _sizes(images: Sequence[ScoredImage], used: Sequence[int]) -> _Sizes:
+    defective = sum(images[i].defective for i in used)
+    return {"n": len(used), "n_defective": defective, "n_skipped": len(images) - len(used)}
+
+
+def _pixel_reason(spec: MetricSpec, counts: Counts, n: int) -> str:
+    if int(counts.n_pos) == 0:
+        return f"no defect pixel in {n} images"
+    if spec.both_classes and int(counts.n_neg) == 0:
+        return f"no good pixel in {n} images"
+    return "fewer than two false-positive rates below the limit"
+
+
+def _class_reason(spec: MetricSpec, n_defective: int, n: int) -> str:
+    return f"no defective image among {n}" if n_defective == 0 else f"no good image among {n}"
+
+
+def _threshold(spec: MetricSpec, counts: Counts, protocol: Protocol, ends: tuple[float, float]) -> float | None:
+    if spec.beta is None:
+        return None
+    t = f_beta_threshold(counts, beta=spec.beta)
+    if spec.grid is None and protocol.normalisation == "category":
+        t = (t - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.0
+    return _finite(t)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _divided(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)

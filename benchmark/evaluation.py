@@ -1,0 +1,252 @@
+"""From a stream of predictions to a report: values, intervals and per-image rows under one protocol."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.estimates import Estimate, Weights, binary_counts, estimate
+from benchmark.metrics import bootstrap
+from benchmark.metrics.labels import image_iou
+from benchmark.metrics.registry import MetricSpec, metrics
+from benchmark.protocol import Protocol
+from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
+from benchmark.scoring import AtomCache, Needs, ScoredImage, score
+
+OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricValue:
+    """One number of a report with what it rests on."""
+
+    metric: str
+    level: Literal["pixel", "image"]
+    category: str
+    """A category's name, ``mean`` (unweighted over categories) or ``pooled`` (all images together)."""
+    value: float | None
+    """None where undefined; ``reason`` says why."""
+    reason: str | None
+    n: int
+    """Images that the value is computed over."""
+    n_defective: int
+    """Defective ones among them."""
+    n_skipped: int
+    """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
+    low: float | None
+    high: float | None
+    """Bootstrap interval over images, stratified by category."""
+    threshold: float | None
+    """Score at which a maximum is reached, or at which maps were cut."""
+
+
+class Evaluation:
+    """Streams predictions into counts; holds tables of scores, never maps.
+
+    A continuous map costs 4 bytes a pixel at the evaluation size, a few-valued or region map a few kilobytes.
+    """
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        metric_names: Sequence[str],
+        *,
+        seed: int,
+        dataset: str | None = None,
+        atom_cache: AtomCache | None = None,
+    ) -> None:
+        """Prepare an empty evaluation.
+
+        Args:
+            protocol: how predictions are scored.
+            metric_names: names of metrics; raises ConfigError for an unknown one.
+            seed: of the bootstrap.
+            dataset: name by which the protocol's ``defective_only_datasets`` is resolved.
+            atom_cache: remembers atom tables of region sets between runs.
+        """
+        self.protocol = protocol.for_dataset(dataset)
+        self.specs = _with_variants(metrics(metric_names), self.protocol)
+        self.seed = seed
+        self.atom_cache = atom_cache
+        sources = {s.source for s in self.specs}
+        cut = "masks" in sources and self.protocol.iou_threshold is not None
+        components = any(s.limited for s in self.specs)
+        self._needs = Needs(tables="pixels" in sources or cut, components=components)
+        self._images: dict[str, ScoredImage] = {}
+        self._estimates: dict[str, dict[str, Estimate]] | None = None
+
+    def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
+        """Score one image; raises DataError for a sample that was added already, and as ``scoring.score`` does."""
+        if sample.id in self._images:
+            raise DataError(f"{sample.id} is scored twice")
+        if sample.category in ("mean", "pooled"):
+            raise DataError(f"{sample.id}: the category name {sample.category!r} is that of a report row")
+        self._images[sample.id] = score(
+            sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache
+        )
+        self._estimates = None
+
+    def merge(self, other: Evaluation) -> None:
+        """Take over the images of another shard; raises DataError where protocol, metrics or samples clash."""
+        if other.protocol != self.protocol or other.specs != self.specs or other.seed != self.seed:
+            raise DataError("evaluations with different protocols, metrics or seeds cannot be merged")
+        twice = sorted(self._images.keys() & other._images.keys())
+        if twice:
+            raise DataError(f"{twice[0]} is scored in both shards")
+        self._images |= other._images
+        self._estimates = None
+
+    @property
+    def categories(self) -> list[str]:
+        """Names of the categories, sorted, so that no number depends on the order of images."""
+        return sorted({i.sample.category for i in self._images.values()})
+
+    def report(self) -> list[MetricValue]:
+        """Return every metric for every category, their ``mean``, and ``pooled`` where the protocol has it."""
+        estimates = self._estimated()
+        rows: list[MetricValue] = []
+        for spec in self.specs:
+            rows += [self._value(spec, name, estimates[name][spec.name]) for name in self.categories]
+            rows.append(self._value(spec, "mean", _mean([estimates[c][spec.name] for c in self.categories])))
+            if self.protocol.pooled:
+                rows.append(self._value(spec, "pooled", estimates["pooled"][spec.name]))
+        return rows
+
+    def replicates(self, name: str, category: str = "mean") -> NDArray[np.float64] | None:
+        """Return a metric's value on every resample, (R,), for ``bootstrap.paired``; None without resampling.
+
+        Args:
+            name: a metric of this evaluation.
+            category: a category's name, ``mean`` or ``pooled``.
+        """
+        known = [s.name for s in self.specs]
+        if name not in known:
+            raise ConfigError(f"metric {name!r} was not evaluated; {near_matches(name, known)}")
+        estimates = self._estimated()
+        if category == "mean":
+            return _mean([estimates[c][name] for c in self.categories]).replicates
+        return estimates[category][name].replicates
+
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        """Return category to outcome to number of images; every outcome is listed."""
+        counted = Counter((i.sample.category, i.outcome) for i in self._images.values())
+        return {c: {o: counted[c, o] for o in OUTCOMES} for c in self.categories}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a sample, in the order in which they were added; unknown entries are None."""
+        iou: dict[str, float] = {}
+        for category in self.categories:
+            images = [i for i in self._sorted(category) if i.outcome == "ok"]
+            found, counts = binary_counts(images, self.protocol)
+            iou |= {images[at].sample.id: v for at, v in zip(found, image_iou(counts).tolist(), strict=True)}
+        return [_row(image, iou.get(key)) for key, image in self._images.items()]
+
+    def _sorted(self, category: str) -> list[ScoredImage]:
+        chosen = [i for i in self._images.values() if i.sample.category == category]
+        return sorted(chosen, key=lambda i: i.sample.id)
+
+    def _estimated(self) -> dict[str, dict[str, Estimate]]:
+        if self._estimates is not None:
+            return self._estimates
+        found: dict[str, dict[str, Estimate]] = {}
+        everything: list[ScoredImage] = []
+        drawn: list[NDArray[np.float64]] = []
+        for category in self.categories:
+            images = self._sorted(category)
+            weights = self._weights(category, len(images))
+            found[category] = estimate(images, self.specs, protocol=self.protocol, weights=weights)
+            everything += images
+            if weights is not None:
+                drawn.append(weights)
+        if self.protocol.pooled:
+            if len(found) == 1:
+                found["pooled"] = next(iter(found.values()))
+            else:
+                together = np.concatenate(drawn, axis=1) if drawn else None
+                found["pooled"] = estimate(everything, self.specs, protocol=self.protocol, weights=together)
+        self._estimates = found
+        return found
+
+    def _weights(self, category: str, n: int) -> Weights:
+        if self.protocol.resamples == 0:
+            return None
+        return bootstrap.resample(n, resamples=self.protocol.resamples, seed=self.seed, stratum=category)
+
+    def _value(self, spec: MetricSpec, category: str, e: Estimate) -> MetricValue:
+        # one image gives no spread to speak of
+        spread = e.replicates is not None and e.n > 1 and not math.isnan(e.value)
+        ends = bootstrap.Interval(None, None)
+        if spread and e.replicates is not None:
+            ends = bootstrap.interval(e.replicates, confidence=self.protocol.confidence)
+        return MetricValue(
+            metric=spec.name,
+            level=spec.level,
+            category=category,
+            value=None if math.isnan(e.value) else e.value,
+            reason=e.reason,
+            n=e.n,
+            n_defective=e.n_defective,
+            n_skipped=e.n_skipped,
+            low=ends.low,
+            high=ends.high,
+            threshold=e.threshold,
+        )
+
+
+def _with_variants(specs: tuple[MetricSpec, ...], protocol: Protocol) -> tuple[MetricSpec, ...]:
+    names = [s.name for s in specs]
+    if protocol.f1_thresholds == "linspace100" and "f1_max" in names and "f1_max_linspace100" not in names:
+        names.insert(names.index("f1_max") + 1, "f1_max_linspace100")
+    return metrics(names)
+
+
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """Unweighted mean over the categories in which the metric is defined."""
+    defined = [e for e in estimates if not math.isnan(e.value)]
+    drawn = [e.replicates for e in defined if e.replicates is not None]
+    replicates = None
+    if defined and len(drawn) == len(defined):
+        stacked = np.stack(drawn)
+        known = np.isfinite(stacked)
+        sums = np.where(known, stacked, 0.0).sum(axis=0)
+        replicates = np.divide(sums, known.sum(axis=0), out=np.full(sums.shape, np.nan), where=known.any(axis=0))
+    reasons = sorted({e.reason for e in estimates if e.reason})
+    return Estimate(
+        value=float(np.mean([e.value for e in defined])) if defined else math.nan,
+        reason=None if defined else "undefined in every category: " + "; ".join(reasons or ["no image was scored"]),
+        n=sum(e.n for e in defined),
+        n_defective=sum(e.n_defective for e in defined),
+        n_skipped=len(estimates) - len(defined),
+        threshold=None,
+        replicates=replicates,
+    )
+
+
+def _row(image: ScoredImage, iou: float | None) -> dict[str, Any]:
+    ok = image.outcome == "ok"
+    row: dict[str, Any] = {
+        "id": image.sample.id,
+        "category": image.sample.category,
+        "defect_type": image.sample.defect_type,
+        "group": image.sample.group,
+        "defective": image.defective,
+        "outcome": image.outcome,
+        "message": image.message,
+        "image_score": image.image_score if ok else None,
+        "label": image.label if ok else None,
+        "iou": None if iou is None or math.isnan(iou) else iou,
+        "n_defect_pixels": image.n_defect_pixels,
+        "n_pixels": image.n_pixels,
+        "rationale": image.rationale,
+    }
+    clash = sorted(row.keys() & image.extra.keys())
+    if clash:
+        raise DataError(f"{image.sample.id}: the extra fact {clash[0]!r} has the name of a column; rename it")
+    return row | dict(image.extra)

@@ -1,0 +1,1 @@
+"""Exact metrics: one counting core, and pure functions of its counts."""

@@ -1,0 +1,157 @@
+"""Bootstrap over images: percentile intervals for any metric of counts, and for differences of two runs.
+
+A resample of images is a row of multiplicities. Counts are sums over images, so all resamples together
+are one matrix product with the images' counts at a few thousand thresholds.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.counts import Counts
+from benchmark.metrics.pool import image_counts
+from benchmark.metrics.tables import ImageTable
+
+BINS = 1024
+"""Thresholds kept for resampling; a pool with fewer distinct defect scores is resampled exactly."""
+FINE = 8
+"""One threshold in so many is spent on the highest scores, where precision moves fastest."""
+CHUNK = 1 << 17
+"""Entries of a replicate matrix that are worked on at a time, so that they stay in cache."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A two-sided percentile interval; None where too few resamples have a value."""
+
+    low: float | None
+    high: float | None
+
+
+def resample(n: int, *, resamples: int, seed: int, stratum: str) -> NDArray[np.float64]:
+    """Draw resamples of n images with replacement, as multiplicities (resamples, n).
+
+    Args:
+        n: number of images.
+        resamples: number of resamples.
+        seed: of the run.
+        stratum: category name; each category draws from a stream of its own, so that the numbers of one
+            do not depend on which others are evaluated.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(stratum.encode())])
+    drawn = rng.integers(0, n, (resamples, n)) + np.arange(resamples)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+
+
+def thinned(counts: Counts, *, bins: int = BINS) -> NDArray[np.int64]:
+    """Choose at most ``bins`` of the thresholds: the highest ones, then even steps of recall, and the last.
+
+    Args:
+        counts: of the whole pool, without leading axes.
+        bins: all thresholds are kept where there are no more.
+    """
+    number = counts.score.size
+    if number <= bins:
+        return np.arange(number)
+    fine = bins // FINE
+    steps = np.searchsorted(counts.tp, np.linspace(counts.tp[fine], counts.tp[-1], bins - fine))
+    return np.unique(np.concatenate((np.arange(fine), steps, [number - 1])))
+
+
+def image_curves(tables: Sequence[ImageTable], counts: Counts, *, bins: int = BINS) -> Counts:
+    """Count every image at the thinned thresholds of its pool, ready for ``replicates``.
+
+    Where thresholds were left out between two that are kept, good pixels there are taken as spread evenly
+    among the defect pixels (``fp_above`` is that of the threshold before).
+    """
+    chosen = thinned(counts, bins=bins)
+    each = image_counts(tables, counts.score[chosen])
+    if chosen.size == counts.score.size:
+        return each
+    neighbours = np.diff(chosen, prepend=-1) == 1
+    previous = np.concatenate((np.zeros_like(each.fp[:, :1]), each.fp[:, :-1]), axis=1)
+    return Counts(
+        score=each.score,
+        tp=each.tp,
+        fp=each.fp,
+        fp_above=np.where(neighbours, each.fp_above, previous),
+        n_pos=each.n_pos,
+        n_neg=each.n_neg,
+        overlap=each.overlap,
+        n_components=each.n_components,
+    )
+
+
+def weighted(each: Counts, weights: NDArray[np.float64]) -> Counts:
+    """Sum per-image counts with multiplicities (R, n): counts with R resamples as leading axis."""
+    overlap, components = each.overlap, each.n_components
+    return Counts(
+        score=each.score,
+        tp=weights @ each.tp,
+        fp=weights @ each.fp,
+        fp_above=weights @ each.fp_above,
+        n_pos=weights @ each.n_pos,
+        n_neg=weights @ each.n_neg,
+        overlap=None if overlap is None else weights @ overlap,
+        n_components=None if components is None else weights @ components,
+    )
+
+
+def replicates(
+    each: Counts, weights: NDArray[np.float64], metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]]
+) -> dict[str, NDArray[np.float64]]:
+    """Evaluate metrics on every resample.
+
+    Args:
+        each: counts per image at common thresholds (``image_curves``), leading axis n images.
+        weights: (R, n) multiplicities.
+        metrics: name to function of counts.
+
+    Returns:
+        name to (R,) values; NaN where a resample leaves the metric undefined.
+    """
+    numbers = {k: v.astype(np.float64) for k, v in vars(each).items() if v is not None}
+    each = Counts(**{**dict.fromkeys(vars(each)), **numbers, "score": each.score})
+    step = max(1, CHUNK // max(1, each.score.size))
+    pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+    for start in range(0, weights.shape[0], step):
+        drawn = weighted(each, weights[start : start + step])
+        for name, function in metrics.items():
+            pieces[name].append(function(drawn))
+    return {name: np.concatenate(p) if p else np.zeros(0) for name, p in pieces.items()}
+
+
+def interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
+    """Return the percentile interval of replicates, leaving undefined ones out.
+
+    Args:
+        values: (R,) replicates, NaN where undefined. No interval is given where fewer than half are defined.
+        confidence: coverage, 0.95 for the 2.5 and 97.5 percentiles.
+    """
+    defined = values[np.isfinite(values)]
+    if defined.size == 0 or defined.size < 0.5 * values.size:
+        return Interval(None, None)
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(defined, [tail, 100.0 - tail])
+    return Interval(float(low), float(high))
+
+
+def paired(first: NDArray[np.float64], second: NDArray[np.float64], *, confidence: float) -> Interval:
+    """Return the interval of ``first - second`` from replicates over the same resamples of the same images.
+
+    Both runs must have drawn with one seed over images in one order, as two evaluations with the same seed
+    and samples do; what an image adds to both runs then cancels.
+
+    Args:
+        first: (R,) replicates of one run.
+        second: (R,) replicates of the other.
+        confidence: coverage.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"paired replicates must be of one length, got {first.shape} and {second.shape}")
+    return interval(first - second, confidence=confidence)

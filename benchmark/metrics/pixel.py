@@ -1,0 +1,138 @@
+"""Ranking metrics as pure functions of counts; they serve pixels and whole images alike.
+
+Notation: t_1 > t_2 > … the distinct scores, tp_k and fp_k the defect and good pixels with score >= t_k,
+P and N all defect and good pixels. Every function works along the last axis of the counts and
+returns NaN where the metric is undefined, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.counts import Counts
+
+Values = NDArray[np.float64]
+
+
+def ap(counts: Counts) -> Values:
+    """Return the average precision, the step sum under the precision-recall curve.
+
+    AP = (1/P) Σ_k (tp_k − tp_{k−1}) · tp_k / (tp_k + fp_k), without interpolation or trapezoid,
+    as scikit-learn defines it (scikit-learn/scikit-learn:sklearn/metrics/_ranking.py, average_precision_score).
+    A constant map has AP = P / (P + N).
+
+    Returns:
+        (...) in [0, 1]; NaN where there is no defect pixel.
+    """
+    gained = np.diff(counts.tp, axis=-1, prepend=0)
+    return _ratio(np.sum(gained * _precision(counts), axis=-1), counts.n_pos)
+
+
+def f_beta_max(counts: Counts, *, beta: float = 1.0) -> Values:
+    """Return the largest F-beta over all thresholds.
+
+    F = max_k (1 + β²) tp_k / (β² P + tp_k + fp_k). Only scores of defect pixels can reach the maximum:
+    any other threshold adds good pixels and no defect pixel.
+
+    Returns:
+        (...) in [0, 1]; NaN where there is no defect pixel.
+    """
+    return _best(_f_beta(counts, beta), counts)
+
+
+def f_beta_threshold(counts: Counts, *, beta: float = 1.0) -> float:
+    """Return the largest score at which F-beta is at its maximum (``score >= threshold`` is a defect), or NaN."""
+    curve = _f_beta(counts, beta)
+    return float(counts.score[int(np.argmax(curve))]) if curve.size and int(counts.n_pos) else float("nan")
+
+
+def iou_max(counts: Counts) -> Values:
+    """Return the largest intersection over union of the pooled pixels over all thresholds.
+
+    IoU = max_k tp_k / (P + fp_k) = F1 / (2 − F1), reached at the threshold of F1-max. The identity holds
+    for one pool of pixels; an average over categories is taken after the conversion.
+
+    Returns:
+        (...) in [0, 1]; NaN where there is no defect pixel.
+    """
+    f1 = f_beta_max(counts)
+    return f1 / (2.0 - f1)
+
+
+def auroc(counts: Counts) -> Values:
+    """Return the area under the receiver operating characteristic.
+
+    AUROC = (1/(P·N)) Σ_v pos(v) · [neg(< v) + ½ neg(= v)] over distinct scores v: the chance that a defect
+    pixel outranks a good one, ties half (Hanley and McNeil, Radiology 143, 1982). Equal to the trapezoid
+    rule of scikit-learn's roc_auc_score.
+
+    Returns:
+        (...) in [0, 1]; NaN where defect or good pixels are missing.
+    """
+    gained = np.diff(counts.tp, axis=-1, prepend=0)
+    below = _last(counts.n_neg) - 0.5 * (counts.fp + counts.fp_above)
+    return _ratio(np.sum(gained * below, axis=-1), np.multiply(counts.n_pos, counts.n_neg, dtype=np.float64))
+
+
+def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
+    """Return the area under the per-region overlap curve up to a false-positive rate, divided by that rate.
+
+    PRO(t) = (1/R) Σ_r |{x ∈ r: s(x) >= t}| / |r| over the R 8-connected components of the ground truth;
+    FPR(t) = fp(t)/N over all pixels outside them, those of good images included. The curve runs from (0, 0)
+    through every distinct threshold, straight between them, cut at ``limit`` by linear interpolation
+    (Bergmann et al., IJCV 129, 2021, with every threshold instead of a sample of them).
+
+    Args:
+        counts: with ``overlap`` and ``n_components``.
+        limit: false-positive rate in (0, 1].
+
+    Returns:
+        (...) in [0, 1]; NaN where there is no component or no good pixel.
+    """
+    if counts.overlap is None or counts.n_components is None:
+        raise ValueError("AUPRO needs counts with component overlaps")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        n_neg, regions = _last(counts.n_neg), _last(counts.n_components)
+        before, after = counts.fp_above / n_neg, counts.fp / n_neg
+        high = counts.overlap / regions
+        low = np.concatenate((np.zeros_like(high[..., :1]), high[..., :-1]), axis=-1)
+        # level from the threshold before, then straight up to this one's tie
+        start = np.concatenate((np.zeros_like(after[..., :1]), after[..., :-1]), axis=-1)
+        level = (np.minimum(before, limit) - np.minimum(start, limit)) * low
+        x0, x1 = np.minimum(before, limit), np.minimum(after, limit)
+        width = after - before
+        share = np.divide(x1 - before, width, out=np.ones_like(width), where=width > 0)
+        tie = (x1 - x0) * (low + 0.5 * (high - low) * share)
+        last = after[..., -1:] if after.shape[-1] else np.zeros((*after.shape[:-1], 1))
+        rest = (limit - np.minimum(last, limit))[..., 0] * (high[..., -1] if high.shape[-1] else 0.0)
+        area = (np.sum(level + tie, axis=-1) + rest) / limit
+    defined = (np.asarray(counts.n_components) > 0) & (np.asarray(counts.n_neg) > 0)
+    return np.where(defined, area, np.nan)
+
+
+def _precision(counts: Counts) -> NDArray[Any]:
+    # a resample may hold no pixel at the top thresholds; they gain no defect pixel and weigh nothing
+    return counts.tp / np.maximum(counts.tp + counts.fp, 1)
+
+
+def _f_beta(counts: Counts, beta: float) -> NDArray[Any]:
+    squared = beta * beta
+    whole = squared * _last(counts.n_pos) + counts.tp + counts.fp
+    return (1.0 + squared) * counts.tp / np.where(whole > 0, whole, 1.0)
+
+
+def _best(curve: NDArray[Any], counts: Counts) -> Values:
+    best = np.max(curve, axis=-1, initial=0.0)
+    return np.where(np.asarray(counts.n_pos) > 0, best, np.nan)
+
+
+def _last(totals: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(totals)[..., None]
+
+
+def _ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:
+    bottom = np.asarray(bottom, dtype=np.float64)
+    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)

@@ -1,0 +1,200 @@
+"""From the tables of many images to counts: exact, in cache-sized slices of the score axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.counts import Counts
+from benchmark.metrics.tables import ImageTable, unit
+
+SLICE = 1 << 18
+"""Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""
+
+
+def count(tables: Sequence[ImageTable]) -> Counts:
+    """Count the pooled pixels of images at every distinct score of a defect pixel.
+
+    Every image's scores are sorted already, so the score axis is cut into slices that are merged one
+    after the other: beside the tables no more than a slice and the thresholds are held in memory.
+    A table given twice counts twice.
+
+    Args:
+        tables: one per image, in any order. Overlaps are summed where every table has them.
+    """
+    thresholds, tp, overlap = _positives(tables)
+    at_or_above, above = _all_pixels(tables, thresholds)
+    n_pos = sum(t.n_pos for t in tables)
+    with_overlap = bool(tables) and all(t.pos_overlap is not None for t in tables)
+    equal = np.diff(tp, append=0)  # thresholds ascend here, so tp falls
+    return Counts(
+        score=thresholds[::-1],
+        tp=tp[::-1],
+        fp=(at_or_above - tp)[::-1],
+        fp_above=(above - (tp + equal))[::-1],
+        n_pos=np.asarray(n_pos),
+        n_neg=np.asarray(sum(t.n for t in tables) - n_pos),
+        overlap=overlap[::-1] if with_overlap else None,
+        n_components=np.asarray(sum(t.n_components for t in tables)) if with_overlap else None,
+    )
+
+
+def count_at(
+    tables: Sequence[ImageTable],
+    thresholds: NDArray[np.float64],
+    *,
+    strict: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> Counts:
+    """Count the pooled pixels at given thresholds, as the published variants do.
+
+    Args:
+        tables: one per image.
+        thresholds: (K,) descending.
+        strict: count ``score > threshold`` instead of ``>=``.
+        ends: min-max the scores with these ends first, in their own dtype.
+
+    Returns:
+        Counts with ``fp_above`` equal to ``fp``: what lies between thresholds is not known.
+    """
+    per_image = image_counts(tables, thresholds, strict=strict, ends=ends)
+    fp = per_image.fp.sum(axis=0)
+    return Counts(
+        score=np.asarray(thresholds),
+        tp=per_image.tp.sum(axis=0),
+        fp=fp,
+        fp_above=fp,
+        n_pos=per_image.n_pos.sum(),
+        n_neg=per_image.n_neg.sum(),
+        overlap=None if per_image.overlap is None else per_image.overlap.sum(axis=0),
+        n_components=None if per_image.n_components is None else per_image.n_components.sum(),
+    )
+
+
+def image_counts(
+    tables: Sequence[ImageTable],
+    thresholds: NDArray[Any],
+    *,
+    strict: bool = False,
+    ends: tuple[float, float] | None = None,
+) -> Counts:
+    """Count every image apart at common thresholds: leading axis images; descending thresholds.
+
+    A resample of images is then a matrix product of its multiplicities with these counts.
+    """
+    up = thresholds[::-1]
+    side: Literal["left", "right"] = "right" if strict else "left"
+    tp, fp, above, overlap = [], [], [], []
+    with_overlap = bool(tables) and all(t.pos_overlap is not None for t in tables)
+    for table in tables:
+        score = table.score if ends is None else unit(table.score, *ends)
+        pos_score = table.pos_score if ends is None else unit(table.pos_score, *ends)
+        pos_at = np.searchsorted(pos_score, up, side=side)
+        pos_over = np.searchsorted(pos_score, up, side="right")
+        positives = _tail(table.pos_count, pos_score.size, pos_at)
+        tp.append(positives)
+        fp.append(_tail(table.count, score.size, np.searchsorted(score, up, side=side)) - positives)
+        over = _tail(table.count, score.size, np.searchsorted(score, up, side="right"))
+        above.append(over - _tail(table.pos_count, pos_score.size, pos_over))
+        if with_overlap and table.pos_overlap is not None:
+            overlap.append(_tail(table.pos_overlap, pos_score.size, pos_at))
+    shape = (len(tables), up.size)
+    n_pos = np.array([t.n_pos for t in tables], dtype=np.int64)
+    return Counts(
+        score=np.asarray(thresholds),
+        tp=np.reshape(tp, shape)[:, ::-1],
+        fp=np.reshape(fp, shape)[:, ::-1],
+        fp_above=np.reshape(above, shape)[:, ::-1],
+        n_pos=n_pos,
+        n_neg=np.array([t.n for t in tables], dtype=np.int64) - n_pos,
+        overlap=np.reshape(overlap, shape)[:, ::-1] if with_overlap else None,
+        n_components=np.array([t.n_components for t in tables]) if with_overlap else None,
+    )
+
+
+def score_range(tables: Sequence[ImageTable]) -> tuple[float, float]:
+    """Return the smallest and largest finite score of the pool, (nan, nan) where there is none."""
+    finite = [t for t in tables if np.isfinite(t.score[-1])]
+    if not finite:
+        return float("nan"), float("nan")
+    return min(t.low for t in finite), max(t.high for t in finite)
+
+
+def _tail(weights: NDArray[Any] | None, size: int, positions: NDArray[np.int64]) -> NDArray[Any]:
+    """Sum of the weights (1 where None) from each position to the end."""
+    if weights is None:
+        return size - positions
+    sums = np.concatenate((np.cumsum(weights[::-1])[::-1], np.zeros(1, dtype=weights.dtype)))
+    return sums[positions]
+
+
+def _positives(tables: Sequence[ImageTable]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
+    """Distinct scores of defect pixels, ascending, with the defect pixels and overlap at or above each."""
+    some = [t for t in tables if t.n_pos]
+    if not some:
+        return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64), np.zeros(0)
+    scores = np.concatenate([t.pos_score for t in some])
+    weighted = any(t.pos_count is not None or t.pos_overlap is not None for t in some)
+    if not weighted:
+        thresholds, first = _distinct(np.sort(scores))
+        return thresholds, scores.size - first, np.zeros(0)
+    order = np.argsort(scores)
+    thresholds, first = _distinct(scores[order])
+    counts = np.concatenate([np.ones(t.pos_score.size, np.int64) if t.pos_count is None else t.pos_count for t in some])
+    tp = np.cumsum(counts[order][::-1])[::-1][first]
+    if any(t.pos_overlap is None for t in some):
+        return thresholds, tp, np.zeros(0)
+    shares = np.concatenate([t.pos_overlap for t in some if t.pos_overlap is not None])
+    return thresholds, tp, np.cumsum(shares[order][::-1])[::-1][first]
+
+
+def _distinct(ordered: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    first = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
+    return ordered[first], first
+
+
+def _all_pixels(tables: Sequence[ImageTable], thresholds: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels with score >= and > each ascending threshold."""
+    at_or_above = np.zeros(thresholds.size, dtype=np.int64)
+    above = np.zeros(thresholds.size, dtype=np.int64)
+    if thresholds.size == 0:
+        return at_or_above, above
+    counted = [t for t in tables if t.count is not None]
+    if counted:
+        scores = np.concatenate([t.score for t in counted])
+        order = np.argsort(scores)
+        weights = np.concatenate([t.count for t in counted if t.count is not None])[order]
+        ordered = scores[order]
+        at_or_above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="left"))
+        above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="right"))
+    _merge_slices([t.score for t in tables if t.count is None], thresholds, at_or_above, above)
+    return at_or_above, above
+
+
+def _merge_slices(
+    runs: Sequence[NDArray[Any]], thresholds: NDArray[Any], at_or_above: NDArray[np.int64], above: NDArray[np.int64]
+) -> None:
+    """Add the pixels of sorted runs to both tallies, one slice of the score axis at a time."""
+    total = sum(r.size for r in runs)
+    if not total:
+        return
+    number = max(1, round(total / max(SLICE, 512 * len(runs))))
+    every = max(1, total // (number * 64))
+    sample = np.sort(np.concatenate([r[every // 2 :: every] for r in runs]))
+    # ties never straddle a cut: scores equal to it go up, in the runs and in the thresholds alike
+    cuts = np.unique(sample[:: max(1, sample.size // number)][1:])
+    bounds = [np.concatenate(([0], np.searchsorted(r, cuts, side="left"), [r.size])) for r in runs]
+    edges = np.concatenate(([0], np.searchsorted(thresholds, cuts, side="left"), [thresholds.size]))
+    sizes = np.diff(np.sum(bounds, axis=0))
+    remaining = total
+    for i in range(edges.size - 1):
+        inside = slice(edges[i], edges[i + 1])
+        if edges[i] < edges[i + 1]:
+            piece = np.concatenate([r[b[i] : b[i + 1]] for r, b in zip(runs, bounds, strict=True)])
+            piece.sort()
+            at_or_above[inside] += remaining - np.searchsorted(piece, thresholds[inside], side="left")
+            above[inside] += remaining - np.searchsorted(piece, thresholds[inside], side="right")
+        remaining -= int(sizes[i])

@@ -1,0 +1,182 @@
+"""Region sets cut into atoms: disjoint cells of pixels that lie in the same regions.
+
+An atom's score under any choice of regions is table arithmetic, so a sweep over area, top-K or score
+rules never draws a map again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import DataError
+from benchmark.metrics.tables import ImageTable, component_weights, rescaled, weighted_table
+from benchmark.samples import GroundTruth, MaskSet, Regions, combine_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtomTable:
+    """The atoms of one mask set against one ground truth, with their pixel counts; plain arrays."""
+
+    member: NDArray[np.bool_]
+    """(A, R) whether atom a lies in region r; all-False is the background."""
+    n_pos: NDArray[np.int64]
+    """(A,) defect pixels of each atom at the evaluation size."""
+    n_neg: NDArray[np.int64]
+    """(A,) good pixels; ignored pixels are in neither."""
+    overlap: NDArray[np.float64]
+    """(A,) sum of 1 / (component area) over the defect pixels."""
+    n_components: int
+    """Connected components of the ground truth."""
+
+    def to_arrays(self) -> dict[str, NDArray[Any] | int]:
+        """Return what ``from_arrays`` reads back: arrays and one integer, as a stage store holds them."""
+        return {
+            "member": np.packbits(self.member, axis=1),
+            "n_regions": int(self.member.shape[1]),
+            "n_pos": self.n_pos,
+            "n_neg": self.n_neg,
+            "overlap": self.overlap,
+            "n_components": self.n_components,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> AtomTable:
+        """Rebuild a table from ``to_arrays``."""
+        regions = int(arrays["n_regions"])
+        packed = np.asarray(arrays["member"], dtype=np.uint8)
+        return cls(
+            member=np.unpackbits(packed, axis=1, count=regions).astype(bool),
+            n_pos=np.asarray(arrays["n_pos"], dtype=np.int64),
+            n_neg=np.asarray(arrays["n_neg"], dtype=np.int64),
+            overlap=np.asarray(arrays["overlap"], dtype=np.float64),
+            n_components=int(arrays["n_components"]),
+        )
+
+    def scores(self, regions: Regions) -> NDArray[np.float32]:
+        """Return each atom's score, (A,), by the rule of the regions; 0 where none of them holds it."""
+        if regions.combine != "max":
+            return combine_scores(self.member.T[regions.index], regions.scores, regions.combine)
+        chosen = np.where(self.member[:, regions.index], regions.scores.astype(np.float32, copy=False), np.float32(0))
+        return chosen.max(axis=1, initial=np.float32(0))
+
+    def table(self, regions: Regions, *, components: bool = False, unit_range: bool = False) -> ImageTable:
+        """Return the score table of the map that ``regions`` would draw.
+
+        Args:
+            regions: a selection of the mask set that the atoms were built from.
+            components: also keep what AUPRO needs.
+            unit_range: min-max the map first.
+        """
+        drawn = self.scores(regions)
+        made = weighted_table(
+            drawn,
+            self.n_pos,
+            self.n_neg,
+            overlap=self.overlap if components else None,
+            n_components=self.n_components if components else 0,
+        )
+        return rescaled(made, float(drawn.min()), float(drawn.max())) if unit_range else made
+
+
+def build_atoms(masks: MaskSet, truth: GroundTruth) -> AtomTable:
+    """Cut the regions of a mask set into atoms and count their pixels against the ground truth.
+
+    The run-length codes are never expanded to masks: every run end toggles one bit of a code that is
+    carried along the pixels, and equal codes are one atom.
+
+    Args:
+        masks: the mask set.
+        truth: the ground truth at the evaluation size; where it differs from the masks' size the
+            masks are sampled by nearest neighbour.
+    """
+    starts, codes = _segments(masks)
+    distinct, which = _distinct_codes(codes)
+    height, width = masks.shape
+    lengths = np.diff(starts, append=height * width)
+    # COCO runs go down the columns
+    ids = np.repeat(which.astype(np.int32), lengths).reshape(width, height).T
+    if truth.mask.shape != masks.shape:
+        import cv2
+
+        rows, columns = truth.mask.shape
+        ids = cv2.resize(ids.astype(np.float32), (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.int32)
+    # the transposed order keeps both walks contiguous
+    cells, labels = ids.T.ravel(), truth.mask.T.ravel()
+    number = distinct.shape[0]
+    shares, n_components = component_weights(np.ascontiguousarray(truth.mask))
+    kept = None if truth.ignore is None else ~truth.ignore.T.ravel()
+    total = np.bincount(cells if kept is None else cells[kept], minlength=number)
+    chosen = np.flatnonzero(labels if kept is None else labels & kept)
+    inside = cells[chosen]
+    n_pos = np.bincount(inside, minlength=number)
+    weights = shares.reshape(truth.mask.shape).T.ravel()[chosen]
+    member = np.unpackbits(distinct.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : len(masks)]
+    return AtomTable(
+        member=member.astype(bool),
+        n_pos=n_pos.astype(np.int64),
+        n_neg=(total - n_pos).astype(np.int64),
+        overlap=np.bincount(inside, weights=weights, minlength=number).astype(np.float64),
+        n_components=n_components,
+    )
+
+
+def checked_regions(regions: Regions, shape: tuple[int, ...], where: str) -> Regions:
+    """Return the regions as they are, or raise DataError naming what cannot be scored."""
+    if tuple(regions.masks.shape) != tuple(shape):
+        raise DataError(f"{where}: the region masks are {regions.masks.shape}, the ground truth {tuple(shape)}")
+    if regions.index.shape != regions.scores.shape or regions.index.ndim != 1:
+        raise DataError(f"{where}: {regions.index.shape} region indices for {regions.scores.shape} scores")
+    if regions.index.size and not (regions.index.min() >= 0 and regions.index.max() < len(regions.masks)):
+        raise DataError(f"{where}: a region index lies outside the {len(regions.masks)} masks of the set")
+    if not (np.isfinite(regions.scores).all() and (regions.scores >= 0).all()):
+        raise DataError(f"{where}: region scores must be finite and not negative")
+    return regions
+
+
+def run_lengths(code: bytes) -> NDArray[np.int64]:
+    """Decode one compressed COCO run-length code to its run lengths, background first.
+
+    Groups of 5 bits, least significant first, bit 5 says that more follow; from the fourth run on the
+    difference to the run before the last is stored (cocodataset/cocoapi:common/maskApi.c, rleFrString).
+    """
+    values = np.frombuffer(code, dtype=np.uint8).astype(np.int64) - 48
+    if values.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    ends = np.flatnonzero((values & 0x20) == 0)
+    firsts = np.concatenate(([0], ends[:-1] + 1))
+    place = np.arange(values.size) - np.repeat(firsts, ends - firsts + 1)
+    runs = np.add.reduceat((values & 0x1F) << (5 * place), firsts)
+    # the sign bit of the last group extends to the left
+    runs -= np.where(values[ends] & 0x10, np.int64(1) << (5 * (ends - firsts + 1)), 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return runs
+
+
+def _segments(masks: MaskSet) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Column-major stretches in which no mask begins or ends: (S,) first pixels and (S, words) membership codes."""
+    size = masks.shape[0] * masks.shape[1]
+    words = max(1, -(-len(masks) // 64))
+    ends = [np.cumsum(run_lengths(code)) for code in masks.counts]
+    position = np.concatenate([np.zeros(1, dtype=np.int64), *ends])
+    owner = np.repeat(np.arange(len(ends)), [e.size for e in ends])
+    toggles = np.zeros((position.size, words), dtype=np.uint64)
+    toggles[np.arange(1, position.size), owner // 64] = np.uint64(1) << (owner % 64).astype(np.uint64)
+    order = np.argsort(position, kind="stable")
+    position, codes = position[order], np.bitwise_xor.accumulate(toggles[order], axis=0)
+    # of several run ends at one pixel the last code holds; those at the very end hold nowhere
+    kept = np.append(position[1:] != position[:-1], True) & (position < size)
+    return position[kept], codes[kept]
+
+
+def _distinct_codes(codes: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    if codes.shape[1] == 1:
+        values, which = np.unique(codes[:, 0], return_inverse=True)
+        return values[:, None], which
+    distinct, which = np.unique(codes, axis=0, return_inverse=True)
+    return distinct, which.ravel()

@@ -1,0 +1,109 @@
+"""Every metric by name: what it is computed from, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Literal
+
+from benchmark.errors import ConfigError, near_matches
+from benchmark.metrics import labels, pixel, variants
+from benchmark.metrics.variants import Grid
+
+Source = Literal["pixels", "masks", "image_scores", "labels"]
+"""What a prediction must bring: a score map or regions; a binary mask; an image score; a label."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec:
+    """One metric: a name, its source and a pure function."""
+
+    name: str
+    level: Literal["pixel", "image"]
+    source: Source
+    function: Callable[..., Any]
+    """Of Counts (pixels, image_scores), MaskCounts (masks) or Confusion (labels); NaN where undefined."""
+    description: str
+    beta: float | None = None
+    """Set where the threshold of the largest F-beta is reported as well."""
+    limited: bool = False
+    """Takes the protocol's AUPRO limit as ``limit=``, and needs component overlaps."""
+    both_classes: bool = False
+    """Undefined where good pixels or images are missing, not only where defects are."""
+    grid: Grid | None = None
+    """Thresholds of a published variant; None is every distinct score."""
+    higher_is_better: bool = True
+
+
+def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
+    level: Literal["pixel", "image"] = "pixel" if source in ("pixels", "masks") else "image"
+    return MetricSpec(name=name, level=level, source=source, function=function, description=description, **facts)
+
+
+_f = pixel.f_beta_max
+_REGIONAL: dict[str, Any] = {"limited": True, "both_classes": True}
+_AT_100: dict[str, Any] = {"beta": 1.0, "grid": variants.LINSPACE_100}
+_AT_21: dict[str, Any] = {"beta": 1.0, "grid": variants.STEPS_21}
+_SPECS = (
+    _spec("ap", "pixels", pixel.ap, "pixel average precision, step sum"),
+    _spec("f1_max", "pixels", _f, "best pixel F1 over every threshold", beta=1.0),
+    _spec("f2_max", "pixels", partial(_f, beta=2.0), "best pixel F2 over every threshold", beta=2.0),
+    _spec("max_iou", "pixels", pixel.iou_max, "best pixel IoU over every threshold", beta=1.0),
+    _spec("auroc", "pixels", pixel.auroc, "pixel area under the ROC curve", both_classes=True),
+    _spec(
+        "aupro", "pixels", pixel.aupro, "per-region overlap up to the FPR limit, exact", limited=True, both_classes=True
+    ),
+    _spec("iou", "masks", labels.iou_mean_defective, "mean over defective images of the IoU of the binary mask"),
+    _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
+    _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
+    _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
+    _spec("precision", "labels", labels.precision, "share of images called defective that are"),
+    _spec("recall", "labels", labels.recall, "share of defective images called defective"),
+    _spec("balanced_accuracy", "labels", labels.balanced_accuracy, "mean of recall and specificity", both_classes=True),
+    _spec("image_ap", "image_scores", pixel.ap, "image average precision, step sum"),
+    _spec("image_auroc", "image_scores", pixel.auroc, "image area under the ROC curve", both_classes=True),
+    _spec("image_f1_max", "image_scores", _f, "best image F1 over every threshold", beta=1.0),
+    _spec("image_f2_max", "image_scores", partial(_f, beta=2.0), "best image F2 over every threshold", beta=2.0),
+    _spec("ap_trapezoid", "pixels", variants.ap_trapezoid, "variant: trapezoid under the precision-recall curve"),
+    _spec(
+        "f1_max_linspace100",
+        "pixels",
+        _f,
+        "variant: best pixel F1 of 100 even thresholds",
+        beta=1.0,
+        grid=variants.LINSPACE_100,
+    ),
+    _spec("f1_max_21", "pixels", _f, "variant: best pixel F1 of 21 even thresholds", **_AT_21),
+    _spec(
+        "iou_max_21",
+        "pixels",
+        pixel.iou_max,
+        "variant: best pixel IoU of 21 even thresholds",
+        beta=1.0,
+        grid=variants.STEPS_21,
+    ),
+    _spec(
+        "aupro_200step",
+        "pixels",
+        variants.aupro_200step,
+        "variant: AUPRO over 200 even thresholds, rescaled",
+        **_REGIONAL,
+        grid=variants.STEPS_200,
+    ),
+)
+METRICS = MappingProxyType({spec.name: spec for spec in _SPECS})
+"""Name to spec, in the order in which a report lists them; read-only."""
+
+
+def metric(name: str) -> MetricSpec:
+    """Return the spec of a metric; raises ConfigError with near names for an unknown one."""
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {name!r}; {near_matches(name, METRICS)}")
+    return METRICS[name]
+
+
+def metrics(names: Iterable[str]) -> tuple[MetricSpec, ...]:
+    """Return the specs of names, in their order, each once; raises ConfigError for an unknown one."""
+    return tuple(metric(name) for name in dict.fromkeys(names))

@@ -1,0 +1,85 @@
+"""Published ways to compute a metric that differ from the exact one, under names of their own.
+
+They exist so that a paper's figure can be set beside the exact one. None is invariant to a monotone
+rescaling of the scores unless said so, and none is ever a default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.metrics.counts import Counts
+from benchmark.metrics.pixel import Values, _ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Thresholds that a published routine uses instead of every distinct score."""
+
+    points: tuple[float, ...]
+    """Ascending, on scores that are min-max normalised over the pool."""
+    strict: bool
+    """``score > threshold`` instead of ``>=``."""
+    scale: Literal["scores", "thresholds"]
+    """Whether the routine normalises the scores, or spreads the thresholds over their range."""
+
+
+LINSPACE_100 = Grid(points=tuple(np.linspace(0.0, 1.0, 100).tolist()), strict=False, scale="scores")
+"""sybeam27/IAP-ZSAS:utils/function.py, calculate_max_f1."""
+STEPS_21 = Grid(points=tuple(np.arange(0.0, 1.001, 0.05).tolist()), strict=True, scale="scores")
+"""zhangzjn/ADer:util/metric.py, F1-max over 21 thresholds."""
+STEPS_200 = Grid(points=tuple((np.arange(200) / 200).tolist()), strict=True, scale="thresholds")
+"""gudovskiy/cflow-ad lineage, as in ByChelsea/VAND-APRIL-GAN:test.py, cal_pro_score."""
+
+
+def ap_trapezoid(counts: Counts) -> Values:
+    """Return the area under the exact precision-recall curve by the trapezoid rule.
+
+    As openvinotoolkit/anomalib's AUPR. It interpolates over ties, so that few-valued maps come out too
+    high; invariant to monotone rescaling. Starts from precision 1 where the first threshold gains defects.
+
+    Returns:
+        (...) in [0, 1]; NaN where there is no defect pixel.
+    """
+    before = np.concatenate((np.zeros_like(counts.tp[..., :1]), counts.tp[..., :-1]), axis=-1)
+    passed = before + counts.fp_above
+    # precision just above the threshold: good pixels between two defect scores lower it first
+    start = np.where(passed > 0, before / np.maximum(passed, 1), 1.0)
+    end = counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    return _ratio(np.sum(0.5 * (counts.tp - before) * (start + end), axis=-1), counts.n_pos)
+
+
+def aupro_200step(counts: Counts, *, limit: float = 0.3) -> Values:
+    """Return AUPRO over 200 thresholds spread evenly over the scores, kept below the limit and rescaled.
+
+    Points with FPR < limit are kept, their FPR is stretched to [0, 1] by the smallest and largest one kept,
+    and the area is a trapezoid; up to 10 points low on few-valued maps.
+
+    Args:
+        counts: at the thresholds of ``STEPS_200``, with overlaps.
+        limit: false-positive rate in (0, 1].
+
+    Returns:
+        (...); NaN where fewer than two distinct rates are kept, or there is no component or good pixel.
+    """
+    if counts.overlap is None or counts.n_components is None:
+        raise ValueError("AUPRO needs counts with component overlaps")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fpr = counts.fp / np.asarray(counts.n_neg)[..., None]
+        pro = counts.overlap / np.asarray(counts.n_components)[..., None]
+    flat_fpr, flat_pro = fpr.reshape(-1, fpr.shape[-1]), pro.reshape(-1, pro.shape[-1])
+    areas = [_kept_area(x, y, limit) for x, y in zip(flat_fpr, flat_pro, strict=True)]
+    return np.array(areas).reshape(fpr.shape[:-1])
+
+
+def _kept_area(fpr: NDArray[np.float64], pro: NDArray[np.float64], limit: float) -> float:
+    kept = fpr < limit
+    x, y = fpr[kept], pro[kept]
+    if x.size < 2 or not x.max() > x.min() or np.isnan(y).any():
+        return float("nan")
+    x = (x - x.min()) / (x.max() - x.min())
+    return float(np.trapezoid(y, x))

@@ -1,0 +1,230 @@
+"""One prediction against its ground truth under a protocol: what is kept of an image."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import DataError
+from benchmark.metrics.regions import AtomTable, build_atoms, checked_regions
+from benchmark.metrics.tables import (
+    ImageTable,
+    checked_mask,
+    component_weights,
+    constant_table,
+    dense_table,
+    unit,
+)
+from benchmark.protocol import Protocol
+from benchmark.samples import GroundTruth, Outcome, Prediction, Regions, Sample
+
+AtomCache = Callable[[str, Callable[[], AtomTable]], AtomTable]
+"""Given a key and a way to build the atoms, returns them, built or remembered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Which parts of a prediction the chosen metrics look at."""
+
+    tables: bool
+    """Score tables of the pixels."""
+    components: bool
+    """Component overlaps, for AUPRO."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredImage:
+    """What is kept of one image; no map."""
+
+    sample: Sample
+    outcome: Outcome
+    message: str | None
+    defective: bool
+    """The image label under the protocol."""
+    excluded: bool
+    """A failed answer that the protocol leaves out."""
+    in_pixels: bool
+    """Whether the image's pixels enter the pixel metrics."""
+    n_pixels: int
+    n_defect_pixels: int
+    table: ImageTable | None
+    mask_tp: int | None
+    mask_fp: int | None
+    image_score: float | None
+    label: bool | None
+    rationale: str | None
+    extra: Mapping[str, float | int | str | None]
+
+
+def score(
+    sample: Sample,
+    prediction: Prediction,
+    truth: GroundTruth,
+    *,
+    protocol: Protocol,
+    needs: Needs,
+    atom_cache: AtomCache | None = None,
+) -> ScoredImage:
+    """Apply the protocol to one prediction.
+
+    A failed, invalid or blocked answer that counts as wrong found nothing: every pixel has the lowest score, its
+    mask is empty, and its image score and label are the opposite of the truth.
+
+    Args:
+        sample: the image.
+        prediction: at the image's own size.
+        truth: at the image's own size, read with the protocol's mask threshold and border policy.
+        protocol: resolved for the dataset.
+        needs: parts that no metric looks at are not computed.
+        atom_cache: remembers atom tables between runs.
+
+    Raises:
+        DataError: sizes that differ, scores that are not finite, masks that are not binary; names the sample.
+    """
+    if prediction.score_map is not None and prediction.regions is not None:
+        raise DataError(f"{sample.id}: the prediction has a score map and regions; give one of them")
+    native = truth.mask.shape
+    checked_mask(truth.mask, native, f"{sample.id}: ground truth")
+    resized = _truth_at(truth, protocol)
+    counted = resized.mask if resized.ignore is None else resized.mask & ~resized.ignore
+    n_pixels = counted.size - (0 if resized.ignore is None else int(np.count_nonzero(resized.ignore)))
+    n_pos = int(np.count_nonzero(counted))
+    defective = sample.defective if protocol.label_from == "folder" else bool(truth.mask.any())
+    ok = prediction.outcome == "ok"
+    table: ImageTable | None = None
+    if not ok:
+        table = _nothing_found(resized, n_pixels, n_pos, needs)
+    elif needs.tables:
+        table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
+    tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, 0)
+    image_score, label = prediction.image_score, prediction.label
+    if image_score is None and ok:
+        image_score = table.high if table is not None else _largest(prediction)
+    if not ok:
+        image_score, label = (-math.inf if defective else math.inf), not defective
+    elif image_score is not None and not math.isfinite(image_score):
+        raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")
+    return ScoredImage(
+        sample=sample,
+        outcome=prediction.outcome,
+        message=prediction.message,
+        defective=defective,
+        excluded=not ok and protocol.failures == "exclude",
+        in_pixels=protocol.include_good or defective,
+        n_pixels=n_pixels,
+        n_defect_pixels=n_pos,
+        table=table,
+        mask_tp=tp,
+        mask_fp=fp,
+        image_score=image_score,
+        label=label,
+        rationale=prediction.rationale,
+        extra=dict(prediction.extra),
+    )
+
+
+def _truth_at(truth: GroundTruth, protocol: Protocol) -> GroundTruth:
+    if protocol.size is None or protocol.size == truth.mask.shape:
+        return truth
+    ignore = None if truth.ignore is None else _nearest(truth.ignore, protocol.size)
+    return GroundTruth(mask=_nearest(truth.mask, protocol.size), ignore=ignore)
+
+
+def _nearest(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    import cv2
+
+    resized = cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
+    return resized.view(np.bool_)
+
+
+def _table(
+    prediction: Prediction,
+    truth: GroundTruth,
+    native: tuple[int, ...],
+    sample: Sample,
+    protocol: Protocol,
+    needs: Needs,
+    atom_cache: AtomCache | None,
+) -> ImageTable | None:
+    per_image = protocol.normalisation == "image"
+    if prediction.regions is not None:
+        regions = checked_regions(prediction.regions, native, sample.id)
+        if truth.mask.shape == native or protocol.interpolation == "nearest":
+            atoms = _atoms(regions, truth, atom_cache)
+            return atoms.table(regions, components=needs.components, unit_range=per_image)
+        scores: NDArray[Any] = regions.score_map()
+    elif prediction.score_map is not None:
+        scores = prediction.score_map
+        if scores.shape != native:
+            raise DataError(f"{sample.id}: the score map is {scores.shape}, the image {native}; give it at image size")
+    else:
+        return None
+    if per_image:
+        scores = unit(scores, float(scores.min()), float(scores.max()))
+    if truth.mask.shape != native:
+        scores = _resized(scores, truth.mask.shape, protocol.interpolation)
+    return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)
+
+
+def _resized(scores: NDArray[Any], size: tuple[int, ...], interpolation: str) -> NDArray[Any]:
+    import cv2
+
+    ways = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+    floating = scores if scores.dtype == np.float64 else scores.astype(np.float32, copy=False)
+    return cv2.resize(floating, (size[1], size[0]), interpolation=ways[interpolation])
+
+
+def _atoms(regions: Regions, truth: GroundTruth, atom_cache: AtomCache | None) -> AtomTable:
+    if atom_cache is None:
+        return build_atoms(regions.masks, truth)
+    digest = hashlib.sha256(repr((regions.masks.key, truth.mask.shape)).encode())
+    digest.update(np.packbits(truth.mask).tobytes())
+    if truth.ignore is not None:
+        digest.update(np.packbits(truth.ignore).tobytes())
+    return atom_cache(digest.hexdigest(), lambda: build_atoms(regions.masks, truth))
+
+
+def _nothing_found(truth: GroundTruth, n_pixels: int, n_pos: int, needs: Needs) -> ImageTable | None:
+    if not needs.tables or n_pixels == 0:
+        return None
+    if not needs.components:
+        return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=None, n_components=0)
+    shares, number = component_weights(np.ascontiguousarray(truth.mask))
+    kept = shares if truth.ignore is None else shares[~truth.ignore.ravel()]
+    return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(kept.sum()), n_components=number)
+
+
+def _mask_counts(
+    prediction: Prediction, truth: GroundTruth, native: tuple[int, ...], sample: Sample, protocol: Protocol
+) -> tuple[int, int] | tuple[None, None]:
+    """Defect and good pixels inside the binary mask; None where there is none to count."""
+    if prediction.mask is None:
+        return None, None
+    mask = checked_mask(prediction.mask, native, f"{sample.id}: predicted mask")
+    if truth.mask.shape != native:
+        mask = _nearest(mask, (truth.mask.shape[0], truth.mask.shape[1]))
+    if truth.ignore is not None:
+        mask = mask & ~truth.ignore
+    tp = int(np.count_nonzero(mask & truth.mask))
+    return tp, int(np.count_nonzero(mask)) - tp
+
+
+def _largest(prediction: Prediction) -> float | None:
+    """Largest score of the map, for pipelines that give no image score."""
+    if prediction.score_map is not None:
+        return float(prediction.score_map.max())
+    if prediction.regions is not None:
+        covering = prediction.regions.masks.areas()[prediction.regions.index] > 0
+        return float(prediction.regions.scores[covering].max(initial=0.0))
+    return None
+
+
+def without_pixels(image: ScoredImage) -> ScoredImage:
+    """Return the image without its score table, once nothing will be counted from it any more."""
+    return replace(image, table=None)

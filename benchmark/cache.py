@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.artifacts import CorruptEntryError, unpack
 from benchmark.errors import BenchmarkError, ConfigError, near_matches
-from benchmark.explain import differences
+from benchmark.explain import nearest
 from benchmark.store import SUFFIX, Entry, Store, store_root
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -142,14 +142,15 @@ def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, 
 
 
 def show_settings(store: Store, stages: Sequence[str]) -> None:
-    """Print each stage's stored fingerprints, newest first, and what each changed against the one before it."""
+    """Print each stage's stored fingerprints, newest first, and what each changed against the nearest older one."""
     chosen(store, stages)
     for name in stages or store.stages():
         notes = store.notes(name)
         print(f"{name}: {len(notes)} fingerprint{'s' if len(notes) != 1 else ''}")
-        for note, before in zip(notes, [*notes[1:], None], strict=True):
-            changes = ["the oldest one"] if before is None else list(differences(before, note, {}, store))
-            print(f"  {str(note.get('fingerprint'))[:12]}  " + "; ".join(changes or ["as the one before"]))
+        for i, note in enumerate(notes):
+            found = nearest(note, notes[i + 1 :], {}, store)
+            told = "the oldest one" if found is None else "; ".join(found[1])
+            print(f"  {str(note.get('fingerprint'))[:12]}  {told}")
 
 
 def parser() -> argparse.ArgumentParser:

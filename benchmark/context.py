@@ -123,6 +123,7 @@ class Context:
         """By stage name."""
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
+        self._explained: set[str] = set()
 
     @property
     def device(self) -> str:
@@ -201,6 +202,9 @@ class Context:
         """Return a result that does not belong to one image (a reference, text embeddings), stored by ``content_key``.
 
         ``compute`` gets one ``Inputs`` without sample and image; upstream stages are resolved the same way.
+
+        Raises:
+            BenchmarkError: the stage failed, whatever ``on_error`` says; nothing can be predicted without it.
         """
         from benchmark.stages import Inputs
 
@@ -208,7 +212,12 @@ class Context:
         artifact = self.stored(stage, key)
         if artifact is None:
             upstream = {up.name: self.once(up, content_key) for up in stage.upstream}
-            artifact = self.compute(stage, [Inputs(None, None, upstream)])[0]
+            try:
+                artifact = self.compute(stage, [Inputs(None, None, upstream)])[0]
+            except BenchmarkError:
+                raise
+            except Exception as error:
+                raise BenchmarkError(f"stage {stage.name!r} failed: {type(error).__name__}: {error}") from error
             self.keep(stage, key, artifact)
         else:
             self.stage_stats(stage).reused += 1
@@ -235,11 +244,18 @@ class Context:
 
     def stored(self, stage: Stage, key: str) -> Artifact | None:
         """Read one entry, unless it is to be computed anew."""
-        if self.refresh and (str(self.store.root), stage.name, key) not in _renewed:
+        if self._outdated(stage, key):
             return None
         found = self.store.lookup(stage.name, key)
         self.stage_stats(stage).dropped_corrupt += found.dropped
         return found.artifact
+
+    def has(self, stage: Stage, key: str) -> bool:
+        """Say whether ``stored`` would find a file, without reading it."""
+        return not self._outdated(stage, key) and self.store.contains(stage.name, key)
+
+    def _outdated(self, stage: Stage, key: str) -> bool:
+        return self.refresh and (str(self.store.root), stage.name, key) not in _renewed
 
     def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
         """Store one computed result, with the description of its stage."""
@@ -252,8 +268,9 @@ class Context:
         """Describe the stage beside its entries; where it differs from what was stored before, say by what."""
         if self.store.is_noted(stage.name, stage.fingerprint):
             return
-        if self.store.notes(stage.name):
+        if stage.name not in self._explained and self.store.notes(stage.name):
             log.info("%s", explain(stage, self.store))
+        self._explained.add(stage.name)  # one line a stage: a stage per category would fill the screen
         self.store.note(stage.name, stage.fingerprint, stage.facts)
 
     def compute(self, stage: Stage, inputs: Sequence[Inputs]) -> list[Artifact]:

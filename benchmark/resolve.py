@@ -132,8 +132,7 @@ def _read(context: Context, stage: Stage, item: Item) -> bool:
 def _wants_image(context: Context, stage: Stage, item: Item) -> bool:
     """Say whether computing this stage will need the decoded image, for itself or for a missing upstream stage."""
     return stage.needs_image or any(
-        not context.store.contains(up.name, up.key(item.sample.sha256)) and _wants_image(context, up, item)
-        for up in stage.upstream
+        not context.has(up, up.key(item.sample.sha256)) and _wants_image(context, up, item) for up in stage.upstream
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import re
 import secrets
@@ -18,6 +19,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, unpack
 from benchmark.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Artifact", "Entry", "Lookup", "Store", "store_root"]
 
@@ -246,12 +249,16 @@ class Store:
             entries = sorted(self.entries(), key=lambda entry: entry.used)
             size = sum(entry.size for entry in entries)
             if size > self.max_bytes:
+                before = size
                 for entry in entries:
                     if size <= EVICT_TO * self.max_bytes:
                         break
                     with contextlib.suppress(OSError):
                         entry.path.unlink()
                         size -= entry.size
+                log.info(
+                    "stage store %s: over its limit, removed %.1f MB unused longest", self.root, (before - size) / 1e6
+                )
             self._size = size
 
 

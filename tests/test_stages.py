@@ -251,6 +251,33 @@ def test_once_is_stored_by_its_content_key(toy: Manifest, store: Store) -> None:
     assert len(b.ids) == 2
 
 
+def test_a_failing_once_names_its_stage(toy: Manifest, store: Store) -> None:
+    with pytest.raises(BenchmarkError, match="stage 'a' failed: ValueError: cannot do once"):
+        make(toy, store, on_error="record").once(stage(Counting("a", fail=["once"])), "text")
+
+
+def test_a_full_disk_ends_the_run_and_a_rerun_goes_on(
+    toy: Manifest, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = Counting("a")
+    whole = values(make(toy, Store(store.root / "calm")), stage(Counting("a")))
+    put = Store.put
+
+    def fills_up(self: Store, name: str, key: str, artifact: Artifact) -> None:
+        if len(count.ids) > 5:
+            raise StoreError("no space left")
+        put(self, name, key, artifact)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "put", fills_up)
+        with pytest.raises(StoreError, match="no space"):
+            values(make(toy, store, on_error="record"), stage(count))
+    assert len(count.ids) == 6
+    context = make(toy, store)
+    assert values(context, stage(count)) == whole
+    assert (context.stats["a"].reused, context.stats["a"].computed) == (5, 7)
+
+
 def test_models_are_kept_between_contexts_and_bounded(toy: Manifest, store: Store) -> None:
     clear_models()
     loaded: list[int] = []

@@ -55,7 +55,7 @@ def shard_samples(samples: Sequence[Sample], shard: Shard) -> tuple[Sample, ...]
     return tuple(sample for sample in samples if turn[sample.sha256] % shard.count == shard.index - 1)
 
 
-def mark_done(folder: Path, shard: Shard, *, identity: str = "") -> None:
+def mark_done(folder: Path, shard: Shard, identity: str) -> None:
     """Say in ``folder`` that this shard's work is in the store.
 
     Args:
@@ -76,17 +76,17 @@ def mark_done(folder: Path, shard: Shard, *, identity: str = "") -> None:
         raise ResultsError(f"{path} cannot be written ({error.strerror}): free space or mend the folder") from error
 
 
-def all_done(folder: Path, shard: Shard, *, identity: str = "") -> bool:
+def all_done(folder: Path, shard: Shard, identity: str) -> bool:
     """Say whether every shard of this run is marked as done.
 
     Mark first, then ask: whichever shard finishes last is then told that all are done. Two that finish
     at the same moment may both be told, so what follows must be harmless when done twice (the same
     bytes, put in place by a rename).
     """
-    return not missing_shards(folder, shard.count, identity=identity)
+    return not missing_shards(folder, shard.count, identity)
 
 
-def missing_shards(folder: Path, count: int, *, identity: str = "") -> list[Shard]:
+def missing_shards(folder: Path, count: int, identity: str) -> list[Shard]:
     """Return the shards that are not marked as done."""
     return [shard for shard in (Shard(i, count) for i in range(1, count + 1)) if not _is_done(folder, shard, identity)]
 

@@ -52,20 +52,20 @@ def test_every_sample_is_in_one_shard_and_equal_images_together(contents: list[i
 
 def test_the_last_one_knows_that_all_are_done(tmp_path: Path) -> None:
     folder = tmp_path / "shards"
-    assert len(missing_shards(folder, 3)) == 3
+    assert len(missing_shards(folder, 3, "run")) == 3
     for shard in (Shard(2, 3), Shard(1, 3), Shard(1, 3)):
-        mark_done(folder, shard)
-        assert not all_done(folder, shard)
-    assert missing_shards(folder, 3) == [Shard(3, 3)]
+        mark_done(folder, shard, "run")
+        assert not all_done(folder, shard, "run")
+    assert missing_shards(folder, 3, "run") == [Shard(3, 3)]
     mark_done(folder, Shard(3, 3))
-    assert all(all_done(folder, Shard(i, 3)) for i in (1, 2, 3))
+    assert all(all_done(folder, Shard(i, 3), "run") for i in (1, 2, 3))
     assert sorted(p.name for p in folder.iterdir()) == [f"shard-{i}-of-3.json" for i in (1, 2, 3)]
 
 
 def test_marks_of_other_work_or_another_count_or_damaged_ones_do_not_count(tmp_path: Path) -> None:
-    mark_done(tmp_path, Shard(1, 2), identity="a")
-    mark_done(tmp_path, Shard(2, 2), identity="b")
-    assert missing_shards(tmp_path, 2, identity="a") == [Shard(2, 2)]
-    assert len(missing_shards(tmp_path, 4, identity="a")) == 4
+    mark_done(tmp_path, Shard(1, 2), "a")
+    mark_done(tmp_path, Shard(2, 2), "b")
+    assert missing_shards(tmp_path, 2, "a") == [Shard(2, 2)]
+    assert len(missing_shards(tmp_path, 4, "a")) == 4
     (tmp_path / "shard-1-of-2.json").write_text("{")
-    assert len(missing_shards(tmp_path, 2, identity="a")) == 2
+    assert len(missing_shards(tmp_path, 2, "a")) == 2

@@ -57,7 +57,7 @@ def test_the_last_one_knows_that_all_are_done(tmp_path: Path) -> None:
         mark_done(folder, shard, "run")
         assert not all_done(folder, shard, "run")
     assert missing_shards(folder, 3, "run") == [Shard(3, 3)]
-    mark_done(folder, Shard(3, 3))
+    mark_done(folder, Shard(3, 3), "run")
     assert all(all_done(folder, Shard(i, 3), "run") for i in (1, 2, 3))
     assert sorted(p.name for p in folder.iterdir()) == [f"shard-{i}-of-3.json" for i in (1, 2, 3)]
 

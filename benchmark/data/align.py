@@ -92,13 +92,19 @@ def warp(image: NDArray[np.uint8], matrix: Matrix) -> tuple[NDArray[np.uint8], N
     height, width = image.shape[:2]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     warped = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return warped, _shown(matrix, (height, width))
+
+
+def _shown(matrix: Matrix, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Pixels whose place in the image lies between pixel centres of the image, (H, W)."""
+    height, width = shape
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
     y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
     # The matrix is exact to about a hundredth of a pixel, so an unmoved border still counts as shown.
     slack = np.float32(0.01)
-    valid = (x >= -slack) & (y >= -slack) & (x <= width - 1 + slack) & (y <= height - 1 + slack)
-    return warped, valid
+    valid: NDArray[np.bool_] = (x >= -slack) & (y >= -slack) & (x <= width - 1 + slack) & (y <= height - 1 + slack)
+    return valid
 
 
 def _search_images(
@@ -144,7 +150,8 @@ def _start(grey: NDArray[np.float32], target: NDArray[np.float32]) -> Matrix:
 
     still = np.eye(2, 3, dtype=np.float32)
     window = cv2.createHanningWindow(grey.shape[::-1], cv2.CV_32F)
-    (x, y), _ = cv2.phaseCorrelate(target, grey, window)
+    # OpenCV 5.0 multiplies the window into the images that it is given, so it gets copies.
+    (x, y), _ = cv2.phaseCorrelate(target.copy(), grey.copy(), window)
     shifted = np.array([[1, 0, x], [0, 1, y]], dtype=np.float32)
     if not np.isfinite(shifted).all():
         return still
@@ -156,14 +163,12 @@ def _correlation(grey: NDArray[np.float32], target: NDArray[np.float32], matrix:
     """Pearson correlation with the target over the pixels that the warped image shows; None where undefined."""
     import cv2
 
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = grey.shape[::-1]
-    shown = cv2.warpAffine(
-        np.ones_like(grey, dtype=np.uint8), matrix, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    )
+    shown = _shown(matrix, grey.shape)
     if int(np.count_nonzero(shown)) < grey.size // 4:
         return None
-    value: Any = cv2.computeECC(target, cv2.warpAffine(grey, matrix, size, flags=flags), shown)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(grey, matrix, grey.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    value: Any = cv2.computeECC(target, warped, shown.astype(np.uint8))
     return float(value) if np.isfinite(value) and abs(value) <= 1.0 + 1e-6 else None
 
 

@@ -93,7 +93,7 @@ class Sat(Settings):
         """Generate the images unless they are there, and list them.
 
         Raises:
-            DataError: ``data_root`` is missing or cannot be written, or a generated file was changed.
+            DataError: ``data_root`` cannot be created or written, or a generated file was changed.
         """
         root = data_root / "sat" / self.key
         shots = self.shots()
@@ -120,18 +120,21 @@ def generate(settings: Sat, root: Path, *, on_progress: Callable[[int, int], Non
 
     Args:
         settings: what to generate.
-        root: folder to create; its grandparent (DATA_ROOT) must exist.
+        root: folder to create, two levels below DATA_ROOT; DATA_ROOT is created where the folder above it exists.
         on_progress: called with (images done, images in all).
 
     Raises:
         DataError: the folder cannot be written.
     """
-    if not root.parent.parent.is_dir():
+    data_root = root.parent.parent
+    if not data_root.is_dir() and not data_root.absolute().parent.is_dir():
         raise DataError(
-            f"{root.parent.parent}: no such folder; create it, or set run.data_root (DATA_ROOT) to another one"
+            f"{data_root}: neither this folder nor the one above it exists; create it, or set run.data_root "
+            "(DATA_ROOT) to another one"
         )
     shots = settings.shots()
     try:
+        data_root.mkdir(exist_ok=True)
         root.parent.mkdir(exist_ok=True)
         _sweep(root)
         partial_root = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))

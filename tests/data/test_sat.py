@@ -33,11 +33,6 @@ def sat(**changes: Any) -> Sat:
     return Sat(**{**config, **changes})
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-
-
 def pixels_sha256(settings: Sat) -> str:
     digest = hashlib.sha256()
     for shot in settings.shots():
@@ -58,7 +53,10 @@ def test_default_counts_are_those_of_the_paper() -> None:
 
 def test_pixels_are_the_same_on_every_machine() -> None:
     assert pixels_sha256(sat(**SMALL)) == "8e9fb017b7394361d15cc1850bd91b23445c1da74b3112ab8d5851afa2b663e4"
-    assert pixels_sha256(sat(seed=5, n_train=0, n_good=1, n_defective=3)) == "39d91df78b6352adedb982b9b1b2887f5191a8b750b5037e99b47058be707192"
+    assert (
+        pixels_sha256(sat(seed=5, n_train=0, n_good=1, n_defective=3))
+        == "39d91df78b6352adedb982b9b1b2887f5191a8b750b5037e99b47058be707192"
+    )
 
 
 def test_png_bytes_are_pinned_and_readable(tmp_path: Path) -> None:
@@ -164,10 +162,11 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_or_unwritable_data_root_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere: no such folder; create it, or set run.data_root"):
-        sat(**SMALL).manifest(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"nowhere/data: neither this folder .* create it, or set run.data_root"):
+        sat(**SMALL).manifest(tmp_path / "nowhere" / "data")
+    assert sat(**SMALL).manifest(tmp_path / "new").expected_test == 7
     (tmp_path / "sat").write_text("a file where a folder should be")
-    with pytest.raises(DataError, match="cannot be generated.*run.data_root"):
+    with pytest.raises(DataError, match=r"cannot be generated.*run.data_root"):
         sat(**SMALL).manifest(tmp_path)
 
 

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, unpack
+import numpy as np
+
+from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, plain, unpack
 from benchmark.errors import StoreError
+from benchmark.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +75,15 @@ class Store:
     Args:
         root: the folder; made at the first write.
         max_bytes: when the entries grow past this, those unused longest are removed; None: no limit.
+        memory: where small entries are kept that this process has read or written; None: every read is from the disk.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int | None = None) -> None:
+    def __init__(self, root: Path, *, max_bytes: int | None = None, memory: Memory | None = None) -> None:
         if max_bytes is not None and max_bytes <= 0:
             raise StoreError(f"store size limit of {max_bytes} bytes: give a positive number, or null for no limit")
         self.root = Path(root)
         self.max_bytes = max_bytes
+        self.memory = memory
         self.dropped: Counter[str] = Counter()
         """Corrupt entries met so far, by stage."""
         self._size: int | None = None
@@ -109,6 +114,9 @@ class Store:
     def lookup(self, stage: str, key: str) -> Lookup:
         """Like ``get``, and says whether a corrupt entry was met (and removed, where the folder is writable)."""
         path = self.path(stage, key)
+        known = None if self.memory is None else self.memory.get(path)
+        if known is not None:
+            return Lookup(_copied(known), False)
         try:
             with path.open("rb") as file:
                 data = file.read()
@@ -130,6 +138,8 @@ class Store:
         if time.time() - used > TOUCH_AFTER:
             with contextlib.suppress(OSError):
                 os.utime(path)
+        if self.memory is not None:
+            self.memory.put(path, _copied(artifact))
         return Lookup(artifact, False)
 
     def contains(self, stage: str, key: str) -> bool:
@@ -145,6 +155,8 @@ class Store:
         path = self.path(stage, key)
         data = pack(artifact, stage=stage, key=key)
         self._write(path, data)
+        if self.memory is not None:
+            self.memory.put(path, _copied(plain(artifact)))
         if self.max_bytes is not None:
             self._keep_limit(len(data))
 
@@ -260,6 +272,11 @@ class Store:
                     "stage store %s: over its limit, removed %.1f MB unused longest", self.root, (before - size) / 1e6
                 )
             self._size = size
+
+
+def _copied(artifact: Mapping[str, Value]) -> dict[str, Value]:
+    """Copy the arrays, so that a caller who changes one does not change what the next caller gets."""
+    return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in artifact.items()}
 
 
 def _create(path: Path) -> BinaryIO:

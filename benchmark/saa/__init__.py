@@ -1,0 +1,1 @@
+"""The mathematics of SAA, SAA+ and AnomalyVLM, each step a pure function."""

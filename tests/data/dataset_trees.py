@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
 from benchmark.config import CONF, option_settings
 from benchmark.data.dataset import Dataset
 
 
+@cache
+def option_values(option: str) -> dict[str, Any]:
+    """Compose ``conf/dataset/<option>.yaml`` with Hydra, presets and their bases included."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
+    assert isinstance(composed, dict)
+    return composed["dataset"]
+
+
 def dataset(option: str, **changes: Any) -> Dataset:
-    """Build the dataset settings of ``conf/dataset/<option>.yaml`` with some keys changed."""
-    values = yaml.safe_load((CONF / "dataset" / f"{option}.yaml").read_text())
-    settings = option_settings("dataset", {**values, **changes})
+    """Build the dataset settings of an option with some keys changed."""
+    settings = option_settings("dataset", {**option_values(option), **changes})
     assert isinstance(settings, Dataset)
     return settings
 
@@ -30,19 +40,26 @@ def save(path: Path, array: np.ndarray, **options: Any) -> Path:
 
 
 class Linker:
-    """Writes one tiny image of each kind and links it wherever it is wanted."""
+    """Writes one tiny image of each kind and links it wherever it is wanted: thousands of files cost little."""
 
     def __init__(self, store: Path) -> None:
         self.store = store
         store.mkdir(parents=True, exist_ok=True)
+        self._made: dict[tuple[int, str], str] = {}
+        self._folders: set[str] = set()
 
-    def __call__(self, target: Path, *, value: int = 0, mode: str = "L", size: tuple[int, int] = (3, 2)) -> None:
-        """Link an image of one grey ``value`` to ``target``; ``size`` is (width, height)."""
-        source = self.store / f"{mode}-{value}-{size[0]}x{size[1]}{target.suffix.lower()}"
-        if not source.exists():
-            Image.new("L", size, value).convert(mode).save(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source, target)
+    def __call__(self, target: Path | str, value: int = 0) -> None:
+        """Link a 3 x 2 pixel (width x height) image of one grey ``value`` to ``target``."""
+        folder, _, name = str(target).rpartition("/")
+        ending = name[name.rindex(".") :]
+        if folder not in self._folders:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._folders.add(folder)
+        if (value, ending) not in self._made:
+            source = self.store / f"{value}{ending}"
+            Image.new("L", (3, 2), value).save(source)
+            self._made[value, ending] = str(source)
+        os.link(self._made[value, ending], target)
 
 
 def mvtec_tree(root: Path, *, category: str = "part", good: int = 2, defective: int = 2, train: int = 3) -> Path:

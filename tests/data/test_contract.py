@@ -1,0 +1,159 @@
+"""One contract for all datasets: the exact layout at full counts gives exactly the card's counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from dataset_trees import Linker, dataset, option_values
+from full_trees import BUILDERS
+
+from benchmark.config import CONF
+from benchmark.data.card import EVERY, card_names, compare, load_card
+from benchmark.data.images import load_image, load_truth
+from benchmark.errors import DataError
+from benchmark.samples import Manifest
+
+OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+NAMES = sorted(BUILDERS)
+PRESETS = [
+    ("mvtec", 467, 1258),
+    ("mvtec_domain_gap", 253, 76),
+    ("pets", 140, 60),
+    ("pets_full", 4978, 2371),
+    ("mtd", 952, 392),
+    ("mtd_by_mask", 956, 388),
+    ("ksdd1", 347, 52),
+    ("ksdd1_items", 347, 52),
+    ("ksdd1_thirds", 286, 54),
+    ("ksdd2", 894, 110),
+    ("ksdd2_anomalyvlm", 2085, 246),
+    ("dagm", 6996, 1054),
+    ("dagm_iap_as", 0, 2100),
+    ("visa", 962, 1200),
+    ("mpdd", 176, 282),
+    ("mpdd_iap_as", 0, 282),
+    ("btad", 451, 290),
+    ("btad_iap_as", 0, 290),
+    ("dtd_synthetic", 357, 947),
+    ("dtd_synthetic_iap_as", 0, 947),
+]
+"""Option, and how many good and defective images it scores."""
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root that holds every dataset whole; each is built when a test first asks for it."""
+    return tmp_path_factory.mktemp("full")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared-cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(_shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(_shared_cache))
+
+
+def built(full: Path, name: str) -> Path:
+    root = full / name
+    if not root.exists():
+        BUILDERS[name](root, Linker(full / ".links"), load_card(name))
+    return full
+
+
+def counts(manifest: Manifest) -> tuple[int, int]:
+    labels = Counter(s.defective for s in manifest.test)
+    return labels[False], labels[True]
+
+
+def test_every_dataset_has_a_card_and_an_option() -> None:
+    assert set(NAMES) | {"sat"} == set(card_names())
+    assert set(card_names()) | {"folder"} == {option_values(o).get("name", "sat") for o in OPTIONS}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_are_the_cards(name: str, full: Path) -> None:
+    card = load_card(name)
+    settings = dataset(name, subset=None)
+    index = settings.index(built(full, name))
+    assert index.complete
+    assert compare(card.counts, index.records) == []
+    assert len(index.records) == card.images
+    by_category = [c for c in card.counts if c.category != EVERY]
+    if by_category:
+        assert {r.category for r in index.records} == set(card.categories)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_keep_the_contract(name: str, full: Path) -> None:
+    manifest = dataset(name, subset=None).manifest(built(full, name))
+    assert manifest.expected_test == len(manifest.test)
+    assert len({s.id for s in manifest.samples}) == len(manifest.samples)
+    assert all(not Path(s.id).is_absolute() and "\\" not in s.id for s in manifest.samples)
+    assert all((s.defect_type == "good") != s.defective for s in manifest.samples)
+    assert all(s.mask is None or s.defective for s in manifest.samples)
+    for defective in (False, True):
+        sample = next(s for s in reversed(manifest.test) if s.defective == defective)
+        image = load_image(sample.image)
+        truth = load_truth(sample, shape=image.shape[:2])
+        assert image.shape[2] == 3
+        assert truth.mask.any() == defective
+    again = dataset(name, subset=None).manifest(full)
+    assert again.fingerprint == manifest.fingerprint
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_image_is_told_and_goes_on_only_when_allowed(name: str, full: Path, tmp_path: Path) -> None:
+    """Partial data: one good or defective image (with its mask) less than the card says."""
+    data = built(full, name)
+    victim = dataset(name, subset=None).index(data).records[-1]
+    root = dataset(name).locate(data)
+    hidden = [root / victim.image, *([root / victim.mask] if victim.mask else [])]
+    for i, file in enumerate(hidden):
+        file.rename(tmp_path / str(i))
+    labels = root / Path(victim.image).parent / "Label" / "Labels.txt"
+    kept = labels.read_text() if labels.is_file() else None
+    if kept is not None:
+        labels.unlink()
+    try:
+        with pytest.raises(DataError, match=r"\(1 missing\).*allow_partial=true"):
+            dataset(name, subset=None, split="all").manifest(data)
+        partial = dataset(name, subset=None, split="all", allow_partial=True).manifest(data)
+    finally:
+        for i, file in enumerate(hidden):
+            (tmp_path / str(i)).rename(file)
+        if kept is not None:
+            labels.write_text(kept)
+    assert partial.expected_test == len(partial.test) + 1
+    assert any("1 missing" in note for note in partial.notes)
+
+
+@pytest.mark.parametrize(("option", "good", "defective"), PRESETS)
+def test_presets_give_the_papers_numbers(option: str, good: int, defective: int, full: Path) -> None:
+    manifest = dataset(option).manifest(built(full, option_values(option)["name"]))
+    assert counts(manifest) == (good, defective)
+    assert manifest.expected_test == good + defective
+    test_groups = {s.group for s in manifest.test}
+    if option != "ksdd1_thirds":
+        assert test_groups.isdisjoint({s.group for s in manifest.train})
+
+
+def test_every_option_has_its_numbers_above() -> None:
+    assert {option for option, _, _ in PRESETS} | {"folder", "sat"} == set(OPTIONS)
+
+
+def test_domain_gap_counts_by_category(full: Path) -> None:
+    manifest = dataset("mvtec_domain_gap").manifest(built(full, "mvtec"))
+    found = Counter((s.category, s.defective) for s in manifest.test)
+    good = {"carpet": 56, "grid": 53, "leather": 49, "tile": 46, "wood": 49}
+    bad = {"carpet": 18, "grid": 11, "leather": 18, "tile": 17, "wood": 12}
+    assert found == {(c, False): n for c, n in good.items()} | {(c, True): n for c, n in bad.items()}
+    assert len(manifest.train) == 1266 + 382 - 253 - 76
+    assert not any("test/good" in s.id for s in manifest.samples)
+    other = dataset("mvtec_domain_gap", split_seed=1).manifest(full)
+    assert counts(other) == (253, 76)
+    assert {s.id for s in other.test} != {s.id for s in manifest.test}

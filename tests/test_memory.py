@@ -34,7 +34,7 @@ def test_the_value_unused_longest_goes_first() -> None:
     for key in range(127):
         memory.put(key, np.zeros(800, dtype=np.uint8))
     assert memory.get(0) is not None
-    for key in range(200, 210):
+    for key in range(200, 230):
         memory.put(key, np.zeros(800, dtype=np.uint8))
     assert memory.get(0) is not None
     assert memory.get(1) is None

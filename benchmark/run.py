@@ -116,14 +116,15 @@ def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
 
 def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> Context:
     """Put together what a pipeline gets."""
+    from benchmark.memory import process_memory
     from benchmark.stages import Context
-    from benchmark.store import Store
+    from benchmark.store import Store, store_root
 
     limit = None if config.run.cache_gb is None else int(config.run.cache_gb * 1e9)
     return Context(
         manifest=manifest,
         samples=samples,
-        store=Store(config.run.cache_root / "stages", max_bytes=limit),
+        store=Store(store_root(config.run.cache_root), max_bytes=limit, memory=process_memory),
         seed=config.run.seed,
         device=config.run.device,
         workers=config.run.workers,
@@ -135,22 +136,31 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
 
 def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
-    from benchmark.sharding import Shard, all_done, mark_done, shard_samples
+    from benchmark.sharding import Shard, mark_done, missing_shards, shard_samples
 
     shard = Shard.parse(str(config.run.shard))
     mine = shard_samples(context.samples, shard)
-    for stage in config.pipeline.stages(context):
+    stages = config.pipeline.stages(context)
+    for stage in stages:
         for _ in context.run(stage, mine):
             pass
-    mark_done(folder / "shards", shard)
-    return all_done(folder / "shards", shard)
+    work = "+".join([folder.name, *(stage.fingerprint for stage in stages)])
+    mark_done(folder / "shards", shard, work)
+    context.refresh = False  # what the other shards have written anew is not to be computed once more
+    return not missing_shards(folder / "shards", shard.count, work)
 
 
 def evaluate(config: RunConfig, context: Context) -> Evaluation:
     """Predict every sample and stream the predictions into counts."""
     from benchmark.evaluation import Evaluation
+    from benchmark.memory import process_memory
 
-    evaluation = Evaluation(config.protocol, config.metric.names, seed=config.run.seed)
+    evaluation = Evaluation(
+        config.protocol,
+        config.metric.names,
+        seed=config.run.seed,
+        atom_cache=lambda key, build: process_memory.recall(("atoms", key), build),
+    )
     progress = Progress(f"{config.choices['dataset']} × {config.choices['pipeline']}", len(context.samples))
     expected = iter(context.samples)
     try:
@@ -183,13 +193,19 @@ def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sam
 
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
-    """Read the sample's pixel truth under the protocol."""
+    """Read the sample's pixel truth under the protocol; the points of a sweep read it once."""
     from benchmark.data.images import image_shape, load_truth
+    from benchmark.memory import process_memory
 
-    protocol = config.protocol
-    return load_truth(
-        sample, shape=image_shape(sample.image), threshold=protocol.mask_threshold, border=protocol.border
-    )
+    threshold, border = config.protocol.mask_threshold, config.protocol.border
+
+    def read() -> GroundTruth:
+        return load_truth(sample, shape=image_shape(sample.image), threshold=threshold, border=border)
+
+    if sample.mask is not None and sample.mask_sha256 is None:
+        return read()
+    key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border)
+    return process_memory.recall(key, read)
 
 
 def assemble(

@@ -25,6 +25,8 @@ from benchmark.scoring import ScoredImage
 Weights = NDArray[np.float64] | None
 """(R, n) multiplicities of the images in each resample; None where no interval is asked for."""
 CountsMetric = Callable[[Counts], NDArray[np.float64]]
+CURVE_POINTS = 256
+"""Most thresholds of a curve that is kept to be drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Estimate:
     threshold: float | None
     replicates: NDArray[np.float64] | None
     """(R,) the metric on every resample; None without resampling."""
+    curve: Counts | None = None
+    """Pooled counts at up to ``CURVE_POINTS`` thresholds, what a curve is drawn from; None where pixels are not pooled."""
 
 
 def estimate(
@@ -100,6 +104,7 @@ def _pixels(
             continue
         counts = pooled_counts(tables, grid, ends)
         drawn = {} if chosen is None else _resampled(tables, counts, chosen, functions, grid, ends)
+        curve = _curve(counts) if grid is None else None
         for s in group:
             value = float(functions[s.name](counts))
             found[s.name] = Estimate(
@@ -108,8 +113,23 @@ def _pixels(
                 **_sizes(images, used),
                 threshold=_threshold(s, counts, protocol, ends),
                 replicates=drawn.get(s.name),
+                curve=curve,
             )
     return found
+
+
+def _curve(counts: Counts) -> Counts | None:
+    if not counts.score.size:
+        return None
+    kept = bootstrap.thinned(counts, bins=CURVE_POINTS)
+    return Counts(
+        score=counts.score[kept],
+        tp=counts.tp[kept],
+        fp=counts.fp[kept],
+        fp_above=counts.fp_above[kept],
+        n_pos=counts.n_pos,
+        n_neg=counts.n_neg,
+    )
 
 
 def bound(spec: MetricSpec, protocol: Protocol) -> CountsMetric:

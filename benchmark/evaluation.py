@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.estimates import Estimate, Weights, binary_counts, estimate
 from benchmark.metrics import bootstrap
+from benchmark.metrics.counts import Counts
 from benchmark.metrics.labels import image_iou
 from benchmark.metrics.registry import MetricSpec, metrics
 from benchmark.protocol import Protocol
@@ -133,6 +134,25 @@ class Evaluation:
         if category == "mean":
             return _mean([estimates[c][name] for c in self.categories]).replicates
         return estimates[category][name].replicates
+
+    def all_replicates(self) -> dict[tuple[str, str], NDArray[np.float64]]:
+        """Return (metric, category) to its value on every resample, (R,), for all rows of the report that have one.
+
+        Runs with one seed over the same images draw the same resamples, so their replicates can be
+        subtracted (``bootstrap.paired``).
+        """
+        names = [*self.categories, "mean", *(["pooled"] if self.protocol.pooled else [])]
+        found = {(s.name, c): self.replicates(s.name, c) for s in self.specs for c in names}
+        return {key: values for key, values in found.items() if values is not None}
+
+    def curves(self) -> dict[str, Counts]:
+        """Return category (and ``pooled``) to pooled counts at up to 256 thresholds, for precision-recall curves."""
+        found: dict[str, Counts] = {}
+        for category, estimates in self._estimated().items():
+            drawn = [e.curve for e in estimates.values() if e.curve is not None]
+            if drawn:
+                found[category] = drawn[0]
+        return found
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Return category to outcome to number of images; every outcome is listed."""

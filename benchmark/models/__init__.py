@@ -1,0 +1,1 @@
+"""Thin adapters around foundation models: build, load, run; one file a model."""

@@ -1,0 +1,190 @@
+"""GroundingDINO as the pipelines use it: the image is encoded once, however many captions are asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import DataError
+from benchmark.models.fusion import speed_up
+from benchmark.models.runtime import Device
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """Boxes that some captions found in one image: by caption in their order, then in query order."""
+
+    boxes: NDArray[np.float32]
+    """(N, 4) centre x, centre y, width, height as fractions of the image; they may reach outside."""
+    scores: NDArray[np.float32]
+    """(N,) largest token probability, in (0, 1)."""
+    caption: NDArray[np.int64]
+    """(N,) index of the caption."""
+    tokens: NDArray[np.float32]
+    """(N, T) probability of each token of the box's caption; 0 behind its last token."""
+
+    def corners(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the boxes as (N, 4) float32 x0, y0, x1, y1 in pixels of an image of (H, W), not clipped."""
+        height, width = size
+        centre, half = self.boxes[:, :2], self.boxes[:, 2:] / np.float32(2)
+        corners = np.concatenate([centre - half, centre + half], axis=1)
+        return np.asarray(corners * np.array([width, height] * 2, dtype=np.float32), dtype=np.float32)
+
+
+def normalise(caption: str) -> str:
+    """Write a caption as the detector was trained on it: lower case, ended by a full stop."""
+    text = caption.lower().strip()
+    return text if text.endswith(".") else text + "."
+
+
+class GroundingDino:
+    """A GroundingDINO network, split into the part that sees the image and the part that sees a caption.
+
+    Args:
+        network: from ``load_grounding_dino``.
+        device: where the network lies, and its precision.
+        short_side, long_side: the image is scaled to this short side, or less where its long side
+            would grow past ``long_side`` (published weights: 800 and 1333).
+        captions_per_batch: captions that run side by side; it bounds memory and does not change results.
+    """
+
+    def __init__(
+        self, network: Any, *, device: Device, short_side: int, long_side: int, captions_per_batch: int
+    ) -> None:
+        import groundingdino.datasets.transforms as T
+
+        self.network = network
+        self.device = device
+        self.captions_per_batch = captions_per_batch
+        self.transform = T.Compose(
+            [
+                T.RandomResize([short_side], max_size=long_side),
+                T.ToTensor(),
+                T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+            ]
+        )
+        self._texts: dict[tuple[str, ...], tuple[dict[str, Any], list[list[str]]]] = {}
+        speed_up(network, deformable=device.name.startswith("cpu"))
+
+    def prepare(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Scale and normalise an image, (H, W, 3) uint8 RGB, to (3, h, w) float32."""
+        from PIL import Image
+
+        pixels, _ = self.transform(Image.fromarray(image), None)
+        return pixels
+
+    def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.
+
+        Logits are -inf behind a caption's last token; boxes are centre x, centre y, width, height.
+
+        Raises:
+            DataError: the image is so elongated that it has fewer positions than the network has queries.
+        """
+        import torch
+
+        with self.device.inference():
+            features = self._encode(self.prepare(image))
+            logits, boxes = [], []
+            for start in range(0, len(captions), self.captions_per_batch):
+                part = tuple(captions[start : start + self.captions_per_batch])
+                found = self._match(features, self._text(part)[0], len(part))
+                logits.append(found[0].float())
+                boxes.append(found[1].float())
+        return torch.cat(logits).cpu().numpy(), torch.cat(boxes).cpu().numpy()
+
+    def detect(self, image: NDArray[np.uint8], captions: Sequence[str], *, floor: float) -> Detections:
+        """Find boxes for normalised captions; each caption is asked by itself, as the papers do.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            floor: boxes whose score is not above it are left out.
+        """
+        import torch
+
+        logits, boxes = self.raw(image, captions)
+        # The network's own sigmoid in torch, so that scores agree with the official code to the last bit.
+        probabilities = torch.from_numpy(logits).sigmoid().numpy()
+        scores = probabilities.max(axis=2)
+        kept = scores > floor
+        width = max((len(tokens) for tokens in self.pieces(captions)), default=0)
+        return Detections(
+            boxes=boxes[kept],
+            scores=scores[kept],
+            caption=np.nonzero(kept)[0].astype(np.int64),
+            tokens=probabilities[kept][:, :width],
+        )
+
+    def pieces(self, captions: Sequence[str]) -> list[list[str]]:
+        """Return the word pieces of each caption, special tokens included."""
+        tokenizer = self.network.tokenizer
+        return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"])[:256] for caption in captions]
+
+    def _encode(self, pixels: torch.Tensor) -> tuple[list[Any], list[Any], list[Any]]:
+        """Image features of all levels, their padding masks and position codes: the part no caption enters."""
+        from groundingdino.util.misc import NestedTensor, nested_tensor_from_tensor_list
+        from torch.nn import functional as F
+
+        network = self.network
+        samples = nested_tensor_from_tensor_list([pixels.to(self.device.name)])
+        features, codes = network.backbone(samples)
+        sources = [network.input_proj[i](feature.tensors) for i, feature in enumerate(features)]
+        masks = [feature.mask for feature in features]
+        for level in range(len(sources), network.num_feature_levels):
+            last = features[-1].tensors if level == len(features) else sources[-1]
+            source = network.input_proj[level](last)
+            mask = F.interpolate(samples.mask[None].float(), size=source.shape[-2:]).bool()[0]
+            codes.append(network.backbone[1](NestedTensor(source, mask)).to(source.dtype))
+            sources.append(source)
+            masks.append(mask)
+        positions = sum(source.shape[-2] * source.shape[-1] for source in sources)
+        if positions < network.num_queries:
+            raise DataError(
+                f"the image is too elongated for GroundingDINO: scaled to {pixels.shape[2]} x {pixels.shape[1]} pixels "
+                f"it has {positions} positions for {network.num_queries} queries; crop it or raise the input size"
+            )
+        return sources, masks, codes
+
+    def _text(self, captions: tuple[str, ...]) -> tuple[dict[str, Any], list[list[str]]]:
+        """Language features of captions, computed once for as long as the model lives."""
+        if captions not in self._texts:
+            self._texts[captions] = (self._read(captions), self.pieces(captions))
+        return self._texts[captions]
+
+    def _read(self, captions: tuple[str, ...]) -> dict[str, Any]:
+        """The language model's view of captions (groundingdino:groundingdino.py, forward)."""
+        from groundingdino.models.GroundingDINO.bertwarper import generate_masks_with_special_tokens_and_transfer_map
+
+        network = self.network
+        tokenized = network.tokenizer(list(captions), padding="longest", return_tensors="pt").to(self.device.name)
+        attention, positions, _ = generate_masks_with_special_tokens_and_transfer_map(
+            tokenized, network.specical_tokens, network.tokenizer
+        )
+        most = network.max_text_len
+        attention, positions = attention[:, :most, :most], positions[:, :most]
+        ids, kinds = tokenized["input_ids"][:, :most], tokenized["token_type_ids"][:, :most]
+        language = network.bert(input_ids=ids, token_type_ids=kinds, attention_mask=attention, position_ids=positions)
+        return {
+            "encoded_text": network.feat_map(language["last_hidden_state"]),
+            "text_token_mask": tokenized["attention_mask"][:, :most].bool(),
+            "position_ids": positions,
+            "text_self_attention_masks": attention,
+        }
+
+    def _match(self, features: tuple[list[Any], list[Any], list[Any]], text: dict[str, Any], captions: int) -> Any:
+        """Token logits and boxes for a batch of captions over one image's features."""
+        from groundingdino.util.misc import inverse_sigmoid
+
+        network = self.network
+        sources, masks, codes = ([level.expand(captions, *level.shape[1:]) for level in part] for part in features)
+        text = dict(text)  # the transformer writes into it
+        states, references, *_ = network.transformer(sources, masks, None, codes, None, None, text)
+        boxes = (network.bbox_embed[-1](states[-1]) + inverse_sigmoid(references[-2])).sigmoid()
+        return network.class_embed[-1](states[-1], text), boxes

@@ -1,0 +1,45 @@
+"""A word-piece vocabulary of single letters, for language models with random weights and for tests."""
+
+from __future__ import annotations
+
+import string
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import WeightsError
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizerFast
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_SIGNS = string.ascii_lowercase + string.digits
+LETTERS = (*SPECIAL, *string.punctuation, *_SIGNS, *(f"##{sign}" for sign in _SIGNS))
+
+
+@cache
+def letter_tokenizer() -> BertTokenizerFast:
+    """Return a BERT tokenizer that spells every word; it needs no file of real weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocab.txt"
+        path.write_text("\n".join(LETTERS), encoding="utf-8")
+        return bert_tokenizer(path)
+
+
+def bert_tokenizer(vocabulary: Path) -> BertTokenizerFast:
+    """Return the lower-casing BERT tokenizer of a ``vocab.txt`` (one word piece a line).
+
+    Raises:
+        WeightsError: the file cannot be read or lacks the special tokens.
+    """
+    from transformers import BertTokenizerFast
+
+    try:
+        pieces = set(vocabulary.read_text(encoding="utf-8").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"the vocabulary {vocabulary} cannot be read ({error})") from error
+    lacking = [token for token in (*SPECIAL, ".", "?") if token not in pieces]
+    if lacking:
+        raise WeightsError(f"the vocabulary {vocabulary} lacks {', '.join(lacking)}: it is not the one of BERT uncased")
+    return BertTokenizerFast(vocab_file=str(vocabulary), do_lower_case=True)

@@ -1,0 +1,139 @@
+"""What all adapters share: where a network runs, in what precision, and how its weights get into it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from benchmark.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Net = TypeVar("Net", bound="nn.Module")
+Precision = Literal["fp32", "bf16", "fp16"]
+RANDOM_SEED = 0
+"""Seed of random weights; the same on every machine, so that such a run can be repeated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """Where a network runs and in what precision its large parts compute."""
+
+    name: str
+    """torch device: ``cpu``, ``cuda``, ``cuda:0`` …"""
+    precision: Precision = "fp32"
+    """``bf16`` and ``fp16`` mean autocast; weights, prompts and results stay float32."""
+
+    def __post_init__(self) -> None:
+        if self.precision == "fp16" and self.name.startswith("cpu"):
+            raise ConfigError("precision fp16 needs a CUDA device; on a CPU use bf16 or fp32")
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """Run without gradients, in the chosen precision; fp32 means fp32 (no TF32) on CUDA too."""
+        import torch
+
+        types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        kind = torch.device(self.name).type
+        if self.precision == "fp32":
+            cast: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        else:
+            cast = torch.autocast(kind, dtype=types[self.precision])
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, benchmark=False)
+        with torch.inference_mode(), cast, exact if kind == "cuda" else contextlib.nullcontext():
+            yield
+
+
+def build(make: Callable[[], Net], *, device: str) -> Net:
+    """Build a network with seeded initial weights, in evaluation mode, without touching the global random state.
+
+    What libraries print or warn of while they build is left out; errors are not.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.manual_seed(RANDOM_SEED)
+        network = make()
+    return network.eval().requires_grad_(False).to(device)
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a weights file: safetensors, a plain torch file, or a TorchScript archive.
+
+    torch files are read with ``weights_only``; a TorchScript archive (as OpenAI's CLIP files are) by
+    torch's own reader, which makes no Python objects. A file wrapped as ``{"model": …}`` is unwrapped.
+
+    Raises:
+        WeightsError: the file cannot be read that way, for instance because it would run code.
+    """
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if _is_torchscript(path):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        read = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"{path} cannot be read as plain weights ({reason}): it is damaged, or it holds more than tensors "
+            "and would run code; get the published file or convert it to safetensors"
+        ) from error
+    for key in ("model", "state_dict"):
+        if isinstance(read, Mapping) and isinstance(read.get(key), Mapping):
+            read = read[key]
+    if not isinstance(read, Mapping) or not all(isinstance(v, torch.Tensor) for v in read.values()):
+        raise WeightsError(f"{path} does not hold a state dict (names to tensors): it is not a weights file")
+    return {str(name): tensor for name, tensor in read.items()}
+
+
+def fill(
+    network: nn.Module, state: Mapping[str, torch.Tensor], *, path: Path, optional: Callable[[str], bool] | None = None
+) -> None:
+    """Copy weights into a network; every name and shape must fit.
+
+    Args:
+        optional: names that may be missing in the file, or may be in it without a place in the network.
+
+    Raises:
+        WeightsError: names are missing or left over, or a shape differs; the first ones are listed.
+    """
+    own = network.state_dict()
+    passes = optional or (lambda _: False)
+    wrong = [f"missing {n}" for n in own if n not in state and not passes(n)]
+    wrong += [f"unexpected {n}" for n in state if n not in own and not passes(n)]
+    wrong += [
+        f"{n} has shape {tuple(t.shape)}, not {tuple(own[n].shape)}"
+        for n, t in state.items()
+        if n in own and own[n].shape != t.shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise WeightsError(
+            f"{path} does not fit {type(network).__name__}: {'; '.join(wrong[:3])}{more}. "
+            "It is the file of another model: choose the model that it belongs to, or other weights"
+        )
+    network.load_state_dict({n: t for n, t in state.items() if n in own}, strict=False)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())

@@ -60,6 +60,7 @@ class RunSettings(Settings):
     overwrite: Literal["never", "only_missing", "always"]
     objective: str | None
     on_error: Literal["stop", "record"]
+    gallery: int = Field(ge=0)
 
 
 @dataclass(frozen=True, kw_only=True)

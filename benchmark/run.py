@@ -18,6 +18,8 @@ from benchmark.config import RunConfig
 from benchmark.errors import DataError, ResultsError
 from benchmark.progress import Progress
 from benchmark.results import files
+from benchmark.results.details import encode_details
+from benchmark.results.gallery import Gallery, choose
 from benchmark.results.schema import (
     BaselineRecord,
     DatasetRecord,
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from benchmark.stages import Context
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "overwrite", "objective"}
+    {"device", "workers", "shard", "overwrite", "objective", "gallery"}
 )
 """Run settings that do not change the result."""
 
@@ -52,13 +54,16 @@ class Finished:
     tracking_id: str | None
 
 
-def execute(config: RunConfig, composed: Mapping[str, Any], *, command: Sequence[str]) -> Finished | None:
+def execute(
+    config: RunConfig, composed: Mapping[str, Any], *, command: Sequence[str], thumbnails: bool = True
+) -> Finished | None:
     """Carry out one run and write its result.
 
     Args:
         config: the typed settings.
         composed: the same settings as plain containers, as the user gave them.
         command: the words of the command line, kept in the result.
+        thumbnails: keep those of ``run.gallery`` images for the report.
 
     Returns:
         The finished run, or None where this job computed its shard and others are still at work.
@@ -79,12 +84,14 @@ def execute(config: RunConfig, composed: Mapping[str, Any], *, command: Sequence
     context = make_context(config, manifest, limited(manifest, config.run.limit))
     if config.run.shard is not None and not finish_shard(config, context, folder):
         return None
-    evaluation = evaluate(config, context)
+    limit = config.run.gallery if thumbnails else 0
+    with Gallery(folder, choose(context.samples, limit), store=context.store, workers=config.run.workers) as gallery:
+        evaluation = evaluate(config, context, gallery)
     rows = evaluation.rows()
     facts = assemble(config, settings, context, evaluation, rows, run_id=run_id)
     measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
     result = RunResult(**facts, measured=measured).sealed()
-    files.write_run(folder, result, rows)
+    files.write_run(folder, result, rows, encode_details(evaluation))
     tracking_id = config.tracking.log(folder, results_root=config.run.results_root)
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id)
 
@@ -150,8 +157,8 @@ def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-def evaluate(config: RunConfig, context: Context) -> Evaluation:
-    """Predict every sample and stream the predictions into counts."""
+def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluation:
+    """Predict every sample and stream the predictions into counts, and into thumbnails."""
     from benchmark.evaluation import Evaluation
     from benchmark.memory import process_memory
 
@@ -159,6 +166,7 @@ def evaluate(config: RunConfig, context: Context) -> Evaluation:
         config.protocol,
         config.metric.names,
         seed=config.run.seed,
+        dataset=context.manifest.dataset,
         atom_cache=lambda key, build: process_memory.recall(("atoms", key), build),
     )
     progress = Progress(f"{config.choices['dataset']} × {config.choices['pipeline']}", len(context.samples))
@@ -171,7 +179,9 @@ def evaluate(config: RunConfig, context: Context) -> Evaluation:
                 _add_failed(evaluation, config, context, due)
             else:
                 raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-            evaluation.add(sample, prediction, truth_of(config, sample))
+            truth = truth_of(config, sample)
+            evaluation.add(sample, prediction, truth)
+            gallery.add(sample, prediction, truth)
             progress.advance()
         for due in expected:
             _add_failed(evaluation, config, context, due)

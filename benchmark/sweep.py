@@ -31,7 +31,14 @@ def exit_code() -> int:
     return 1 if _failed else 0
 
 
-def run_point(composed: dict[str, Any], choices: dict[str, str], *, number: int, overrides: Sequence[str]) -> float:
+def run_point(
+    composed: dict[str, Any],
+    choices: dict[str, str],
+    *,
+    number: int,
+    overrides: Sequence[str],
+    thumbnails: bool = False,
+) -> float:
     """Run one point of a sweep and write its record; a failure becomes a record too, so that the others go on.
 
     Returns:
@@ -44,7 +51,8 @@ def run_point(composed: dict[str, Any], choices: dict[str, str], *, number: int,
     value = float("nan")
     try:
         config = build(composed, choices)
-        finished = execute(config, composed, command=["python", "-m", "benchmark", *overrides])
+        words = ["python", "-m", "benchmark", *overrides]
+        finished = execute(config, composed, command=words, thumbnails=thumbnails)
         if finished is None:
             record["status"] = "shard"
         else:

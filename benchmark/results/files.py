@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ResultsError
+from benchmark.results.details import DETAILS
 from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ def rows_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the per-image table, then the result: a result file means that its table is there."""
+def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], details: bytes) -> None:
+    """Write the per-image table and the details, then the result: a result file means that they are there."""
     import io
 
     buffer = io.BytesIO()
     rows_frame(rows).to_parquet(buffer, index=False)
     write_atomically(folder / ROWS, buffer.getvalue())
+    write_atomically(folder / DETAILS, details)
     write_atomically(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
 
 

@@ -1,0 +1,79 @@
+"""What a run keeps beside its numbers: resampled values for paired comparisons, and curves to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import ResultsError
+
+if TYPE_CHECKING:
+    from benchmark.evaluation import Evaluation
+
+DETAILS = "details.safetensors"
+SEPARATOR = "\t"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A precision-recall curve of pooled pixels, at up to 256 thresholds from the highest down."""
+
+    threshold: NDArray[np.float64]
+    """(K,) descending scores; a pixel is a defect where its score is at or above."""
+    precision: NDArray[np.float64]
+    """(K,) in [0, 1]."""
+    recall: NDArray[np.float64]
+    """(K,) in [0, 1], rising."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What ``details.safetensors`` of a run holds."""
+
+    replicates: Mapping[tuple[str, str], NDArray[np.float64]]
+    """(metric, category) -> value on every bootstrap resample, (R,); NaN where undefined."""
+    curves: Mapping[str, Curve]
+    """Category, or ``pooled``."""
+
+
+def encode_details(evaluation: Evaluation) -> bytes:
+    """Return the details of an evaluation as safetensors, float32 (a resampled value needs no more digits)."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, NDArray[np.float32]] = {}
+    for (metric, category), values in evaluation.all_replicates().items():
+        arrays[SEPARATOR.join(("replicates", metric, category))] = values.astype(np.float32)
+    for category, counts in evaluation.curves().items():
+        called = np.maximum(counts.tp + counts.fp, 1)
+        columns = (counts.score, counts.tp / called, counts.tp / max(1, int(counts.n_pos)))
+        arrays[SEPARATOR.join(("curve", "", category))] = np.stack(columns).astype(np.float32)
+    return save(arrays)
+
+
+def read_details(folder: Path) -> Details:
+    """Read a run's details; raises ResultsError naming the file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = folder / DETAILS
+    try:
+        arrays = load(path.read_bytes())
+    except FileNotFoundError:
+        raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=only_missing") from None
+    except SafetensorError as error:
+        raise ResultsError(f"{path} is damaged ({error}); run the benchmark again") from None
+    replicates: dict[tuple[str, str], NDArray[np.float64]] = {}
+    curves: dict[str, Curve] = {}
+    for name, values in arrays.items():
+        kind, metric, category = name.split(SEPARATOR)
+        wide = values.astype(np.float64)
+        if kind == "replicates":
+            replicates[metric, category] = wide
+        else:
+            curves[category] = Curve(threshold=wide[0], precision=wide[1], recall=wide[2])
+    return Details(replicates=replicates, curves=curves)

@@ -232,7 +232,7 @@ def _sweep(root: Path) -> None:
 
 def _samples(root: Path, shots: tuple[Shot, ...]) -> Iterator[Sample]:
     """Yield the samples, each file compared with the hash of what was generated."""
-    recorded = json.loads((root / _RECORD).read_text(encoding="utf-8"))["sha256"]
+    recorded = _recorded(root)
     files: dict[str, FileRole] = {}
     for shot in shots:
         files[shot.image] = "image"
@@ -255,3 +255,13 @@ def _samples(root: Path, shots: tuple[Shot, ...]) -> Iterator[Sample]:
             sha256=facts[shot.image].sha256,
             mask_sha256=None if shot.mask is None else facts[shot.mask].sha256,
         )
+
+
+def _recorded(root: Path) -> dict[str, str]:
+    """Read the sha256 of every generated file."""
+    path = root / _RECORD
+    try:
+        hashes: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); remove {root}, it is generated again") from error
+    return hashes

@@ -68,7 +68,13 @@ class ReferenceDifference(Settings):
         references = {category: self._reference(context, category) for category in categories}
         for sample, image in context.images():
             reference = references[sample.category]
-            _check_size(sample.image, image, reference.image, reference.origin)
+            try:
+                _check_size(sample.image, image, reference.image, reference.origin)
+            except DataError as error:
+                if context.on_error == "stop":
+                    raise
+                context.failed[sample.id] = str(error)
+                continue
             aligned = align(image, reference.image, self.align)
             score_map = self.difference(aligned, reference.image)
             score = self.image_score(score_map)
@@ -146,7 +152,9 @@ class ReferenceDifference(Settings):
             version=1,
             settings={
                 "category": category,
-                "reference": "median" if given is None else hashlib.sha256(given.tobytes()).hexdigest(),
+                "reference": "median"
+                if given is None
+                else hashlib.sha256(repr(given.shape).encode() + given.tobytes()).hexdigest(),
                 "align": self.align.model_dump(),
                 "smoothing": self.smoothing,
                 "image_percentile": self.image_percentile,
@@ -161,6 +169,10 @@ class ReferenceDifference(Settings):
             first = given if given is not None else (images[0] if images else image)
             _check_size(sample.image, image, first, self.reference if given is not None else str(chosen[0].image))
             images.append(image)
+        if len(images) < len(chosen):
+            # A reference from fewer images would be another reference under the same name.
+            unread = next(sample for sample in chosen if sample.id in context.failed)
+            raise DataError(f"a training image cannot be used: {context.failed[unread.id]}")
         return images
 
     def _median(self, images: Sequence[Image]) -> Image:

@@ -161,6 +161,17 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         sat(**SMALL).manifest(tmp_path)
 
 
+def test_a_missing_file_or_a_broken_record_is_refused(tmp_path: Path) -> None:
+    manifest = sat(**SMALL).manifest(tmp_path)
+    manifest.test[0].image.unlink()
+    with pytest.raises(DataError, match=r"test/good/000\.png"):
+        sat(**SMALL).manifest(tmp_path)
+    record = tmp_path / "sat" / sat(**SMALL).key / "generated.json"
+    record.write_text(record.read_text()[:100])
+    with pytest.raises(DataError, match=r"generated\.json: cannot be read.*generated again"):
+        sat(**SMALL).manifest(tmp_path)
+
+
 def test_missing_or_unwritable_data_root_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere/data: neither this folder .* create it, or set run.data_root"):
         sat(**SMALL).manifest(tmp_path / "nowhere" / "data")

@@ -15,9 +15,11 @@ from benchmark.config import CONF, build, explain_composition_error
 from benchmark.errors import BenchmarkError
 from benchmark.provenance import redact
 
+_failures: list[BenchmarkError] = []
+
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
-def application(config: DictConfig) -> dict[str, Any]:
+def application(config: DictConfig) -> dict[str, Any] | float | None:
     """Run one job, single or of a sweep."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -28,7 +30,11 @@ def application(config: DictConfig) -> dict[str, Any]:
     overrides = list(job.overrides.task)
     if job.mode == RunMode.MULTIRUN:
         return sweep.run_point(composed, choices, number=int(job.job.num), overrides=overrides)
-    return run_one(composed, choices, overrides)
+    try:
+        return run_one(composed, choices, overrides)
+    except BenchmarkError as error:  # Hydra would print its own lines around it
+        _failures.append(error)
+        return None
 
 
 def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> dict[str, Any]:
@@ -53,12 +59,12 @@ def main() -> int:
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     try:
         application()
-    except BenchmarkError as error:
-        return _fail(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(explain_composition_error(error, words))
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on where it stopped", code=130)
+    if _failures:
+        return _fail(str(_failures[-1]))
     return sweep.exit_code()
 
 

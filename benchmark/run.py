@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,12 +35,16 @@ from benchmark.results.schema import (
 if TYPE_CHECKING:
     from benchmark.evaluation import Evaluation
     from benchmark.samples import GroundTruth, Manifest, Sample
+    from benchmark.scoring import AtomCache
     from benchmark.stages import Context
+    from benchmark.store import Store
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
     {"device", "workers", "shard", "overwrite", "objective", "gallery"}
 )
 """Run settings that do not change the result."""
+ATOMS = "atoms-1"
+"""Store name of atom tables; the number is raised when their making changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +164,13 @@ def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
 def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluation:
     """Predict every sample and stream the predictions into counts, and into thumbnails."""
     from benchmark.evaluation import Evaluation
-    from benchmark.memory import process_memory
 
     evaluation = Evaluation(
         config.protocol,
         config.metric.names,
         seed=config.run.seed,
         dataset=context.manifest.dataset,
-        atom_cache=lambda key, build: process_memory.recall(("atoms", key), build),
+        atom_cache=atom_cache(context.store),
     )
     progress = Progress(f"{config.choices['dataset']} × {config.choices['pipeline']}", len(context.samples))
     expected = iter(context.samples)
@@ -216,6 +219,25 @@ def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
         return read()
     key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border)
     return process_memory.recall(key, read)
+
+
+def atom_cache(store: Store) -> AtomCache:
+    """Return what remembers atom tables: in this process, and in the store for the next one."""
+    from benchmark.memory import process_memory
+    from benchmark.metrics.regions import AtomTable
+
+    def remembered(key: str, build: Callable[[], AtomTable]) -> AtomTable:
+        def load() -> AtomTable:
+            stored = store.get(ATOMS, key)
+            if stored is not None:
+                return AtomTable.from_arrays(stored)
+            table = build()
+            store.put(ATOMS, key, table.to_arrays())
+            return table
+
+        return process_memory.recall((ATOMS, key), load)
+
+    return remembered
 
 
 def assemble(

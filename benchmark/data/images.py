@@ -87,6 +87,12 @@ def load_image(path: Path) -> NDArray[np.uint8]:
         return np.array(_without_transparency(image).convert("RGB"))
 
 
+def image_shape(path: Path) -> tuple[int, int]:
+    """Read an image's (H, W) from its header; raises DataError as ``load_image`` does."""
+    with opened(path) as image:
+        return image.height, image.width
+
+
 def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | None = None) -> NDArray[np.uint8]:
     """Read one mask file as (H, W) uint8 levels, not yet thresholded.
 

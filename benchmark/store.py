@@ -82,6 +82,7 @@ class Store:
         if max_bytes is not None and max_bytes <= 0:
             raise StoreError(f"store size limit of {max_bytes} bytes: give a positive number, or null for no limit")
         self.root = Path(root)
+        self._name = str(self.root.absolute())
         self.max_bytes = max_bytes
         self.memory = memory
         self.dropped: Counter[str] = Counter()
@@ -113,10 +114,10 @@ class Store:
 
     def lookup(self, stage: str, key: str) -> Lookup:
         """Like ``get``, and says whether a corrupt entry was met (and removed, where the folder is writable)."""
-        path = self.path(stage, key)
-        known = None if self.memory is None else self.memory.get(path)
+        known = None if self.memory is None else self.memory.get((self._name, stage, key))
         if known is not None:
             return Lookup(_copied(known), False)
+        path = self.path(stage, key)
         try:
             with path.open("rb") as file:
                 data = file.read()
@@ -139,7 +140,7 @@ class Store:
             with contextlib.suppress(OSError):
                 os.utime(path)
         if self.memory is not None:
-            self.memory.put(path, _copied(artifact))
+            self.memory.put((self._name, stage, key), _copied(artifact))
         return Lookup(artifact, False)
 
     def contains(self, stage: str, key: str) -> bool:
@@ -156,7 +157,7 @@ class Store:
         data = pack(artifact, stage=stage, key=key)
         self._write(path, data)
         if self.memory is not None:
-            self.memory.put(path, _copied(plain(artifact)))
+            self.memory.put((self._name, stage, key), _copied(plain(artifact)))
         if self.max_bytes is not None:
             self._keep_limit(len(data))
 

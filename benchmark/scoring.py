@@ -16,7 +16,7 @@ from benchmark.metrics.regions import AtomTable, build_atoms, checked_regions
 from benchmark.metrics.tables import (
     ImageTable,
     checked_mask,
-    component_weights,
+    component_shares,
     constant_table,
     dense_table,
     unit,
@@ -195,8 +195,9 @@ def _nothing_found(truth: GroundTruth, n_pixels: int, n_pos: int, needs: Needs) 
         return None
     if not needs.components:
         return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=None, n_components=0)
-    shares, number = component_weights(np.ascontiguousarray(truth.mask))
-    kept = shares if truth.ignore is None else shares[~truth.ignore.ravel()]
+    mask = np.ascontiguousarray(truth.mask)
+    shares, number = component_shares(mask)
+    kept = shares if truth.ignore is None else shares[~truth.ignore[mask]]
     return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(kept.sum()), n_components=number)
 
 

@@ -6,7 +6,7 @@ rules never draws a map again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.metrics.tables import ImageTable, component_weights, rescaled, weighted_table
+from benchmark.metrics.tables import ImageTable, component_shares, rescaled, weighted_table
 from benchmark.samples import GroundTruth, MaskSet, Regions, combine_scores
 
 
@@ -96,33 +96,62 @@ def build_atoms(masks: MaskSet, truth: GroundTruth) -> AtomTable:
     """
     starts, codes = _segments(masks)
     distinct, which = _distinct_codes(codes)
-    height, width = masks.shape
-    lengths = np.diff(starts, append=height * width)
-    # COCO runs go down the columns
-    ids = np.repeat(which.astype(np.int32), lengths).reshape(width, height).T
-    if truth.mask.shape != masks.shape:
-        import cv2
-
-        rows, columns = truth.mask.shape
-        ids = cv2.resize(ids.astype(np.float32), (columns, rows), interpolation=cv2.INTER_NEAREST).astype(np.int32)
-    # the transposed order keeps both walks contiguous
-    cells, labels = ids.T.ravel(), truth.mask.T.ravel()
+    mask = np.ascontiguousarray(truth.mask)
+    counted = mask if truth.ignore is None else mask & ~truth.ignore
+    if mask.shape == masks.shape:
+        total, inside = _native_cells(masks.shape, starts, which, counted, truth.ignore)
+    else:
+        total, inside = _sampled_cells(masks.shape, starts, which, counted, truth.ignore)
+    shares, n_components = component_shares(mask)
     number = distinct.shape[0]
-    shares, n_components = component_weights(np.ascontiguousarray(truth.mask))
-    kept = None if truth.ignore is None else ~truth.ignore.T.ravel()
-    total = np.bincount(cells if kept is None else cells[kept], minlength=number)
-    chosen = np.flatnonzero(labels if kept is None else labels & kept)
-    inside = cells[chosen]
     n_pos = np.bincount(inside, minlength=number)
-    weights = shares.reshape(truth.mask.shape).T.ravel()[chosen]
     member = np.unpackbits(distinct.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : len(masks)]
     return AtomTable(
         member=member.astype(bool),
         n_pos=n_pos.astype(np.int64),
-        n_neg=(total - n_pos).astype(np.int64),
-        overlap=np.bincount(inside, weights=weights, minlength=number).astype(np.float64),
+        n_neg=np.pad(total, (0, number - total.size)).astype(np.int64) - n_pos,
+        overlap=np.bincount(inside, weights=shares[counted[mask]], minlength=number).astype(np.float64),
         n_components=n_components,
     )
+
+
+def _native_cells(
+    shape: tuple[int, int],
+    starts: NDArray[np.int64],
+    which: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    ignore: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each atom, and the atom of every defect pixel in row-major order, from the stretches alone."""
+    height, width = shape
+
+    def cells(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        row, column = np.divmod(np.flatnonzero(chosen), width)
+        return which[np.searchsorted(starts, column * height + row, side="right") - 1]
+
+    # float64 sums of whole numbers are exact up to 2^53 pixels
+    total = np.bincount(which, weights=np.diff(starts, append=height * width)).astype(np.int64)
+    if ignore is not None:
+        total -= np.bincount(cells(ignore), minlength=total.size)
+    return total, cells(mask)
+
+
+def _sampled_cells(
+    shape: tuple[int, int],
+    starts: NDArray[np.int64],
+    which: NDArray[np.int64],
+    mask: NDArray[np.bool_],
+    ignore: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As ``_native_cells``, from a drawn map of atom numbers that is sampled by nearest neighbour."""
+    import cv2
+
+    height, width = shape
+    # float32 holds atom numbers up to 2^24 and is a type that OpenCV resizes
+    lengths = np.diff(starts, append=height * width)
+    drawn = np.repeat(which.astype(np.float32), lengths).reshape(width, height).T
+    sampled = cv2.resize(drawn, (mask.shape[1], mask.shape[0]), interpolation=cv2.INTER_NEAREST).astype(np.int64)
+    return np.bincount(sampled.ravel() if ignore is None else sampled[~ignore]), sampled[mask]
 
 
 def checked_regions(regions: Regions, shape: tuple[int, ...], where: str) -> Regions:
@@ -138,33 +167,51 @@ def checked_regions(regions: Regions, shape: tuple[int, ...], where: str) -> Reg
     return regions
 
 
-def run_lengths(code: bytes) -> NDArray[np.int64]:
-    """Decode one compressed COCO run-length code to its run lengths, background first.
+def run_ends(codes: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Decode compressed COCO run-length codes to the column-major pixels at which their runs end.
 
-    Groups of 5 bits, least significant first, bit 5 says that more follow; from the fourth run on the
-    difference to the run before the last is stored (cocodataset/cocoapi:common/maskApi.c, rleFrString).
+    A code is a string of numbers in groups of 5 bits, least significant group first; bit 5 says that more follow.
+    The first three run lengths stand as they are, every later one as the difference to the one before the
+    last (cocodataset/cocoapi:common/maskApi.c, rleFrString). Runs alternate, background first.
+
+    Args:
+        codes: one per mask; all are decoded together.
+
+    Returns:
+        (E,) end of every run; (E,) the mask it belongs to.
     """
-    values = np.frombuffer(code, dtype=np.uint8).astype(np.int64) - 48
-    if values.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    ends = np.flatnonzero((values & 0x20) == 0)
-    firsts = np.concatenate(([0], ends[:-1] + 1))
-    place = np.arange(values.size) - np.repeat(firsts, ends - firsts + 1)
-    runs = np.add.reduceat((values & 0x1F) << (5 * place), firsts)
+    groups = np.frombuffer(b"".join(codes), dtype=np.uint8).astype(np.int64) - 48
+    if groups.size == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    last = np.flatnonzero((groups & 0x20) == 0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    length = last - first + 1
+    place = np.arange(groups.size) - np.repeat(first, length)
+    runs = np.add.reduceat((groups & 0x1F) << (5 * place), first)
     # the sign bit of the last group extends to the left
-    runs -= np.where(values[ends] & 0x10, np.int64(1) << (5 * (ends - firsts + 1)), 0)
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return runs
+    runs -= np.where(groups[last] & 0x10, np.int64(1) << (5 * length), 0)
+    owner = np.searchsorted(np.cumsum([len(c) for c in codes]), first, side="right")
+    rank = np.arange(runs.size) - np.searchsorted(owner, owner, side="left")
+    # odd runs of a mask sum up among themselves, even ones too, but for the first, which stands alone
+    chain = np.where(rank == 0, 0, 1 + rank % 2)
+    order = np.lexsort((chain, owner))
+    runs[order] = _restarted_sum(runs[order], owner[order] * 3 + chain[order])
+    return _restarted_sum(runs, owner), owner
+
+
+def _restarted_sum(values: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Running sum that starts anew wherever ``group`` changes."""
+    sums = np.cumsum(values)
+    begin = np.searchsorted(group, group, side="left")
+    return sums - (sums[begin] - values[begin])
 
 
 def _segments(masks: MaskSet) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Column-major stretches in which no mask begins or ends: (S,) first pixels and (S, words) membership codes."""
     size = masks.shape[0] * masks.shape[1]
     words = max(1, -(-len(masks) // 64))
-    ends = [np.cumsum(run_lengths(code)) for code in masks.counts]
-    position = np.concatenate([np.zeros(1, dtype=np.int64), *ends])
-    owner = np.repeat(np.arange(len(ends)), [e.size for e in ends])
+    ends, owner = run_ends(masks.counts)
+    position = np.concatenate((np.zeros(1, dtype=np.int64), ends))
     toggles = np.zeros((position.size, words), dtype=np.uint64)
     toggles[np.arange(1, position.size), owner // 64] = np.uint64(1) << (owner % 64).astype(np.uint64)
     order = np.argsort(position, kind="stable")

@@ -73,24 +73,20 @@ def dense_table(
         DataError: NaN or infinite scores, shapes that differ, an empty map, or a mask that is not binary.
     """
     mask = checked_mask(mask, scores.shape, where)
-    flat = _floating(scores, where).ravel()
-    weights, n_components = component_weights(mask) if components else (None, 0)
-    labels = mask.ravel()
+    flat, labels = _floating(scores, where).ravel(), mask.ravel()
+    shares, n_components = component_shares(mask) if components else (None, 0)
     if ignore is not None and ignore.any():
         if ignore.shape != mask.shape:
             raise DataError(f"{where}: the ignore mask is {ignore.shape}, the ground truth {mask.shape}")
         kept = ~ignore.ravel()
+        shares = None if shares is None else shares[kept[labels]]
         flat, labels = flat[kept], labels[kept]
-        weights = None if weights is None else weights[kept]
     if flat.size == 0:
         raise DataError(f"{where}: no pixel is left to score")
-    chosen = np.flatnonzero(labels)
-    table = _by_runs(flat, labels, where=where, any_positive=chosen.size > 0)
+    table = _by_runs(flat, labels, where=where)
     if table is None:
-        table = _by_sorting(flat, chosen, where=where)
-    if weights is None:
-        return table
-    return _with_overlap(table, flat[chosen], weights[chosen], n_components)
+        table = _by_sorting(flat, labels, where=where)
+    return table if shares is None else _with_overlap(table, flat[labels], shares, n_components)
 
 
 def constant_table(score: float, *, n: int, n_pos: int, overlap: float | None, n_components: int) -> ImageTable:
@@ -159,18 +155,25 @@ def unit(scores: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     return (scores - low) / (high - low)
 
 
-def component_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
-    """Return 1 / (area of its 8-connected component) for every pixel, (H*W,) with 0 outside, and their number."""
-    if not mask.any():
-        return np.zeros(mask.size), 0
+def component_shares(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
+    """Return 1 / (area of its 8-connected component) for every defect pixel, and the number of components.
+
+    Args:
+        mask: (H, W) bool, contiguous.
+
+    Returns:
+        (P,) shares in row-major order of the P defect pixels; the number of components.
+    """
+    chosen = np.flatnonzero(mask)
+    if chosen.size == 0:
+        return np.zeros(0), 0
     import cv2
 
-    number, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-    flat = labels.ravel()
-    areas = np.bincount(flat, minlength=number)
-    share = np.zeros(number)
-    share[1:] = 1.0 / areas[1:]
-    return share[flat], number - 1
+    width = mask.shape[1]
+    top, bottom = chosen[0] // width, chosen[-1] // width + 1
+    number, labels = cv2.connectedComponents(mask[top:bottom].view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    own = labels.ravel()[chosen - top * width]
+    return 1.0 / np.bincount(own, minlength=number)[own], number - 1
 
 
 def checked_mask(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.bool_]:
@@ -199,22 +202,22 @@ def _starts(ordered: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
 
 
-def _by_runs(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str, any_positive: bool) -> ImageTable | None:
+def _by_runs(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> ImageTable | None:
     """Tabulate by runs of neighbours that share score and label; None where there are too many runs."""
     change = flat[1:] != flat[:-1]
-    if any_positive:
-        change |= labels[1:] != labels[:-1]
     if np.count_nonzero(change) > flat.size * RUNS_PER_PIXEL:
         return None
+    if labels.any():
+        change |= labels[1:] != labels[:-1]
     starts = np.concatenate(([0], np.flatnonzero(change) + 1))
     values, length = flat[starts], np.diff(starts, append=flat.size)
     if not np.isfinite(values).all():
         raise DataError(f"{where}: NaN or infinite scores")
-    positive = np.where(labels[starts], length, 0) if any_positive else np.zeros_like(length)
+    positive = length * labels[starts]
     return weighted_table(values, positive, length - positive, overlap=None, n_components=0)
 
 
-def _by_sorting(flat: NDArray[Any], chosen: NDArray[np.int64], *, where: str) -> ImageTable:
+def _by_sorting(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> ImageTable:
     ordered = np.sort(flat)
     # NaN and +inf sort to the end, -inf to the front
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
@@ -224,14 +227,15 @@ def _by_sorting(flat: NDArray[Any], chosen: NDArray[np.int64], *, where: str) ->
         starts = _starts(ordered)
         count = np.diff(starts, append=ordered.size)
         ordered = ordered[starts]
+    positive = np.sort(flat[labels])
     return ImageTable(
         score=ordered,
         count=count,
-        pos_score=np.sort(flat[chosen]),
+        pos_score=positive,
         pos_count=None,
         pos_overlap=None,
         n=flat.size,
-        n_pos=chosen.size,
+        n_pos=positive.size,
         n_components=0,
     )
 

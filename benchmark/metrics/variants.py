@@ -37,19 +37,22 @@ STEPS_200 = Grid(points=tuple((np.arange(200) / 200).tolist()), strict=True, sca
 
 
 def ap_trapezoid(counts: Counts) -> Values:
-    """Return the area under the exact precision-recall curve by the trapezoid rule.
+    """Return the area under the precision-recall curve by the trapezoid rule over points sorted by recall.
 
-    As openvinotoolkit/anomalib's AUPR. It interpolates over ties, so that few-valued maps come out too
-    high; invariant to monotone rescaling. Starts from precision 1 where the first threshold gains defects.
+    As openvinotoolkit/anomalib:src/anomalib/metrics/aupr.py: a stable sort by recall joins each defect score
+    to the *lowest* threshold of the next recall, from precision 1 at recall 0. It interpolates over ties, so
+    few-valued maps come out too high; invariant to monotone rescaling.
 
     Returns:
-        (...) in [0, 1]; NaN where there is no defect pixel.
+        (...) in [0, 1]; NaN where there is no defect pixel. On resamples the thresholds of images that were not
+        drawn still bound the recall steps, which shifts a replicate slightly.
     """
     before = np.concatenate((np.zeros_like(counts.tp[..., :1]), counts.tp[..., :-1]), axis=-1)
-    passed = before + counts.fp_above
-    # precision just above the threshold: good pixels between two defect scores lower it first
-    start = np.where(passed > 0, before / np.maximum(passed, 1), 1.0)
-    end = counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    precision = counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    start = np.concatenate((np.ones_like(precision[..., :1]), precision[..., :-1]), axis=-1)
+    # the good pixels passed before the next defect score lower precision at the same recall
+    passed = np.concatenate((counts.fp_above[..., 1:], np.asarray(counts.n_neg)[..., None]), axis=-1)
+    end = counts.tp / np.maximum(counts.tp + passed[..., : counts.tp.shape[-1]], 1)
     return _ratio(np.sum(0.5 * (counts.tp - before) * (start + end), axis=-1), counts.n_pos)
 
 

@@ -144,6 +144,14 @@ class MaskSet:
         codes = [{"size": list(self.shape), "counts": self.counts[i]} for i in chosen]
         return np.moveaxis(coco.decode(codes), -1, 0).astype(bool)
 
+    def union(self, index: Iterable[int] | None = None) -> NDArray[np.bool_]:
+        """Decode the union of all masks, or of those of ``index``: (H, W) bool, all False when there is none."""
+        from pycocotools import mask as coco
+
+        chosen = range(len(self)) if index is None else index
+        codes = [{"size": list(self.shape), "counts": self.counts[i]} for i in chosen]
+        return coco.decode(coco.merge(codes)).astype(bool) if codes else np.zeros(self.shape, dtype=bool)
+
     def areas(self) -> NDArray[np.int64]:
         """Number of pixels of each mask, (N,)."""
         from pycocotools import mask as coco

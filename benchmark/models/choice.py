@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.errors import ConfigError
 from benchmark.models.runtime import RANDOM_SEED
+from benchmark.stages import Context, WeightsUsed
 from benchmark.weights import LocalWeights, custom, names, resolve
 
 RANDOM = "random"
@@ -30,59 +31,72 @@ class Wanted:
 class Chosen:
     """The weights of one network, found and verified."""
 
-    name: str
     sha256: str
     """Digest of the file; for random weights a text that names the network and the seed."""
     path: Path | None
     """None: random weights."""
+    used: WeightsUsed
+    """What the result says about them."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """File name -> path, for a set of several files."""
-    source: LocalWeights | None = None
-    """What the registry knows of them."""
-
-    @property
-    def random(self) -> bool:
-        """Whether the weights are random, so that results mean nothing."""
-        return self.path is None
 
 
-def choose(wanted: Mapping[str, Wanted], *, pipeline: str, root: Path | None, allow_random: bool) -> dict[str, Chosen]:
-    """Find the weights of all networks of a pipeline before any work starts.
+def needed(wanted: Mapping[str, Wanted]) -> tuple[str, ...]:
+    """Return the registry names that ``wanted`` asks for, in order and once each."""
+    found = (_registered(want) for want in wanted.values())
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, allow_random: bool) -> dict[str, Chosen]:
+    """Find the weights of all networks of a pipeline before any work starts, and note them for the result.
 
     Args:
+        context: knows the folder of the weights files.
         wanted: role (``sam``, ``detector`` …) to what the config asks for.
         pipeline: option name, for the command that an error names.
-        root: folder of the weights files.
         allow_random: the config's ``allow_random_weights``.
 
     Raises:
         ConfigError: random weights without ``allow_random_weights=true``, or published ones of a toy.
         WeightsError: files are missing (all are listed), damaged, or the name is unknown.
     """
-    named: dict[str, str] = {}
-    chosen: dict[str, Chosen] = {}
     for role, want in wanted.items():
-        if want.weights == RANDOM:
-            if not allow_random:
-                raise ConfigError(
-                    f"{role} is to run with random weights, whose results mean nothing; "
-                    "if that is what you want, set pipeline.allow_random_weights=true"
-                )
-            identity = f"random {want.network} seed {RANDOM_SEED}"
-            chosen[role] = Chosen(name=RANDOM, sha256=identity, path=None)
-        elif want.weights == PUBLISHED and want.published is None:
+        if want.weights == RANDOM and not allow_random:
+            raise ConfigError(
+                f"{role} is to run with random weights, whose results mean nothing; "
+                "if that is what you want, set pipeline.allow_random_weights=true"
+            )
+        if want.weights == PUBLISHED and want.published is None:
             raise ConfigError(
                 f"{role}: there are no published weights of {want.network!r}; "
                 "use random ones (with pipeline.allow_random_weights=true) or another model"
             )
-        elif want.weights == PUBLISHED or want.weights in names():
-            named[role] = want.published if want.weights == PUBLISHED and want.published else want.weights
-        else:
-            chosen[role] = _from(custom(Path(want.weights)))
-    found = resolve(sorted(set(named.values())), pipeline=pipeline, root=root) if named else {}
-    chosen |= {role: _from(found[name]) for role, name in named.items()}
-    return {role: chosen[role] for role in wanted}
+    registered = needed(wanted)
+    found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
+    chosen = {role: _choose(want, found) for role, want in wanted.items()}
+    for choice in chosen.values():
+        context.note_weights(choice.used)
+    return chosen
 
 
-def _from(local: LocalWeights) -> Chosen:
-    return Chosen(name=local.name, sha256=local.sha256, path=local.path, files=local.files, source=local)
+def _registered(want: Wanted) -> str | None:
+    if want.weights == PUBLISHED:
+        return want.published
+    return want.weights if want.weights in names() else None
+
+
+def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
+    if want.weights == RANDOM:
+        name = f"{want.network} with random weights"
+        used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=(), random=True)
+        return Chosen(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
+    registered = _registered(want)
+    local = found[registered] if registered else custom(Path(want.weights))
+    used = WeightsUsed(
+        name=local.name,
+        sha256=local.sha256,
+        licence=local.licence,
+        trained_on=local.trained_on,
+        target_data=local.target_data,
+    )
+    return Chosen(sha256=local.sha256, path=local.path, files=local.files, used=used)

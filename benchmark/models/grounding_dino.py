@@ -44,6 +44,31 @@ def normalise(caption: str) -> str:
     return text if text.endswith(".") else text + "."
 
 
+def phrase(pieces: Sequence[str], probabilities: NDArray[np.float32], threshold: float) -> str:
+    """Spell the word pieces whose probability is above a threshold, as BERT's tokenizer decodes them.
+
+    Special tokens and full stops are kept (groundingdino:util/utils.py, get_phrases_from_posmap).
+
+    Args:
+        pieces: (T,) word pieces of the caption.
+        probabilities: (>= T,) one of each, the rest is not looked at.
+    """
+    chosen = [piece for piece, p in zip(pieces, probabilities.tolist(), strict=False) if p > threshold]
+    text = " ".join(chosen).replace(" ##", "")
+    for spaced, tight in _TIGHT:
+        text = text.replace(spaced, tight)
+    return text
+
+
+_TIGHT = (
+    *((f" {sign}", sign) for sign in ".?!,"),
+    (" ' ", "'"),
+    (" n't", "n't"),
+    *((f" {short}", short) for short in ("'m", "'s", "'ve", "'re")),
+)
+"""What the tokenizer draws together when it decodes."""
+
+
 class GroundingDino:
     """A GroundingDINO network, split into the part that sees the image and the part that sees a caption.
 

@@ -1,0 +1,224 @@
+"""Stages around GroundingDINO and SAM that several pipelines share through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from benchmark.errors import DataError
+from benchmark.models import grounding_dino_build, sam_build
+from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.grounding_dino import Detections, GroundingDino
+from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
+from benchmark.models.runtime import Device, Precision
+from benchmark.models.sam import Embedded, SegmentAnything
+from benchmark.models.sam_build import SamName, load_sam
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+
+Channels = Literal["rgb", "bgr"]
+
+
+class SamSettings(Settings):
+    """Which SAM, and how its image encoder computes."""
+
+    model: SamName
+    weights: str
+    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    precision: Precision
+    """Of the image encoder; masks are decoded in float32."""
+    batch_size: int = Field(ge=1)
+    """Images that are embedded together."""
+
+    def wanted(self) -> dict[str, Wanted]:
+        """Return what to ask ``choose`` for."""
+        published = sam_build.PUBLISHED.get(self.model)
+        return {"sam": Wanted(weights=self.weights, published=published, network=f"SAM {self.model}")}
+
+    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> SegmentAnything:
+        """Return the network, loaded once in this process."""
+        device = Device(name=context.device, precision=self.precision)
+        weights = chosen["sam"]
+
+        def load() -> SegmentAnything:
+            return SegmentAnything(load_sam(self.model, weights=weights.path, device=device.name), device=device)
+
+        return context.model(("sam", self.model, weights.sha256, device), load)
+
+
+class DetectorSettings(Settings):
+    """Which GroundingDINO, and what of its answer is kept."""
+
+    model: DetectorName
+    weights: str
+    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    tokenizer: str
+    """``published`` (BERT uncased), a name of conf/weights, or ``random``: letters, for random weights."""
+    precision: Precision
+    short_side: int = Field(ge=32)
+    long_side: int = Field(ge=32)
+    floor: float = Field(ge=0, lt=1)
+    """Boxes with a score up to this are not stored; thresholds may be swept above it at no cost."""
+    captions_per_batch: int = Field(ge=1)
+    """Captions that run side by side on one image; more need more memory."""
+
+    def wanted(self) -> dict[str, Wanted]:
+        """Return what to ask ``choose`` for."""
+        published = grounding_dino_build.PUBLISHED.get(self.model)
+        network = f"GroundingDINO {self.model}"
+        return {
+            "detector": Wanted(weights=self.weights, published=published, network=network),
+            "tokenizer": Wanted(
+                weights=self.tokenizer, published=grounding_dino_build.TOKENIZER, network="tokenizer of letters"
+            ),
+        }
+
+    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> GroundingDino:
+        """Return the network, loaded once in this process."""
+        device = Device(name=context.device, precision=self.precision)
+        weights, words = chosen["detector"], chosen["tokenizer"]
+
+        def load() -> GroundingDino:
+            network = load_grounding_dino(
+                self.model, weights=weights.path, vocabulary=words.files.get("vocab.txt"), device=device.name
+            )
+            return GroundingDino(
+                network,
+                device=device,
+                short_side=self.short_side,
+                long_side=self.long_side,
+                captions_per_batch=self.captions_per_batch,
+            )
+
+        key = ("groundingdino", self.model, weights.sha256, words.sha256, device)
+        return context.model((*key, self.short_side, self.long_side, self.captions_per_batch), load)
+
+
+def embedding_stage(
+    context: Context, settings: SamSettings, chosen: Mapping[str, Chosen], *, channels: Channels = "rgb"
+) -> Stage:
+    """SAM's embedding of an image: ``features`` (C, h, w) float32, ``height`` and ``width`` of the image.
+
+    Args:
+        channels: ``bgr`` gives SAM the channels in the wrong order, as the code of SAA+ does.
+    """
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        network = settings.load(context, chosen)
+        images = [image if channels == "rgb" else image[..., ::-1] for image in map(_image, inputs)]
+        features = _named(inputs, lambda: network.embed(images))
+        return [
+            {"features": one, "height": image.shape[0], "width": image.shape[1]}
+            for one, image in zip(features, images, strict=True)
+        ]
+
+    return Stage(
+        name="sam_embedding",
+        version=1,
+        settings={"model": settings.model, "precision": settings.precision, "channels": channels},
+        weights={"sam": chosen["sam"].sha256},
+        compute=compute,
+        batch_size=settings.batch_size,
+    )
+
+
+def embedded(artifact: Artifact) -> Embedded:
+    """Read the artifact of ``embedding_stage``."""
+    return Embedded(features=artifact["features"], size=(int(artifact["height"]), int(artifact["width"])))
+
+
+def detection_stage(
+    context: Context, settings: DetectorSettings, chosen: Mapping[str, Chosen], *, captions: Sequence[str]
+) -> Stage:
+    """What GroundingDINO finds for some normalised captions: the arrays of ``Detections``, and their ``pieces``."""
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        network = settings.load(context, chosen)
+        pieces = network.pieces(captions)
+        found = [_named([one], partial(network.detect, _image(one), captions, floor=settings.floor)) for one in inputs]
+        return [{**_arrays(one), "pieces": pieces} for one in found]
+
+    return Stage(
+        name="groundingdino",
+        version=1,
+        settings={
+            "model": settings.model,
+            "precision": settings.precision,
+            "short_side": settings.short_side,
+            "long_side": settings.long_side,
+            "floor": settings.floor,
+            "captions": list(captions),
+        },
+        weights={role: chosen[role].sha256 for role in ("detector", "tokenizer")},
+        compute=compute,
+    )
+
+
+def detections(artifact: Artifact) -> Detections:
+    """Read the artifact of ``detection_stage`` or ``box_masks_stage``."""
+    return Detections(**{name: artifact[name] for name in ("boxes", "scores", "caption", "tokens")})
+
+
+def box_masks_stage(
+    context: Context,
+    settings: SamSettings,
+    chosen: Mapping[str, Chosen],
+    *,
+    detection: Stage,
+    embedding: Stage,
+    floor: float,
+) -> Stage:
+    """SAM's mask of every detected box with a score above ``floor``.
+
+    The artifact has ``masks`` (a MaskSet), ``quality`` (predicted IoU), and what ``detection_stage``
+    says of the same boxes.
+    """
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        network = settings.load(context, chosen)
+        return [_masks_of_boxes(network, one, floor) for one in inputs]
+
+    return Stage(
+        name="sam_box_masks",
+        version=1,
+        settings={"floor": floor},
+        weights={"sam": chosen["sam"].sha256},
+        upstream=(detection, embedding),
+        compute=compute,
+        needs_image=False,
+    )
+
+
+def _masks_of_boxes(network: SegmentAnything, one: Inputs, floor: float) -> dict[str, Any]:
+    image = embedded(one.upstream["sam_embedding"])
+    found = detections(one.upstream["groundingdino"])
+    kept = found.scores > floor
+    arrays = {name: array[kept] for name, array in _arrays(found).items()}
+    masked = network.from_boxes(image, found.corners(image.size)[kept])
+    pieces = one.upstream["groundingdino"]["pieces"]
+    return {**arrays, "pieces": pieces, "masks": masked.masks, "quality": masked.quality}
+
+
+def _arrays(found: Detections) -> dict[str, Any]:
+    return {"boxes": found.boxes, "scores": found.scores, "caption": found.caption, "tokens": found.tokens}
+
+
+def _image(one: Inputs) -> np.ndarray:
+    assert one.image is not None
+    return one.image
+
+
+def _named(inputs: Sequence[Inputs], work: Callable[[], Any]) -> Any:
+    """Do the work; an image that the model cannot take is named in the error."""
+    try:
+        return work()
+    except DataError as error:
+        files = ", ".join(str(one.sample.image) for one in inputs if one.sample)
+        raise DataError(f"{files}: {error}") from None

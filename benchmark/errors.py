@@ -22,6 +22,10 @@ class WeightsError(BenchmarkError):
     """A weights file that is missing, damaged or not the one that was asked for."""
 
 
+class DownloadError(BenchmarkError):
+    """A file that cannot be fetched, or an archive that must not be unpacked."""
+
+
 class StoreError(BenchmarkError):
     """The stage store cannot be read or written."""
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows
+from benchmark.results.schema import flatten
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
@@ -190,17 +191,6 @@ def _tags(result: RunResult) -> dict[str, str]:
         "git_dirty": str(result.measured.git_dirty),
         "meaningless": str(result.meaningless),
     }
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten nested settings to dotted keys with text values."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = str(value)
-    return flat
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,7 @@ class Gallery:
         self._slots = threading.Semaphore(BATCH)
         self._waiting: list[Future[Thumbnails]] = []
         self._writer: Any = None
+        self._made = False
         self._temporary = folder / f".{GALLERY}.part"
 
     def __enter__(self) -> Gallery:
@@ -77,9 +79,14 @@ class Gallery:
                 if kind is None:
                     self._temporary.replace(self._folder / GALLERY)
         except OSError as failed:
-            raise ResultsError(f"{self._folder / GALLERY} cannot be written ({failed.strerror}); set run.gallery=0") from None
+            raise ResultsError(
+                f"{self._folder / GALLERY} cannot be written ({failed.strerror}); set run.gallery=0"
+            ) from None
         finally:
             self._temporary.unlink(missing_ok=True)
+            if kind is not None and self._made:
+                with contextlib.suppress(OSError):  # another job of the same run may have written into it
+                    self._folder.rmdir()
 
     def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
         """Take over one image; its maps are shrunk at once, the rest is done by the workers."""
@@ -153,6 +160,7 @@ class Gallery:
         kinds = {"id": pa.string(), "image": binary, "truth": binary, "score": binary, "mask": binary}
         schema = pa.schema([*kinds.items(), ("low", real), ("high", real)])
         if self._writer is None:
+            self._made = not self._folder.exists()
             self._folder.mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(self._temporary, schema, compression="none")
         self._writer.write_table(pa.Table.from_pylist(columns, schema=schema))

@@ -1,0 +1,110 @@
+"""One table, written as Markdown, CSV, LaTeX or on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$", "±": r"$\pm$", "×": r"$\times$",
+    "≥": r"$\geq$", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table of text; a cell may have several lines."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Lines below the table."""
+    left: frozenset[int] = field(default=frozenset({0}))
+    """Columns that are aligned to the left; the others hold numbers."""
+
+    def __post_init__(self) -> None:
+        """Refuse rows that do not fit the columns."""
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"table {self.title!r}: a row of {len(row)} cells under {len(self.columns)} columns")
+
+
+def markdown(grid: Grid) -> str:
+    """Return the table as GitHub Markdown, with its title as a heading and its notes as a list."""
+    rule = [" --- " if i in grid.left else " ---: " for i in range(len(grid.columns))]
+    lines = [f"## {_markdown_cell(grid.title)}", "", _pipes(_markdown_cell(c) for c in grid.columns)]
+    lines.append("|" + "|".join(rule) + "|")
+    lines += [_pipes(_markdown_cell(c) for c in row) for row in grid.rows]
+    if grid.notes:
+        lines += ["", *(f"- {_markdown_cell(note)}" for note in grid.notes)]
+    return "\n".join(lines) + "\n"
+
+
+def csv_text(grid: Grid) -> str:
+    """Return columns and rows as CSV, without title and notes."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(grid.columns)
+    writer.writerows(grid.rows)
+    return buffer.getvalue()
+
+
+def latex(grid: Grid) -> str:
+    """Return the table as a LaTeX table of the booktabs kind; cells of several lines need the package makecell."""
+    spec = "".join("l" if i in grid.left else "r" for i in range(len(grid.columns)))
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex_text(grid.title)}}}",
+        rf"\begin{{tabular}}{{{spec}}}",
+    ]
+    lines += [r"\toprule", " & ".join(_latex_cell(c) for c in grid.columns) + r" \\", r"\midrule"]
+    lines += [" & ".join(_latex_cell(c) for c in row) + r" \\" for row in grid.rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_latex_text(note)}" for note in grid.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def show(grid: Grid, *, width: int | None = None) -> None:
+    """Print the table on the terminal, or as plain text where there is none."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(grid.title), title_justify="left", header_style="bold", show_lines=_is_tall(grid))
+    for i, column in enumerate(grid.columns):
+        table.add_column(escape(column), justify="left" if i in grid.left else "right", overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(escape(c) for c in row))
+    console = Console(width=width if width or Console().is_terminal else 150, highlight=False)
+    console.print(table)
+    for note in grid.notes:
+        console.print(escape(note), soft_wrap=True)
+
+
+def _is_tall(grid: Grid) -> bool:
+    return any("\n" in cell for row in grid.rows for cell in row)
+
+
+def _pipes(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _markdown_cell(text: str) -> str:
+    # names of files and answers of models may hold markup; they are shown, never rendered
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
+    return safe.replace("\n", "<br>")
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(c, c) for c in text)
+
+
+def _latex_cell(text: str) -> str:
+    if "\n" not in text:
+        return _latex_text(text)
+    return r"\makecell{" + r" \\ ".join(_latex_text(line) for line in text.split("\n")) + "}"

@@ -1,0 +1,194 @@
+"""Comparisons: right intervals, refused where they are not fair, written in three formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.errors import ResultsError
+from benchmark.metrics.bootstrap import resample
+from benchmark.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
+from benchmark.results import compare, files
+from benchmark.results.compare import compare_published, compare_runs, paired_interval
+from benchmark.results.details import read_details
+from benchmark.results.fairness import preset_hash
+from benchmark.results.render import Grid, csv_text, latex, markdown
+from tests.harness import SMALL_SAT, run
+
+DIFFERENCE = ("pipeline=reference_difference", "metric=full", *SMALL_SAT)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("compare")
+
+
+@pytest.fixture(scope="module")
+def first(place: Path) -> Path:
+    return run(place, *DIFFERENCE).folder
+
+
+@pytest.fixture(scope="module")
+def second(place: Path) -> Path:
+    return run(place, *DIFFERENCE, "pipeline.smoothing=3.0").folder
+
+
+def test_lines_hold_the_difference_of_the_runs_and_an_interval_around_it(first: Path, second: Path) -> None:
+    found = compare_runs(first, second)
+    a, b = files.read_result(first), files.read_result(second)
+    assert found.fair
+    assert {line.metric for line in found.lines} == {m.metric for m in a.metrics}
+    for line in found.lines:
+        one, two = a.metric(line.metric, line.category), b.metric(line.metric, line.category)
+        assert (line.first, line.second) == (one.value, two.value)
+        if line.difference is not None:
+            assert line.difference == one.value - two.value
+            assert line.low is not None and line.high is not None and line.low <= line.high
+    assert any("smoothing" in note for note in found.notes)
+
+
+def test_a_run_against_itself_differs_nowhere(first: Path) -> None:
+    for line in compare_runs(first, first).lines:
+        if line.difference is not None:
+            assert (line.difference, line.low, line.high) == (0.0, 0.0, 0.0)
+            assert not line.significant
+
+
+def test_pairing_takes_off_what_the_images_have_in_common(first: Path, second: Path) -> None:
+    one, two = (read_details(f).replicates["image_auroc", "mean"] for f in (first, second))
+    low, high = paired_interval(one, two, confidence=0.95)
+    unpaired = compare.paired_interval(one, np.roll(two, 1), confidence=0.95)
+    assert low is not None and high is not None and unpaired[0] is not None and unpaired[1] is not None
+    assert high - low < unpaired[1] - unpaired[0]
+
+
+def test_other_protocols_are_refused_and_flagged_when_forced(place: Path, first: Path) -> None:
+    other = run(place, *DIFFERENCE, "protocol=saa_plus").folder
+    with pytest.raises(ResultsError, match="protocols differ") as refused:
+        compare_runs(first, other)
+    assert "size" in str(refused.value) and "ARGS=force" in str(refused.value)
+    forced = compare_runs(first, other, force=True)
+    assert not forced.fair
+    assert all(line.low is None for line in forced.lines)
+    assert any("not comparable: protocols differ" in note for note in forced.notes)
+    assert "not a fair comparison" in compare.grid(forced).title
+
+
+def test_other_images_are_refused(place: Path, first: Path) -> None:
+    other_data = run(place, *DIFFERENCE, "dataset.seed=5").folder
+    with pytest.raises(ResultsError, match="datasets differ"):
+        compare_runs(first, other_data)
+    fewer = run(place, *DIFFERENCE, "run.limit=7").folder
+    with pytest.raises(ResultsError, match="images differ"):
+        compare_runs(first, fewer)
+
+
+def test_another_seed_gives_the_difference_without_an_interval(place: Path, first: Path) -> None:
+    other = run(place, *DIFFERENCE, "run.seed=1").folder
+    found = compare_runs(first, other)
+    assert found.fair
+    assert all(line.low is None and not line.significant for line in found.lines)
+    assert any("run.seed" in note for note in found.notes)
+
+
+def test_a_published_method_of_another_dataset_is_refused(first: Path) -> None:
+    with pytest.raises(ResultsError, match="no number for dataset sat"):
+        compare_published(first, "iap_as_2025:SAA+")
+    with pytest.raises(ResultsError, match="SAA\\+"):
+        compare_published(first, "iap_as_2025:SAA")
+    with pytest.raises(ResultsError, match="iap_as_2025"):
+        compare_published(first, "iap_as:SAA+")
+
+
+def as_mtd(folder: Path, source: Path, **changes: object) -> Path:
+    """Copy a run and have it say that its dataset is MTD."""
+    result = files.read_result(source)
+    dataset = result.dataset.model_copy(update={"name": "mtd", "n_samples_expected": result.dataset.n_samples_original})
+    changed = result.model_copy(update={"dataset": dataset, **changes})
+    files.write_atomically(folder / files.RESULT, changed.model_dump_json().encode())
+    return folder
+
+
+def test_a_run_against_a_paper_says_whether_the_protocol_agrees(tmp_path: Path, place: Path, first: Path) -> None:
+    found = compare_published(as_mtd(tmp_path / "default", first), "iap_as_2025:IAP-AS")
+    assert {(line.metric, line.category) for line in found.lines} == {("ap", "mean"), ("f1_max", "mean")}
+    assert [line.second for line in found.lines] == pytest.approx([0.2777, 0.4163])
+    assert not found.fair
+    assert all("take protocol=iap_as" in line.remark for line in found.lines)
+    right = run(place, *DIFFERENCE, "protocol=iap_as").folder
+    found = compare_published(as_mtd(tmp_path / "iap", right), "iap_as_2025:IAP-AS")
+    assert {line.metric for line in found.lines} == {"ap", "f1_max_linspace100"}
+    assert found.fair
+    flagged = compare_published(as_mtd(tmp_path / "random", right, meaningless=True), "iap_as_2025:IAP-AS")
+    assert not flagged.fair
+
+
+def test_presets_have_the_hash_that_their_runs_carry(first: Path) -> None:
+    assert files.read_result(first).protocol.hash == preset_hash("default")
+
+
+def test_the_command_prints_and_writes_three_formats(
+    place: Path, first: Path, second: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = place / "results"
+    assert compare.main([first.name, second.name, "--results-root", str(root)]) == 0
+    assert "image_auroc" in capsys.readouterr().out
+    assert {p.suffix for p in (root / "comparisons").iterdir()} == {".md", ".csv", ".tex"}
+    assert compare.main(["nothing", first.name, "--results-root", str(root)]) == 1
+    assert "no run 'nothing'" in capsys.readouterr().err
+    assert compare.main(["sat", first.name, "--results-root", str(root)]) == 1
+    assert "runs begin with 'sat'" in capsys.readouterr().err
+
+
+def test_markup_of_names_is_shown_and_never_rendered() -> None:
+    grid = Grid(title="a <b> | c", columns=("x", "y_1"), rows=(("<script>alert(1)</script>", "50 % & more"),))
+    assert "<script>" not in markdown(grid)
+    assert "&lt;script&gt;" in markdown(grid)
+    assert "50 \\% \\& more" in latex(grid) and "y\\_1" in latex(grid)
+    assert csv_text(grid).splitlines()[1] == "<script>alert(1)</script>,50 % & more"
+    with pytest.raises(ValueError, match="1 cells under 2"):
+        Grid(title="t", columns=("a", "b"), rows=(("only",),))
+
+
+def coverage_of_iou(rng: np.random.Generator, *, trials: int, n: int) -> float:
+    """Share of trials whose paired interval holds the true difference of two mean IoUs (0.05)."""
+    hits = 0
+    for trial in range(trials):
+        hard = rng.beta(2.0, 2.0, n)
+        two = np.clip(hard * rng.uniform(0.7, 1.0, n), 0.0, 1.0)
+        one = two + rng.uniform(0.0, 0.1, n)
+        counts = [
+            MaskCounts(tp=(v * 1e6).astype(np.int64), fp=np.zeros(n, np.int64), n_pos=np.full(n, 10**6))
+            for v in (one, two)
+        ]
+        weights = resample(n, resamples=400, seed=trial, stratum="x")
+        low, high = paired_interval(*(iou_mean_defective(c, weights) for c in counts), confidence=0.95)
+        assert low is not None and high is not None
+        hits += low <= 0.05 <= high
+    return hits / trials
+
+
+def coverage_of_f2(rng: np.random.Generator, *, trials: int, n: int) -> float:
+    """The same for the F2 of two correlated classifiers of known rates."""
+    prevalence, hits = 0.3, 0
+    rates = np.array([[0.85, 0.25], [0.70, 0.15]])  # (classifier, recall and false-positive rate)
+    tp, fp, fn = prevalence * rates[:, 0], (1 - prevalence) * rates[:, 1], prevalence * (1 - rates[:, 0])
+    true = 5 * tp / (5 * tp + 4 * fn + fp)
+    for trial in range(trials):
+        defective = rng.random(n) < prevalence
+        drawn = rng.random(n)  # one draw for both: what is hard for one is hard for the other
+        called = [np.where(defective, drawn < recall, drawn < false) for recall, false in rates]
+        weights = resample(n, resamples=400, seed=trial, stratum="x")
+        values = [f_beta(confusion(c, defective, weights), beta=2.0) for c in called]
+        low, high = paired_interval(values[0], values[1], confidence=0.95)
+        assert low is not None and high is not None
+        hits += low <= true[0] - true[1] <= high
+    return hits / trials
+
+
+def test_paired_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    assert 0.92 <= coverage_of_iou(rng, trials=500, n=60) <= 0.98
+    assert 0.92 <= coverage_of_f2(rng, trials=500, n=150) <= 0.98

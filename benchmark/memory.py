@@ -12,6 +12,7 @@ import numpy as np
 
 T = TypeVar("T")
 PROCESS_BYTES = 256_000_000
+"""What a sweep gives the memory that its points share."""
 LARGEST_SHARE = 1 / 128
 """A value larger than this share of the limit is not kept: a few such values would push out all others."""
 
@@ -67,6 +68,10 @@ class Memory:
         value: T = found
         return value
 
+    def allow(self, max_bytes: int) -> None:
+        """Set the limit; what is above a lower one goes at the next ``put``."""
+        self.max_bytes = max_bytes
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
@@ -74,8 +79,11 @@ class Memory:
             self._held = 0
 
 
-process_memory = Memory(PROCESS_BYTES)
-"""The memory that all runs of this process share; its keys are content hashes, so nothing in it goes out of date."""
+process_memory = Memory(0)
+"""The memory that all runs of this process share; its keys are content hashes, so nothing in it goes out of date.
+
+It keeps nothing until ``allow`` gives it room, as a sweep does: a single run reads everything once anyway.
+"""
 
 
 def held_bytes(value: Any) -> int:

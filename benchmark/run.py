@@ -207,18 +207,11 @@ def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sam
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
     """Read the sample's pixel truth under the protocol; the points of a sweep read it once."""
-    from benchmark.data.images import image_shape, load_truth
+    from benchmark import truths
     from benchmark.memory import process_memory
 
-    threshold, border = config.protocol.mask_threshold, config.protocol.border
-
-    def read() -> GroundTruth:
-        return load_truth(sample, shape=image_shape(sample.image), threshold=threshold, border=border)
-
-    if sample.mask is not None and sample.mask_sha256 is None:
-        return read()
-    key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border)
-    return process_memory.recall(key, read)
+    protocol = config.protocol
+    return truths.truth_of(sample, threshold=protocol.mask_threshold, border=protocol.border, memory=process_memory)
 
 
 def atom_cache(store: Store) -> AtomCache:

@@ -45,8 +45,10 @@ def run_point(
         The objective's value, NaN where there is none (what an optimising sweeper reads).
     """
     from benchmark.config import build
+    from benchmark.memory import PROCESS_BYTES, process_memory
     from benchmark.run import execute
 
+    process_memory.allow(PROCESS_BYTES)
     record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}
     value = float("nan")
     try:

@@ -40,6 +40,15 @@ def test_the_value_unused_longest_goes_first() -> None:
     assert memory.get(1) is None
 
 
+def test_without_room_nothing_is_kept() -> None:
+    memory = Memory(0)
+    memory.put("k", 1)
+    assert memory.get("k") is None
+    memory.allow(10_000)
+    memory.put("k", 1)
+    assert memory.get("k") == 1
+
+
 def test_recall_makes_once() -> None:
     memory = Memory(10_000)
     made: list[int] = []

@@ -1,0 +1,163 @@
+"""Prompt tables: what is asked of each category, and what is known of its defects (conf/prompts)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from benchmark.errors import ConfigError, near_matches
+from benchmark.models.grounding_dino import normalise
+from benchmark.saa.rules import Rule
+from benchmark.settings import Settings
+
+FOLDER = Path(__file__).resolve().parents[2] / "conf" / "prompts"
+ANY = "*"
+"""Entry for categories that a table does not name."""
+
+
+class CategoryPrompts(Settings):
+    """Prior knowledge of one category; ``{word}`` in a text stands for ``word``."""
+
+    word: str | None
+    """What the category is called in texts; None: its name in the dataset."""
+    captions: tuple[str, ...]
+    """What to look for, beside the table's general captions; each is one question, phrases end with a full stop."""
+    drop_phrase: str
+    """A box found by one of these captions is dropped if its words contain this; "": none is dropped for its words."""
+    object_name: str
+    """What the inspected object is called."""
+    stray_comma: bool
+    """The released code reads the object word from a sentence and keeps the comma behind it."""
+    object_number: int = Field(ge=1)
+    """How many objects an image shows; above one, objects are compared with each other."""
+    k: int = Field(ge=1)
+    """Most regions that are kept."""
+    area: float = Field(gt=0)
+    """Regions must be smaller than this share of the object."""
+    rules: tuple[Rule, ...]
+    """Further symbolic rules; all must hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One caption as it is sent to the detector, with the phrase that marks a box as not meant."""
+
+    caption: str
+    drop_phrase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """The prompts of one category, texts filled in."""
+
+    questions: tuple[Question, ...]
+    object_name: str
+    stray_comma: bool
+    object_number: int
+    k: int
+    area: float
+    rules: tuple[Rule, ...]
+
+    def object_caption(self, *, keep_comma: bool) -> str:
+        """Return the caption that finds the object, as it is sent."""
+        return normalise(self.object_name + ("," if self.stray_comma and keep_comma else ""))
+
+
+class PromptTable(Settings):
+    """The prompts of one dataset."""
+
+    source: str
+    """Where the prompts come from."""
+    general: tuple[str, ...]
+    """Captions that are asked of every category first; a box whose words contain ``{word}`` is dropped."""
+    defaults: Mapping[str, Any]
+    """What a category has unless it says otherwise."""
+    categories: Mapping[str, CategoryPrompts]
+    """By category name; ``*``: any other one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_defaults(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(values.get("categories"), Mapping):
+            return values
+        defaults = values.get("defaults") or {}
+        filled = {str(name): {**defaults, **(entry or {})} for name, entry in values["categories"].items()}
+        return {**values, "defaults": defaults, "categories": filled}
+
+    @field_validator("categories")
+    @classmethod
+    def _names_some(cls, value: Mapping[str, CategoryPrompts]) -> Mapping[str, CategoryPrompts]:
+        if not value:
+            raise ValueError("names no category")
+        return value
+
+    def of(self, category: str, *, where: str) -> Prompts:
+        """Return the prompts of a category.
+
+        Args:
+            where: the table's name, for errors.
+
+        Raises:
+            ConfigError: the table has neither the category nor ``*``, or the category asks nothing.
+        """
+        entry = self.categories.get(category) or self.categories.get(ANY)
+        if entry is None:
+            raise ConfigError(
+                f"prompts {where} have no category {category!r}; {near_matches(category, self.categories)} "
+                f"Add it to the table, or an entry '*' for any category"
+            )
+        word = category if entry.word is None else entry.word
+        general = [Question(caption=normalise(_fill(text, word)), drop_phrase=word) for text in self.general]
+        drop = _fill(entry.drop_phrase, word)
+        own = [Question(caption=normalise(_fill(text, word)), drop_phrase=drop) for text in entry.captions]
+        if not general and not own:
+            raise ConfigError(f"prompts {where}: category {category!r} has no captions; give it at least one")
+        return Prompts(
+            questions=(*general, *own),
+            object_name=_fill(entry.object_name, word),
+            stray_comma=entry.stray_comma,
+            object_number=entry.object_number,
+            k=entry.k,
+            area=entry.area,
+            rules=entry.rules,
+        )
+
+
+def load_table(name: str, *, dataset: str) -> PromptTable:
+    """Read a prompt table.
+
+    Args:
+        name: name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+
+    Raises:
+        ConfigError: there is no such table (with near names), or it is not valid.
+    """
+    import yaml
+
+    wanted = name.replace("{dataset}", dataset)
+    known = [path.stem for path in FOLDER.glob("*.yaml")]
+    path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"pipeline.prompts={wanted}: no such table in conf/prompts, nor a file; {near_matches(wanted, known)} "
+            "Write one for your product (conf/prompts/generic.yaml shows how), or use pipeline.prompts=generic"
+        )
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the prompt table {path} cannot be read: {error}") from error
+    if not isinstance(read, Mapping):
+        raise ConfigError(f"the prompt table {path} is not a mapping of keys to values")
+    try:
+        return PromptTable.model_validate({key: value for key, value in read.items() if key != "_target_"})
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join([f"the prompt table {path} is not valid:", *lines])) from None
+
+
+def _fill(text: str, word: str) -> str:
+    return text.replace("{word}", word)

@@ -48,6 +48,8 @@ class Memory:
 
     def put(self, key: Hashable, value: Any) -> None:
         """Keep a value unless it is too large; an older one under the same key is replaced."""
+        if self.max_bytes == 0:
+            return
         size = held_bytes(value)
         with self._lock:
             self._held -= self._values.pop(key, (None, 0))[1]

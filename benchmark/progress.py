@@ -28,6 +28,7 @@ class Progress:
         self.done = 0
         self._start = time.monotonic()
         self._shown = self._start
+        self._live = sys.stderr.isatty()  # asked once: on some systems the call takes milliseconds
         self._bar: Any = None
         self._task: Any = None
 
@@ -37,7 +38,7 @@ class Progress:
         now = time.monotonic()
         if now - self._start < QUIET_SECONDS:
             return
-        if sys.stderr.isatty():
+        if self._live:
             self._show_bar(note)
         elif now - self._shown >= PLAIN_EVERY_SECONDS:
             self._shown = now

@@ -114,7 +114,8 @@ class Store:
 
     def lookup(self, stage: str, key: str) -> Lookup:
         """Like ``get``, and says whether a corrupt entry was met (and removed, where the folder is writable)."""
-        known = None if self.memory is None else self.memory.get((self._name, stage, key))
+        memory = self.memory if self.memory is not None and self.memory.max_bytes else None
+        known = None if memory is None else memory.get((self._name, stage, key))
         if known is not None:
             return Lookup(_copied(known), False)
         path = self.path(stage, key)
@@ -139,8 +140,8 @@ class Store:
         if time.time() - used > TOUCH_AFTER:
             with contextlib.suppress(OSError):
                 os.utime(path)
-        if self.memory is not None:
-            self.memory.put((self._name, stage, key), _copied(artifact))
+        if memory is not None:
+            memory.put((self._name, stage, key), _copied(artifact))
         return Lookup(artifact, False)
 
     def contains(self, stage: str, key: str) -> bool:
@@ -156,7 +157,7 @@ class Store:
         path = self.path(stage, key)
         data = pack(artifact, stage=stage, key=key)
         self._write(path, data)
-        if self.memory is not None:
+        if self.memory is not None and self.memory.max_bytes:
             self.memory.put((self._name, stage, key), _copied(plain(artifact)))
         if self.max_bytes is not None:
             self._keep_limit(len(data))

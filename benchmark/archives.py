@@ -34,8 +34,8 @@ class _Member:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, target: Path, *, on_progress: Callable[[int, int | None], None] | None = None) -> None:
-    """Unpack a zip or tar archive (plain, gz, bz2, xz) into ``target``.
+def unpack(archive: Path, target: Path, *, on_progress: Callable[[int, int | None], None] | None = None) -> list[str]:
+    """Unpack a zip or tar archive (plain, gz, bz2, xz) into ``target`` and return the names of its first level.
 
     Everything is written to a hidden folder beside its destination first, and moved into place entry by entry when it
     is whole; a run that was killed in between goes on with the moving.
@@ -65,10 +65,10 @@ def unpack(archive: Path, target: Path, *, on_progress: Callable[[int, int | Non
             raise DownloadError(f"{archive}: cannot be unpacked to {target} ({error})") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    _move(whole, target)
+    return _move(whole, target)
 
 
-def _move(whole: Path, target: Path) -> None:
+def _move(whole: Path, target: Path) -> list[str]:
     entries = sorted(whole.iterdir())
     for entry in entries:
         place = target / entry.name
@@ -77,6 +77,7 @@ def _move(whole: Path, target: Path) -> None:
     for entry in entries:
         entry.replace(target / entry.name)
     whole.rmdir()
+    return [entry.name for entry in entries]
 
 
 @contextmanager

@@ -148,6 +148,17 @@ def compare(expected: Iterable[Count], records: Iterable[Record]) -> list[Differ
     return differences
 
 
+def strangers(card: Card, records: Iterable[Record]) -> list[Difference]:
+    """List what was found in categories that the card does not have, such as a folder of the user's own."""
+    if not card.categories:
+        return []
+    found = Counter((r.category, r.split, r.defective) for r in records if r.category not in card.categories)
+    return [
+        Difference(category=category, split=split, label="defective" if defective else "good", expected=0, found=number)
+        for (category, split, defective), number in sorted(found.items())
+    ]
+
+
 def card_names() -> list[str]:
     """Names of all datasets that have a card."""
     return sorted(path.parent.name for path in CARDS.glob("*/card.yaml"))

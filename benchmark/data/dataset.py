@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from benchmark.data.card import Card, Count, Difference, compare, find_card
+from benchmark.data.card import Card, Count, Difference, compare, find_card, strangers
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
-from benchmark.data.records import Record, Scan, missing_data
+from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
 from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.samples import Manifest, Sample
@@ -103,22 +103,21 @@ class Dataset(Settings, ABC):
             )
             raise DataError(f"{root}: no image of dataset {self.name} in it; expected: {hint}")
         records = self._selected(scan.records, card)
-        expected = self.expected_counts(card) if card else None
         differences: list[Difference] = []
         if not self.labels_from_masks:
             # Names are enough to see that data are missing, so no file has to be read before saying so.
-            differences = self._differences(root, expected, records)
+            differences = self._differences(root, card, records)
         facts = file_facts(root, files_of(records))
         self._raise_first(size_problems(root, records, facts))
         refined = self.refine(records, facts)
         self._raise_first(refined.problems)
         if self.labels_from_masks:
-            differences = self._differences(root, expected, refined.records)
+            differences = self._differences(root, card, refined.records)
         return Index(
             root=root,
             records=refined.records,
             facts=facts,
-            expected=expected,
+            expected=self.expected_counts(card) if card else None,
             complete=not differences,
             notes=(*scan.notes, *self._partial_note(differences), *refined.notes),
         )
@@ -138,7 +137,7 @@ class Dataset(Settings, ABC):
             raise DataError(
                 f"{data_root}: the data root is no folder; set run.data_root, or DATA_ROOT=<folder> with make"
             )
-        if not root.is_dir():
+        if not root.is_dir() or (self.path is None and not has_data(root)):
             raise DataError(missing_data(root, self.name))
         if self.inner is not None and (root / self.inner).is_dir():
             return root / self.inner
@@ -159,8 +158,14 @@ class Dataset(Settings, ABC):
         wanted = set(self.categories)
         return [record for record in records if record.category in wanted]
 
-    def _differences(self, root: Path, expected: Sequence[Count] | None, records: Sequence[Record]) -> list[Difference]:
-        differences = compare(expected, records) if expected else []
+    def differences(self, card: Card | None, records: Sequence[Record]) -> list[Difference]:
+        """List where the counts of the chosen categories are not the card's; none without a card."""
+        if card is None:
+            return []
+        return [*compare(self.expected_counts(card) or (), records), *strangers(card, records)]
+
+    def _differences(self, root: Path, card: Card | None, records: Sequence[Record]) -> list[Difference]:
+        differences = self.differences(card, records)
         if differences and not (self.allow_partial or self._subset_is_there(records)):
             raise DataError(
                 f"{root}: the data are not what datasets/{self.name}/card.yaml says: {_listed(differences)}. "

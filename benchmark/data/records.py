@@ -123,10 +123,17 @@ def _by_stem(folder: Path, names: Iterable[str], problems: list[str]) -> dict[st
     return found
 
 
+def has_data(folder: Path) -> bool:
+    """Whether a dataset's folder holds anything but its card and hidden files."""
+    with os.scandir(folder) as entries:
+        return any(entry.name != "card.yaml" and not _is_junk(entry.name) for entry in entries)
+
+
 def missing_data(folder: Path, dataset: str) -> str:
-    """Say that a dataset's folder is not there, and how to get it there."""
+    """Say that a dataset is not there, and how to get it there."""
+    what = "no data in it" if folder.is_dir() else "no such folder"
     return (
-        f"{folder}: no such folder. Run `make data DATASET={dataset}` to get the data, "
+        f"{folder}: {what}. Run `make data DATASET={dataset}` to get the data, "
         f"or say where it lies: run.data_root=<folder that holds {folder.name}/> or dataset.path=<folder>"
     )
 

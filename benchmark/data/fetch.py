@@ -1,0 +1,194 @@
+"""``python -m benchmark.data.fetch DATASET [verify] [dry_run] [offline] [data_root=FOLDER]``: get or check a dataset.
+
+What has a stable address is downloaded, checked and unpacked; for the rest the exact steps are printed. In both cases
+the licence comes first, and what lies in the folder afterwards is checked against the dataset's card.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.archives import unpack
+from benchmark.config import CONF, option_settings, options
+from benchmark.data.card import Archive, Card, load_card
+from benchmark.data.dataset import Dataset
+from benchmark.data.records import has_data
+from benchmark.data.verify import Verification, verify
+from benchmark.download import Remote, download
+from benchmark.download_progress import shown
+from benchmark.errors import BenchmarkError, ConfigError, DataError, near_matches
+from benchmark.settings import Settings
+
+_FLAGS = ("verify", "dry_run", "offline")
+_ARCHIVES = ".archives"
+_SHOWN_PROBLEMS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    dataset: str
+    data_root: Path
+    verify: bool
+    dry_run: bool
+    offline: bool
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit status; 1 when data are missing or wrong."""
+    try:
+        return run(parse(sys.argv[1:] if words is None else words))
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def parse(words: Sequence[str]) -> Request:
+    """Read the command line; raises ConfigError naming near matches for an unknown word."""
+    data_root = Path(os.environ.get("DATA_ROOT") or "datasets")
+    names: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in ("data_root", "run.data_root"):
+            data_root = Path(value).expanduser()
+        elif equals:
+            raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root'])}")
+        elif word not in _FLAGS:
+            names.append(word)
+    if len(names) != 1:
+        known = ", ".join(options("dataset"))
+        raise ConfigError(f"name one dataset, and any of: {', '.join(_FLAGS)}, data_root=FOLDER. Datasets: {known}")
+    if names[0] not in options("dataset"):
+        raise ConfigError(f"no dataset {names[0]!r}; {near_matches(names[0], options('dataset'))}")
+    flags = {flag: flag in words for flag in _FLAGS}
+    return Request(dataset=names[0], data_root=data_root, **flags)
+
+
+def run(request: Request) -> int:
+    """Get or check one dataset; 0 when it is whole."""
+    settings = _settings(request.dataset)
+    name = getattr(settings, "name", request.dataset)
+    if name == "folder":
+        raise ConfigError("dataset folder is your own data; run it with dataset=folder dataset.path=FOLDER")
+    card = load_card(name)
+    _print_licence(card)
+    if not isinstance(settings, Dataset):
+        _print_steps(card)
+        return 0
+    if request.dry_run:
+        return _print_plan(card, request.data_root / name)
+    if request.verify:
+        return _report(verify(settings, card, request.data_root), card)
+    if not _is_whole(settings, card, request.data_root):
+        if card.source.kind == "manual":
+            _print_steps(card)
+            print(f"\nThen check it with: make data DATASET={request.dataset} ARGS=verify\n")
+            if not (request.data_root / name).is_dir() or not has_data(request.data_root / name):
+                return 1
+        else:
+            _download(card, request.data_root / name, offline=request.offline)
+    return _report(verify(settings, card, request.data_root), card)
+
+
+def _settings(option: str) -> Settings:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
+    assert isinstance(composed, dict), option
+    return option_settings("dataset", composed["dataset"])
+
+
+def _is_whole(settings: Dataset, card: Card, data_root: Path) -> bool:
+    """Whether the names in the folder already give the card's counts."""
+    try:
+        scan = settings.scan(settings.locate(data_root))
+    except DataError:
+        return False
+    if settings.labels_from_masks:
+        return len(scan.records) >= (card.images or 1)
+    whole = settings.model_copy(update={"categories": None})
+    return bool(scan.records) and not scan.problems and not whole.differences(card, scan.records)
+
+
+def _download(card: Card, root: Path, *, offline: bool) -> None:
+    for archive in card.source.archives:
+        kept = root / _ARCHIVES / archive.file
+        done = kept.with_name(f"{archive.file}.entries.json")
+        if done.is_file() and all((root / entry).exists() for entry in json.loads(done.read_text(encoding="utf-8"))):
+            continue
+        with shown(f"Downloading {archive.file}") as on_progress:
+            download(_remote(archive), kept, offline=offline, on_progress=on_progress)
+        if archive.sha256 is None and archive.md5 is None:
+            print(f"{archive.file}: no checksum is known for it, so only its content can be checked")
+        with shown(f"Unpacking {archive.file}") as on_progress:
+            entries = unpack(kept, root, on_progress=on_progress)
+        done.write_text(json.dumps(entries), encoding="utf-8")
+        print(f"{kept}: unpacked and not needed any more; remove it to save {kept.stat().st_size / 1e9:.2f} GB")
+
+
+def _remote(archive: Archive) -> Remote:
+    return Remote(urls=(archive.url, *archive.mirrors), size=archive.size, sha256=archive.sha256, md5=archive.md5)
+
+
+def _print_licence(card: Card) -> None:
+    licence = card.licence
+    print(f"{card.title}: {card.summary}")
+    print(f"Licence: {licence.name}{f' ({licence.url})' if licence.url else ''}")
+    print(f"  commercial use: {licence.commercial}, redistribution: {licence.redistribution}")
+    if licence.note:
+        print(f"  {licence.note}")
+    print(f"Please cite: {card.citation.strip()}\n")
+
+
+def _print_steps(card: Card) -> None:
+    for number, step in enumerate(card.source.steps, start=1):
+        print(f"{number}. {step}")
+
+
+def _print_plan(card: Card, root: Path) -> int:
+    if card.source.kind != "download":
+        _print_steps(card)
+        return 0
+    for archive in card.source.archives:
+        size = f"{archive.size / 1e6:.1f} MB" if archive.size else "size not known"
+        check = "sha256" if archive.sha256 else "md5" if archive.md5 else "no checksum known"
+        print(f"{archive.url}\n  {size}, {check} -> {root / _ARCHIVES / archive.file}, unpacked to {root}")
+    return 0
+
+
+def _report(found: Verification, card: Card) -> int:
+    """Print the table of counts, and everything that is wrong; 0 when nothing is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("category", "split", "label", "expected", "found", "remark", title=f"{card.title} in {found.root}")
+    for row in found.rows:
+        expected = "?" if row.expected is None else str(row.expected)
+        style = "red" if row.remark else None
+        table.add_row(row.category, row.split, row.label, expected, str(row.found), row.remark, style=style)
+    console = Console()
+    console.print(table)
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    for problem in found.problems[:_SHOWN_PROBLEMS]:
+        console.print(f"problem: {problem}", markup=False, highlight=False)
+    if len(found.problems) > _SHOWN_PROBLEMS:
+        console.print(f"and {len(found.problems) - _SHOWN_PROBLEMS} more problems")
+    wrong = sum(bool(row.remark) for row in found.rows)
+    console.print(
+        f"{found.n_images} images and {found.n_masks} masks decoded: "
+        + ("all as the card says" if found.ok else f"{len(found.problems)} problems, {wrong} counts differ")
+    )
+    return 0 if found.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""``python -m benchmark.data.tables [--check]``: the tables of datasets in the READMEs, written from cards and options.
+
+A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the rest of the file is never touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmark.config import CONF
+from benchmark.data.card import CARDS, Card, card_names, load_card
+from benchmark.errors import BenchmarkError, ConfigError
+
+ROOT = CARDS.parent
+FILES = (ROOT / "README.md", CARDS / "README.md")
+
+_ORDER = ("sat", "mvtec", "visa", "mpdd", "btad", "mtd", "ksdd1", "ksdd2", "dtd_synthetic", "dagm", "pets")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Write the tables, or with ``--check`` say which files drifted; exit status 1 when one did."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.data.tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail when a table is not up to date")
+    check = parser.parse_args(words).check
+    try:
+        drifted = [path for path in FILES if path.is_file() and _update(path, write=not check)]
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if check and drifted:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in drifted)
+        print(f"error: tables are out of date in {names}; run `make tables`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def render(text: str) -> str:
+    """Return ``text`` with every table between its markers written anew.
+
+    Raises:
+        ConfigError: a begin marker has no end marker.
+    """
+    for name, table in BLOCKS.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in text:
+            continue
+        if text.find(end) < text.find(begin):
+            raise ConfigError(f"{begin} has no {end} behind it; add it to the file")
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def dataset_table() -> str:
+    """One row for each dataset: name, images, licence, how to get it."""
+    rows = [
+        f"| `{card.name}` | {card.title} | {_counts(card)} "
+        f"| {_link(card.licence.name, card.licence.url)} | {_how(card)} |"
+        for card in _cards()
+    ]
+    head = ["| dataset | what | images (good + defective) | licence | how to get it |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+def permission_table() -> str:
+    """One row for each dataset: what its licence allows, and what to cite."""
+    rows = [
+        f"| `{card.name}` | {card.licence.commercial} | {card.licence.redistribution} | {card.licence.note or ''} "
+        f"| {' '.join(card.citation.split())} |"
+        for card in _cards()
+    ]
+    head = ["| dataset | commercial use | redistribution | remark | cite |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
+def option_table() -> str:
+    """One row for each ``dataset=`` option, with the first line of its file."""
+    rows = []
+    for path in sorted((CONF / "dataset").glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        rows.append(f"| `dataset={path.stem}` | {first.removeprefix('#').strip()} |")
+    return "\n".join(["| option | what it is |", "|---|---|", *rows])
+
+
+def trap_list() -> str:
+    """The traps of every dataset, from its card."""
+    lines = []
+    for card in _cards():
+        lines.append(f"- **{card.title}**")
+        lines += [f"  - {_plain(trap)}" for trap in card.traps]
+    return "\n".join(lines)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "datasets": dataset_table,
+    "permissions": permission_table,
+    "options": option_table,
+    "traps": trap_list,
+}
+
+
+def _update(path: Path, *, write: bool) -> bool:
+    """Bring one file up to date; True when it was not."""
+    old = path.read_text(encoding="utf-8")
+    new = render(old)
+    if write and new != old:
+        path.write_text(new, encoding="utf-8")
+    return new != old
+
+
+def _cards() -> list[Card]:
+    cards = [load_card(name) for name in card_names()]
+    return sorted(cards, key=lambda card: (_ORDER.index(card.name) if card.name in _ORDER else len(_ORDER), card.name))
+
+
+def _plain(text: str) -> str:
+    """Keep Markdown from reading ``*`` and ``_`` of file names as emphasis."""
+    return re.sub(r"([*_])", r"\\\1", text)
+
+
+def _counts(card: Card) -> str:
+    good, defective = sum(c.good for c in card.counts), sum(c.defective for c in card.counts)
+    return f"{good + defective:,} ({good:,} + {defective:,})"
+
+
+def _how(card: Card) -> str:
+    if card.source.kind == "generated":
+        return "generated on first use"
+    if card.source.kind == "manual":
+        return f"`make data DATASET={card.name}` prints the steps, then verifies"
+    size = sum(archive.size or 0 for archive in card.source.archives)
+    return f"`make data DATASET={card.name}`" + (f" ({size / 1e6:,.0f} MB)" if size else "")
+
+
+def _link(text: str, url: str | None) -> str:
+    return text if url is None else f"[{text}]({url})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,6 +44,23 @@ def normalise(caption: str) -> str:
     return text if text.endswith(".") else text + "."
 
 
+def scale_for_detector(image: NDArray[np.uint8], *, short_side: int, long_side: int) -> torch.Tensor:
+    """Scale and normalise an image, (H, W, 3) uint8 RGB, to (3, h, w) float32 (groundingdino:util/inference.py).
+
+    The short side becomes ``short_side``, or less where the long side would grow past ``long_side``.
+    """
+    import groundingdino.datasets.transforms as T
+    from PIL import Image
+
+    steps = [
+        T.RandomResize([short_side], max_size=long_side),
+        T.ToTensor(),
+        T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ]
+    pixels: torch.Tensor = T.Compose(steps)(Image.fromarray(image), None)[0]
+    return pixels
+
+
 def phrase(pieces: Sequence[str], probabilities: NDArray[np.float32], threshold: float) -> str:
     """Spell the word pieces whose probability is above a threshold, as BERT's tokenizer decodes them.
 
@@ -83,27 +100,13 @@ class GroundingDino:
     def __init__(
         self, network: Any, *, device: Device, short_side: int, long_side: int, captions_per_batch: int
     ) -> None:
-        import groundingdino.datasets.transforms as T
-
         self.network = network
         self.device = device
+        self.short_side = short_side
+        self.long_side = long_side
         self.captions_per_batch = captions_per_batch
-        self.transform = T.Compose(
-            [
-                T.RandomResize([short_side], max_size=long_side),
-                T.ToTensor(),
-                T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-            ]
-        )
         self._texts: dict[tuple[str, ...], tuple[dict[str, Any], list[list[str]]]] = {}
         speed_up(network, deformable=device.name.startswith("cpu"))
-
-    def prepare(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Scale and normalise an image, (H, W, 3) uint8 RGB, to (3, h, w) float32."""
-        from PIL import Image
-
-        pixels, _ = self.transform(Image.fromarray(image), None)
-        return pixels
 
     def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.
@@ -116,7 +119,8 @@ class GroundingDino:
         import torch
 
         with self.device.inference():
-            features = self._encode(self.prepare(image))
+            pixels = scale_for_detector(image, short_side=self.short_side, long_side=self.long_side)
+            features = self._encode(pixels)
             logits, boxes = [], []
             for start in range(0, len(captions), self.captions_per_batch):
                 part = tuple(captions[start : start + self.captions_per_batch])

@@ -1,0 +1,55 @@
+"""The CLIP networks: OpenAI's ViT-B/16 and ViT-L/14@336, and a toy of the same class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmark.models.runtime import build, fill, read_state
+
+if TYPE_CHECKING:
+    from open_clip.model import CLIP
+
+ClipName = Literal["vit_b_16", "vit_l_14_336", "toy"]
+PUBLISHED: dict[str, str] = {"vit_b_16": "clip_vit_b_16", "vit_l_14_336": "clip_vit_l_14_336"}
+"""Registry name of each network's published weights; the toy has none."""
+# OpenAI's weights want the quick form of GELU; under the plain names open_clip computes another one without a word.
+_NAMES = {"vit_b_16": "ViT-B-16-quickgelu", "vit_l_14_336": "ViT-L-14-336-quickgelu"}
+
+
+def load_clip(name: ClipName, *, weights: Path | None, device: str) -> CLIP:
+    """Build a CLIP network and load its weights.
+
+    Args:
+        weights: OpenAI's archive, or a state dict with its names; None: seeded random weights.
+
+    Returns:
+        ``open_clip.model.CLIP`` in evaluation mode, float32.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    network = build(lambda: _make(name), device=device)
+    if weights is not None:
+        fill(network, read_state(weights), path=weights, optional=_not_a_weight)
+    return network
+
+
+def _not_a_weight(name: str) -> bool:
+    # Sizes that OpenAI's archives carry beside the weights.
+    return name in ("input_resolution", "context_length", "vocab_size")
+
+
+def _make(name: ClipName) -> CLIP:
+    import open_clip
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    if name != "toy":
+        network: CLIP = open_clip.create_model(_NAMES[name], pretrained=None, precision="fp32")
+        return network
+    return CLIP(
+        embed_dim=32,
+        vision_cfg=CLIPVisionCfg(layers=8, width=64, patch_size=16, image_size=64, head_width=32),
+        text_cfg=CLIPTextCfg(width=32, heads=1, layers=2),
+        quick_gelu=True,
+    )

@@ -1,0 +1,231 @@
+"""Stages around CLIP and SAM that several pipelines share through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.models import clip_build
+from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
+from benchmark.models.clip_build import ClipName, load_clip
+from benchmark.models.prompted import SamSettings, embedded
+from benchmark.models.runtime import Device, Precision
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.artifacts import Artifact
+
+ImagePath = Literal["squashed", "text2seg"]
+Canvas = Literal["whole", "text2seg"]
+
+
+class ClipSettings(Settings):
+    """Which CLIP, and how its image side computes."""
+
+    model: ClipName
+    weights: str
+    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    precision: Precision
+    input_size: int = Field(ge=32)
+    """Side of the square that images are resized to, in pixels."""
+    batch_size: int = Field(ge=1)
+    """Images or cut-outs that are embedded together."""
+
+    def wanted(self) -> dict[str, Wanted]:
+        """Return what to ask ``choose`` for."""
+        published = clip_build.PUBLISHED.get(self.model)
+        return {"clip": Wanted(weights=self.weights, published=published, network=f"CLIP {self.model}")}
+
+    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> Clip:
+        """Return the network, loaded once in this process."""
+        device = Device(name=context.device, precision=self.precision)
+        weights = chosen["clip"]
+
+        def load() -> Clip:
+            return Clip(load_clip(self.model, weights=weights.path, device=device.name), device=device)
+
+        return context.model(("clip", self.model, weights.sha256, device), load)
+
+
+class MaskGridSettings(Settings):
+    """How SAM segments a whole image from a grid of points."""
+
+    points_per_side: int = Field(ge=1)
+    points_per_batch: int = Field(ge=1)
+    pred_iou_thresh: float
+    stability_score_thresh: float
+    box_nms_thresh: float = Field(ge=0, le=1)
+
+
+def text_vector(
+    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], text: str, *, ensemble: bool
+) -> NDArray[np.float32]:
+    """CLIP's unit vector of a text, (E,) float32, computed once per text and kept in the store.
+
+    Args:
+        ensemble: mean over the 85 templates of CLIP Surgery; otherwise the text as it stands.
+    """
+
+    def compute(_: Sequence[Inputs]) -> list[Artifact]:
+        prompts = prompt_ensemble(text) if ensemble else [text]
+        return [{"vector": settings.load(context, chosen).text(prompts)}]
+
+    stage = Stage(
+        name="clip_text",
+        version=1,
+        settings={"model": settings.model, "ensemble": ensemble, "text": text},
+        weights={"clip": chosen["clip"].sha256},
+        compute=compute,
+        needs_image=False,
+    )
+    return np.asarray(context.once(stage, text)["vector"])
+
+
+def tokens_stage(
+    context: Context,
+    settings: ClipSettings,
+    chosen: Mapping[str, Chosen],
+    *,
+    surgery: int,
+    image_path: ImagePath,
+) -> Stage:
+    """CLIP's tokens of an image: ``tokens`` (1 + g * g, E) float32, the class token first.
+
+    Args:
+        surgery: blocks with CLIP Surgery's attention, see ``Clip.tokens``.
+        image_path: ``squashed``: the image itself; ``text2seg``: scaled and normalised for
+            GroundingDINO first and then again for CLIP, as Text2Seg does.
+    """
+
+    def prepare(image: NDArray[np.uint8]) -> torch.Tensor:
+        if image_path == "squashed":
+            return squash(image, settings.input_size)
+        from benchmark.models.grounding_dino import scale_for_detector
+
+        return squash_tensor(scale_for_detector(image, short_side=800, long_side=1333), settings.input_size)
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        prepared = [prepare(one.image) for one in inputs if one.image is not None]
+        tokens = settings.load(context, chosen).tokens(prepared, surgery=surgery)
+        return [{"tokens": one} for one in tokens]
+
+    return Stage(
+        name="clip_tokens",
+        version=1,
+        settings={
+            "model": settings.model,
+            "precision": settings.precision,
+            "input_size": settings.input_size,
+            "surgery": surgery,
+            "image_path": image_path,
+        },
+        weights={"clip": chosen["clip"].sha256},
+        compute=compute,
+        batch_size=settings.batch_size,
+    )
+
+
+def everything_stage(
+    context: Context, sam: SamSettings, grid: MaskGridSettings, chosen: Mapping[str, Chosen], *, embedding: Stage
+) -> Stage:
+    """All masks that SAM finds: ``masks``, ``quality`` (predicted IoU) and ``boxes`` (N, 4) x, y, w, h."""
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        network = sam.load(context, chosen)
+        artifacts: list[Artifact] = []
+        for one in inputs:
+            found, boxes = network.everything(embedded(one.upstream["sam_embedding"]), **grid.model_dump())
+            artifacts.append({"masks": found.masks, "quality": found.quality, "boxes": boxes})
+        return artifacts
+
+    return Stage(
+        name="sam_everything",
+        version=1,
+        settings=grid.model_dump(exclude={"points_per_batch"}),
+        weights={"sam": chosen["sam"].sha256},
+        upstream=(embedding,),
+        compute=compute,
+        needs_image=False,
+    )
+
+
+def cutouts_stage(
+    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], *, everything: Stage, canvas: Canvas
+) -> Stage:
+    """CLIP's unit vector of every mask's cut-out: ``vectors`` (N, E) float32, with ``masks`` and ``quality``.
+
+    Args:
+        canvas: ``whole``: the cut-out as it is; ``text2seg``: drawn on a canvas whose sides are swapped,
+            so that what lies beyond column H or row W of an (H, W) image is black.
+    """
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        network = settings.load(context, chosen)
+        return [
+            {
+                "vectors": _embed_cutouts(network, settings, one, canvas),
+                "masks": one.upstream["sam_everything"]["masks"],
+                "quality": one.upstream["sam_everything"]["quality"],
+            }
+            for one in inputs
+        ]
+
+    return Stage(
+        name="clip_cutouts",
+        version=1,
+        settings={
+            "model": settings.model,
+            "precision": settings.precision,
+            "input_size": settings.input_size,
+            "canvas": canvas,
+        },
+        weights={"clip": chosen["clip"].sha256},
+        upstream=(everything,),
+        compute=compute,
+    )
+
+
+def _embed_cutouts(network: Clip, settings: ClipSettings, one: Inputs, canvas: Canvas) -> NDArray[np.float32]:
+    """Unit vectors (N, E) of all cut-outs of one image, a bounded number at a time."""
+    assert one.image is not None
+    masks, boxes = one.upstream["sam_everything"]["masks"], one.upstream["sam_everything"]["boxes"]
+    vectors = np.zeros((len(masks), network.width), dtype=np.float32)
+    for start in range(0, len(masks), settings.batch_size):
+        part = range(start, min(start + settings.batch_size, len(masks)))
+        cuts = [
+            cut_out(one.image, mask, boxes[i], canvas=canvas) for i, mask in zip(part, masks.decode(part), strict=True)
+        ]
+        read = network.tokens([squash(cut, settings.input_size) for cut in cuts], surgery=0)[:, 0]
+        vectors[part.start : part.stop] = read / np.linalg.norm(read, axis=-1, keepdims=True)
+    return vectors
+
+
+def cut_out(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], *, canvas: Canvas
+) -> NDArray[np.uint8]:
+    """Cut a mask's pixels out of an image: black elsewhere, (h, w, 3) uint8 of the box's size.
+
+    The box's sides are right - left and bottom - top, so that the mask's last column and row are lost,
+    as in Text2Seg. A box without extent gives one black pixel.
+
+    Args:
+        box: x, y, w, h.
+    """
+    x, y, width, height = (int(v) for v in box)
+    if width < 1 or height < 1:
+        return np.zeros((1, 1, 3), dtype=np.uint8)
+    part = (slice(y, y + height), slice(x, x + width))
+    cut = np.where(mask[part][..., None], image[part], np.uint8(0))
+    if canvas == "text2seg":
+        rows, columns = image.shape[:2]
+        cut[max(0, columns - y) :] = 0
+        cut[:, max(0, rows - x) :] = 0
+    return cut

@@ -1,0 +1,164 @@
+"""CLIP Surgery + SAM: where CLIP's patches resemble the text, points are set, and SAM draws the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.errors import ConfigError
+from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.clip_surgery import Norm, normalise, points_of, similarity_map, surgery
+from benchmark.models.prompted import SamSettings, embedded, embedding_stage
+from benchmark.models.worded import ClipSettings, ImagePath, text_vector, tokens_stage
+from benchmark.pipelines.prompts import Prompts
+from benchmark.samples import MaskSet, Prediction, Regions, Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+
+NAME = "clip_surgery_sam"
+
+
+class ClipSurgerySam(Settings):
+    """CLIP Surgery + SAM (xmed-lab/CLIP_Surgery:demo.py; Douglas2Code/Text2Seg:text2seg/text2seg.py, predict_CLIPS).
+
+    One text per category. An image whose similarity is the same everywhere gives no points and an empty answer.
+    """
+
+    clip: ClipSettings
+    sam: SamSettings
+    prompts: Prompts
+    surgery_blocks: int = Field(ge=0)
+    """Last blocks of the image encoder with value-value attention; 0: plain CLIP."""
+    image_path: ImagePath
+    norm: Norm
+    contrast: tuple[str, ...]
+    """Other texts that the text is contrasted with; none: with the empty text."""
+    threshold: float = Field(gt=0, le=1)
+    down_sample: int = Field(ge=1)
+    multimask: bool
+    """Three masks, of which the one with the highest predicted IoU is taken."""
+    score: Literal["text", "quality", "similarity_map"]
+    allow_random_weights: bool
+
+    def needed_weights(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that this pipeline needs."""
+        return needed(self._wanted())
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the mask stage of every text.
+
+        Raises:
+            ConfigError: several texts for a category, or random weights that were not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        chosen = self._prepare(context)
+        return tuple(self._masks(context, chosen, text) for (text,) in self.prompts.distinct(context.samples))
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield SAM's mask as the one region; or, with ``score=similarity_map``, that map and the mask.
+
+        Raises:
+            ConfigError: several texts for a category, or random weights that were not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        chosen = self._prepare(context)
+        for (text,), samples in self.prompts.runs(context.samples):
+            for sample, artifact in context.run(self._masks(context, chosen, text), samples):
+                yield sample, self._predict(artifact)
+
+    def _predict(self, artifact: Artifact) -> Prediction:
+        masks: MaskSet = artifact["masks"]
+        mask = masks.union()
+        extra = {"n_points": len(artifact["labels"]), "quality": float(artifact["quality"]) if len(masks) else None}
+        if self.score == "similarity_map":
+            drawn = similarity_map(artifact["similarity"], masks.shape)
+            return Prediction(score_map=drawn, mask=mask, label=bool(mask.any()), extra=extra)
+        quality = max(float(artifact["quality"]), 0.0)
+        score = quality if self.score == "quality" else float(artifact["text_score"])
+        index = np.arange(len(masks), dtype=np.int64)
+        scores = np.full(len(masks), score, dtype=np.float32)
+        regions = Regions(masks=masks, index=index, scores=scores)
+        return Prediction(regions=regions, mask=mask, label=bool(mask.any()), extra=extra)
+
+    def _wanted(self) -> dict[str, Wanted]:
+        return {**self.clip.wanted(), **self.sam.wanted()}
+
+    def _prepare(self, context: Context) -> dict[str, Chosen]:
+        """Check what can be checked before any work, and find the weights."""
+        for texts in (self.prompts.default, *self.prompts.by_category.values()):
+            if len(texts) != 1:
+                raise ConfigError(
+                    f"pipeline.prompts: {NAME} asks for one text, not {len(texts)} ({', '.join(texts)}); "
+                    "other texts to contrast it with go into pipeline.contrast"
+                )
+        self.prompts.check(context.manifest)
+        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+
+    def _masks(self, context: Context, chosen: dict[str, Chosen], text: str) -> Stage:
+        """The mask for one text: ``masks`` (one or none), ``quality``, ``similarity`` (g * g,), ``text_score``, points."""
+
+        @cache
+        def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+            asked = [text, *self.contrast]
+            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in asked]
+            if self.contrast:
+                return np.stack(vectors), None
+            return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True)
+
+        def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+            network = self.sam.load(context, chosen)
+            return [self._mask(network, one, *texts()) for one in inputs]
+
+        return Stage(
+            name="clip_surgery_masks",
+            version=1,
+            settings={
+                "text": text,
+                "contrast": list(self.contrast),
+                "norm": self.norm,
+                "threshold": self.threshold,
+                "down_sample": self.down_sample,
+                "multimask": self.multimask,
+            },
+            weights={role: chosen[role].sha256 for role in ("clip", "sam")},
+            upstream=(
+                tokens_stage(context, self.clip, chosen, surgery=self.surgery_blocks, image_path=self.image_path),
+                embedding_stage(context, self.sam, chosen),
+            ),
+            compute=compute,
+            needs_image=False,
+        )
+
+    def _mask(
+        self, network: Any, one: Inputs, texts: NDArray[np.float32], redundant: NDArray[np.float32] | None
+    ) -> dict[str, Any]:
+        image = embedded(one.upstream["sam_embedding"])
+        tokens = normalise(one.upstream["clip_tokens"]["tokens"], norm=self.norm)
+        similarity = surgery(tokens, texts, redundant)[1:, 0]
+        points = points_of(similarity, image.size, threshold=self.threshold, down_sample=self.down_sample)
+        found: dict[str, Any] = {"similarity": similarity, "points": points.places, "labels": points.labels}
+        if not len(points.labels):
+            empty = MaskSet.from_counts(image.size, ())
+            return {**found, "masks": empty, "quality": 0.0, "text_score": 0.0}
+        decoded = network.from_points(image, points.places, points.labels, multimask=self.multimask)
+        best = int(np.argmax(decoded.quality)) if self.multimask else 0
+        masks = MaskSet.from_counts(image.size, [decoded.masks.counts[best]])
+        return {
+            **found,
+            "masks": masks,
+            "quality": float(decoded.quality[best]),
+            "text_score": text_score(similarity),
+        }
+
+
+def text_score(similarity: NDArray[np.float32]) -> float:
+    """Score of a region from its text: the largest patch similarity, mapped from [-2, 2] to [0, 1]."""
+    return float(np.clip((similarity.max() + 2) / 4, 0, 1))

@@ -1,0 +1,123 @@
+"""SAM + CLIP: every mask that SAM finds is shown to CLIP; those nearest to the text are the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.prompted import SamSettings, embedding_stage
+from benchmark.models.worded import (
+    Canvas,
+    ClipSettings,
+    MaskGridSettings,
+    cutouts_stage,
+    everything_stage,
+    text_vector,
+)
+from benchmark.pipelines.prompts import Prompts
+from benchmark.samples import Prediction, Regions, Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Stage
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+
+NAME = "sam_clip"
+Floats = NDArray[np.float32]
+
+
+def probabilities(vectors: Floats, text: Floats) -> Floats:
+    """Softmax over one image's masks of 100 times the cosine to a text, (N,) float32.
+
+    Args:
+        vectors: (N, E) unit vectors of the masks' cut-outs; N may be 0.
+        text: (E,) unit vector.
+    """
+    if not len(vectors):
+        return np.zeros(0, dtype=np.float32)
+    similarity = np.float32(100) * (vectors @ text)
+    powers = np.exp(similarity - similarity.max())
+    return np.asarray(powers / powers.sum(), dtype=np.float32)
+
+
+class SamClip(Settings):
+    """SAM + CLIP as Text2Seg runs it (Douglas2Code/Text2Seg:text2seg/text2seg.py, predict_CLIP).
+
+    The softmax runs over the masks of one image, not over classes, so that at most 19 masks pass the
+    published threshold of 0.05, and of up to 19 masks at least one always does. No mask at all, or none
+    above the threshold, is an empty answer, where the original stops with an error.
+    """
+
+    sam: SamSettings
+    grid: MaskGridSettings
+    clip: ClipSettings
+    prompts: Prompts
+    threshold: float = Field(ge=0, lt=1)
+    canvas: Canvas
+    score: Literal["probability", "cosine"]
+    """Of a region: its probability, or (1 + cosine) / 2, which does not depend on the image's other masks."""
+    allow_random_weights: bool
+
+    def needed_weights(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that this pipeline needs."""
+        return needed(self._wanted())
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the stage that embeds the cut-outs; texts enter only behind it.
+
+        Raises:
+            ConfigError: random weights that were not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        return (self._cutouts(context, self._prepare(context)),)
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield the masks that a text picks as regions; their union is the mask.
+
+        ``extra`` has the number of masks that SAM found and of those picked.
+
+        Raises:
+            ConfigError: random weights that were not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        chosen = self._prepare(context)
+        texts = {
+            text: text_vector(context, self.clip, chosen, text, ensemble=False)
+            for texts in self.prompts.distinct(context.samples)
+            for text in texts
+        }
+        for sample, artifact in context.run(self._cutouts(context, chosen)):
+            yield sample, self._predict(artifact, [texts[text] for text in self.prompts.of(sample.category)])
+
+    def _predict(self, artifact: Artifact, texts: Sequence[Floats]) -> Prediction:
+        vectors, masks = artifact["vectors"], artifact["masks"]
+        likely = np.stack([probabilities(vectors, text) for text in texts]).max(axis=0)
+        index = np.nonzero(likely > self.threshold)[0]
+        scores = likely
+        if self.score == "cosine":
+            near = np.stack([vectors @ text for text in texts]).max(axis=0)
+            scores = np.asarray((1 + near) / 2, dtype=np.float32).clip(min=0)
+        return Prediction(
+            regions=Regions(masks=masks, index=index, scores=scores[index]),
+            mask=masks.union(index),
+            label=len(index) > 0,
+            extra={"n_masks": len(masks), "n_regions": len(index)},
+        )
+
+    def _wanted(self) -> dict[str, Wanted]:
+        return {**self.sam.wanted(), **self.clip.wanted()}
+
+    def _prepare(self, context: Context) -> dict[str, Chosen]:
+        """Check what can be checked before any work, and find the weights."""
+        self.prompts.check(context.manifest)
+        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+
+    def _cutouts(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
+        embedding = embedding_stage(context, self.sam, chosen)
+        everything = everything_stage(context, self.sam, self.grid, chosen, embedding=embedding)
+        return cutouts_stage(context, self.clip, chosen, everything=everything, canvas=self.canvas)

@@ -7,6 +7,7 @@ returns NaN where the metric is undefined, never 0.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,24 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
         area = (np.sum(level + tie, axis=-1) + rest) / limit
     defined = (np.asarray(counts.n_components) > 0) & (np.asarray(counts.n_neg) > 0)
     return np.where(defined, area, np.nan)
+
+
+def ap_bound(f1_max: float) -> float:
+    """Return the largest average precision that a score map with this F1-max can have.
+
+    With F1 <= f everywhere, precision at recall r is at most f·r / (2r − f), and at most 1, so
+    AP <= f/(2−f) + ∫_{f/(2−f)}^{1} f·r/(2r − f) dr. A published pair above it is impossible.
+
+    Args:
+        f1_max: in [0, 1].
+
+    Returns:
+        bound in [0, 1].
+    """
+    if f1_max <= 0.0:
+        return 0.0
+    half, start = f1_max / 2.0, f1_max / (2.0 - f1_max)
+    return start + half * ((1.0 - start) + half * math.log((1.0 - half) / (start - half)))
 
 
 def _precision(counts: Counts) -> NDArray[Any]:

@@ -13,6 +13,8 @@ from benchmark.metrics.tables import ImageTable, unit
 
 SLICE = 1 << 18
 """Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""
+SLICE_PER_IMAGE = 512
+"""Pixels of one image in a slice, at least, so that many images do not mean many tiny pieces."""
 
 
 def count(tables: Sequence[ImageTable]) -> Counts:
@@ -181,7 +183,7 @@ def _merge_slices(
     total = sum(r.size for r in runs)
     if not total:
         return
-    number = max(1, round(total / max(SLICE, 512 * len(runs))))
+    number = max(1, round(total / max(SLICE, SLICE_PER_IMAGE * len(runs))))
     every = max(1, total // (number * 64))
     sample = np.sort(np.concatenate([r[every // 2 :: every] for r in runs]))
     # ties never straddle a cut: scores equal to it go up, in the runs and in the thresholds alike

@@ -1,0 +1,59 @@
+"""Names: the registry, and the config options that choose from it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from benchmark.errors import ConfigError
+from benchmark.metrics.registry import METRICS, metric, metrics
+from benchmark.metrics.selection import MetricSelection
+from tests.protocols import CONF
+
+
+def test_unknown_names_list_near_ones():
+    with pytest.raises(ConfigError, match="unknown metric 'f1max'; did you mean 'f1_max'"):
+        metric("f1max")
+    with pytest.raises(ValidationError, match="did you mean 'aupro'"):
+        MetricSelection(names=("ap", "aupr0"))
+
+
+def test_a_metric_named_twice_is_refused():
+    with pytest.raises(ValidationError, match="twice"):
+        MetricSelection(names=("ap", "ap"))
+    assert [s.name for s in metrics(["ap", "auroc", "ap"])] == ["ap", "auroc"]
+
+
+@pytest.mark.parametrize("option", sorted(p.stem for p in (CONF / "metric").glob("*.yaml")))
+def test_every_option_names_known_metrics(option):
+    text = (CONF / "metric" / f"{option}.yaml").read_text()
+    assert text.startswith("# ")
+    fields = yaml.safe_load(text)
+    assert fields.pop("_target_") == "benchmark.metrics.selection.MetricSelection"
+    assert MetricSelection.model_validate(fields).names
+
+
+def test_full_is_every_exact_metric_and_compat_every_metric():
+    full = yaml.safe_load((CONF / "metric" / "full.yaml").read_text())["names"]
+    compat = yaml.safe_load((CONF / "metric" / "compat.yaml").read_text())["names"]
+    variants = [n for n, s in METRICS.items() if s.description.startswith("variant")]
+    assert sorted(compat) == sorted(METRICS)
+    assert sorted(full) == sorted(set(METRICS) - set(variants))
+
+
+def test_every_metric_says_what_it_is_and_where_its_function_comes_from():
+    for spec in METRICS.values():
+        assert spec.description
+        assert (getattr(spec.function, "func", spec.function).__doc__ or "").strip()
+        assert spec.level == ("pixel" if spec.source in ("pixels", "masks") else "image")
+
+
+def test_the_registry_and_protocols_import_nothing_heavy():
+    heavy = ["torch", "cv2", "sklearn", "pandas", "scipy", "matplotlib", "mlflow", "pycocotools"]
+    code = f"import sys, benchmark.evaluation; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

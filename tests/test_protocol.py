@@ -1,0 +1,89 @@
+"""Protocols as data: presets, hashes, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from benchmark.protocol import Protocol
+from tests.protocols import CONF, protocol
+
+PRESETS = ("default", "domain_gap", "saa_plus", "iap_as", "anomalyvlm")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_spells_out_every_field(name):
+    text = (CONF / "protocol" / f"{name}.yaml").read_text()
+    assert text.startswith("# ")
+    assert set(yaml.safe_load(text)) - {"_target_"} == set(Protocol.model_fields)
+    protocol(name)
+
+
+def test_presets_differ_in_hash():
+    assert len({protocol(n).hash for n in PRESETS}) == len(PRESETS)
+
+
+def test_the_hash_moves_with_every_field():
+    changes = {
+        "size": (64, 64),
+        "interpolation": "cubic",
+        "mask_threshold": 128,
+        "border": "background",
+        "include_good": False,
+        "defective_only_datasets": ("a",),
+        "label_from": "mask",
+        "pooling": "image",
+        "averaging": "images",
+        "pooled": False,
+        "f1_thresholds": "linspace100",
+        "iou_threshold": 0.5,
+        "normalisation": "image",
+        "failures": "exclude",
+        "aupro_limit": 0.05,
+        "resamples": 10,
+        "confidence": 0.9,
+    }
+    assert set(changes) == set(Protocol.model_fields)
+    plain = protocol()
+    for name, value in changes.items():
+        assert protocol(**{name: value}).hash != plain.hash, name
+    assert protocol(resamples=10).pixel_hash == plain.pixel_hash
+    assert protocol(size=(64, 64)).pixel_hash != plain.pixel_hash
+
+
+def test_presets_say_what_their_papers_do():
+    saa, iap, gap, vlm = (protocol(n) for n in ("saa_plus", "iap_as", "domain_gap", "anomalyvlm"))
+    assert (saa.size, saa.mask_threshold, saa.include_good, saa.headline) == ((400, 400), 0, True, "mean")
+    assert (iap.size, iap.interpolation, iap.mask_threshold, iap.f1_thresholds) == (
+        (400, 400),
+        "cubic",
+        128,
+        "linspace100",
+    )
+    assert (gap.size, gap.include_good, gap.headline) == (None, False, "pooled")
+    assert (vlm.size, vlm.label_from) == ((256, 256), "mask")
+
+
+def test_some_datasets_are_scored_on_defective_images_only():
+    iap = protocol("iap_as")
+    assert iap.for_dataset("mvtec").include_good
+    assert not iap.for_dataset("dagm").include_good
+    assert iap.for_dataset(None).include_good
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"interpolation": "lanczos"},
+        {"size": [400]},
+        {"mask_threshold": 255},
+        {"aupro_limit": 0.0},
+        {"confidence": 1.0},
+        {"resamples": -1},
+        {"mask_treshold": 0},
+    ],
+)
+def test_wrong_fields_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        protocol(**wrong)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,7 +66,8 @@ class Gallery:
         self._waiting: list[Future[Thumbnails]] = []
         self._writer: Any = None
         self._made = False
-        self._temporary = folder / f".{GALLERY}.part"
+        # Shards and repeated commands may write one run at the same time.
+        self._temporary = folder / f".{GALLERY}.{os.getpid()}.{secrets.token_hex(4)}.part"
 
     def __enter__(self) -> Gallery:
         return self

@@ -103,7 +103,7 @@ class ClipSurgerySam(Settings):
         return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
 
     def _masks(self, context: Context, chosen: dict[str, Chosen], text: str) -> Stage:
-        """The mask for one text: ``masks`` (one or none), ``quality``, ``similarity`` (g * g,), ``text_score``, points."""
+        """The mask for one text: ``masks`` (one or none), ``quality``, ``similarity`` (g * g,), points and scores."""
 
         @cache
         def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

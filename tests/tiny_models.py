@@ -1,0 +1,39 @@
+"""Tiny models of the real classes with random weights, and the overrides that put them into a pipeline."""
+
+from __future__ import annotations
+
+import pytest
+
+SAM = ("pipeline.sam.model=toy", "pipeline.sam.weights=random", "pipeline.allow_random_weights=true")
+DETECTOR = (
+    "pipeline.detector.model=toy",
+    "pipeline.detector.weights=random",
+    "pipeline.detector.tokenizer=random",
+    "pipeline.detector.short_side=96",
+    "pipeline.detector.long_side=200",
+)
+CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights=random")
+# Random masks are neither stable nor good: without these nothing would pass SAM's own filters.
+GRID = (
+    "pipeline.grid.points_per_side=4",
+    "pipeline.grid.pred_iou_thresh=-1",
+    "pipeline.grid.stability_score_thresh=0",
+    "pipeline.grid.box_nms_thresh=0.95",
+)
+PIPELINES = {
+    "groundingdino_sam": (*SAM, *DETECTOR),
+    "sam_clip": (*SAM, *CLIP, *GRID),
+    "sam_clip_text2seg": (*SAM, *CLIP, *GRID),
+    "clip_surgery_sam": (*SAM, *CLIP),
+    "clip_surgery_sam_text2seg": (*SAM, *CLIP),
+    "clip_surgery_sam_demo": (*SAM, *CLIP),
+}
+"""Pipeline option to what makes it tiny."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    """Keep torch on one thread: tiny models are slower on several."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -5,8 +5,8 @@ The paper filters by area and names location and colour as the next step; the ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -85,6 +85,11 @@ def measure(masks: NDArray[np.bool_], inside: NDArray[np.bool_], image: NDArray[
         if image is not None:
             colours[i] = image[mask].mean(axis=0, dtype=np.float64)
     return Facts(pixels=pixels, boxes=boxes, colours=colours, inside=shares)
+
+
+def joined(parts: Sequence[Facts]) -> Facts:
+    """Join facts of several lots of regions into one."""
+    return Facts(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Facts)})
 
 
 def kept(rules: Iterable[Rule], regions: Facts, whole: Facts) -> NDArray[np.bool_]:

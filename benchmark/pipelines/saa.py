@@ -1,0 +1,243 @@
+"""SAA, SAA+ and AnomalyVLM: boxes from captions, masks from boxes, scores from saliency, the strongest K as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.errors import ConfigError
+from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.grounding_dino import normalise
+from benchmark.models.prompted import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
+from benchmark.saa.prompts import Prompts, PromptTable, Question, load_table
+from benchmark.saa.proposals import Thresholds
+from benchmark.saa.rules import NEED_COLOUR, Rule, kept
+from benchmark.saa.scoring import rescored, strongest
+from benchmark.saa.stages import (
+    SaliencySettings,
+    facts_of,
+    facts_stage,
+    objects_stage,
+    regions_stage,
+    saliency_stage,
+)
+from benchmark.samples import Combine, Prediction, Regions, Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Stage
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the images of one category are worked on."""
+
+    prompts: Prompts
+    regions: Stage
+    facts: Stage | None
+    """None: neither saliency nor rules ask for anything."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages whose artifacts a prediction is made from."""
+        return (self.regions,) if self.facts is None else (self.regions, self.facts)
+
+
+class _Shared(TypedDict):
+    detection: Stage
+    embedding: Stage
+    thresholds: Thresholds
+
+
+class SegmentAnyAnomaly(Settings):
+    """SAA+ as its released code runs it, with the papers' variants as switches.
+
+    Source: caoyunkang/Segment-Any-Anomaly (branch SAA-plus): SAA/model.py. Papers: SAA+ (arXiv 2305.10724) and
+    AnomalyVLM (IEEE TCYB 55(4), 2025). Where the code stops with an error this goes on: without an object box the
+    whole image is the object, and with fewer than two objects places of the image are compared with each other.
+    """
+
+    profile: Literal["saa", "saa_plus", "anomalyvlm"]
+    """Name of the option, for messages."""
+    prompts: str
+    """Name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
+    prompt_regions: Literal["table", "generic"]
+    """Prompt 1, what to look for: the table's captions, or ``generic_captions`` for every category."""
+    generic_captions: tuple[str, ...] = Field(min_length=1)
+    prompt_rules: bool
+    """Prompt 2: the area rule and further symbolic rules."""
+    max_area: float | None = Field(gt=0)
+    """Regions must be smaller than this share of the object; None: the table's."""
+    rules: tuple[Rule, ...]
+    """Symbolic rules for every category, beside the table's."""
+    prompt_numbers: bool
+    """Prompt 3: only the strongest regions are kept."""
+    top_k: int | None = Field(ge=1)
+    """How many; None: the table's."""
+    area_of: Literal["box", "mask"]
+    """What the area rule measures of region and object: boxes (the code), or masks (the papers)."""
+    area_ceiling: float | None = Field(gt=0)
+    """Boxes up to this share of the object get a mask, so that ``max_area`` below it costs nothing; None: only those
+    that the area rule lets through."""
+    keep_comma: bool
+    """The comma that the released tables leave on the object's name is sent to the detector."""
+    sam_channels: Channels
+    fusion: Combine
+    """How scores of overlapping regions become one: ``mean_with_one`` (the code), ``mean`` (the papers), ``max``."""
+    decision: Literal["none", "union"] | float
+    """Binary mask and label: none as in the code, the union of the kept regions, or the map from this score on."""
+    thresholds: Thresholds
+    detector: DetectorSettings
+    sam: SamSettings
+    saliency: SaliencySettings
+    allow_random_weights: bool
+
+    def needed_weights(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that this pipeline needs."""
+        return needed(self._wanted())
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the stages of every category that the predictions are made from.
+
+        Raises:
+            ConfigError: prompts that are missing or wrong, a threshold below the floor, random weights not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        table, chosen = self._prepare(context)
+        categories = dict.fromkeys(sample.category for sample in context.samples)
+        return [stage for name in categories for stage in self._plan(context, table, chosen, name).stages]
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield scored regions for every sample, in order; ``extra`` tells how many there were and the object's area.
+
+        Raises:
+            ConfigError: prompts that are missing or wrong, a threshold below the floor, random weights not allowed.
+            WeightsError: weights are missing or damaged.
+        """
+        table, chosen = self._prepare(context)
+        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
+            plan = self._plan(context, table, chosen, category)
+            for sample, artifacts in context.run_all(plan.stages, list(samples)):
+                facts = artifacts[1] if plan.facts is not None else {}
+                yield sample, self._predict(plan.prompts, artifacts[0], facts)
+
+    def _predict(self, prompts: Prompts, found: Artifact, facts: Artifact) -> Prediction:
+        """Apply the cheap steps: rules, rescoring, top-K, fusion."""
+        index = np.flatnonzero(self._obeys(prompts, found, facts))
+        scores = np.asarray(found["scores"], dtype=np.float32)
+        refined = scores.astype(np.float64)
+        if self.saliency.use:
+            refined = rescored(scores, facts["saliency"], exponent=self.saliency.exponent)
+        index = index[strongest(refined[index], self._number(prompts))]
+        regions = Regions(
+            masks=found["masks"], index=index, scores=refined[index].astype(np.float32), combine=self.fusion
+        )
+        mask = self._mask(regions)
+        return Prediction(
+            regions=regions,
+            mask=mask,
+            label=None if mask is None else bool(mask.any()),
+            extra={
+                "n_candidates": len(scores),
+                "n_regions": len(index),
+                "object_area": round(float(found["object_area"]), 6),
+            },
+        )
+
+    def _obeys(self, prompts: Prompts, found: Artifact, facts: Artifact) -> NDArray[np.bool_]:
+        """Which candidates the area rule and the other rules let through."""
+        areas = np.asarray(found["areas"], dtype=np.float32)
+        if not self.prompt_rules:
+            return np.ones(len(areas), dtype=bool)
+        # float32 throughout, as in the code: boxes on the limit go the same way
+        limit = np.float32(self._area(prompts))
+        result: NDArray[np.bool_]
+        if self.area_of == "box":
+            result = areas < np.float32(found["object_area"]) * limit
+        else:
+            result = facts["region_pixels"] < facts["object_pixels"] * limit
+        if self._rules(prompts):
+            result &= kept(self._rules(prompts), facts_of(facts, "region"), facts_of(facts, "object"))
+        return result
+
+    def _mask(self, regions: Regions) -> NDArray[np.bool_] | None:
+        if self.decision == "none":
+            return None
+        if self.decision == "union":
+            return regions.masks.union(regions.index)
+        return regions.score_map() >= np.float32(self.decision)
+
+    def _area(self, prompts: Prompts) -> float:
+        return prompts.area if self.max_area is None else self.max_area
+
+    def _number(self, prompts: Prompts) -> int | None:
+        if not self.prompt_numbers:
+            return None
+        return prompts.k if self.top_k is None else self.top_k
+
+    def _rules(self, prompts: Prompts) -> tuple[Rule, ...]:
+        return (*prompts.rules, *self.rules) if self.prompt_rules else ()
+
+    def _ceiling(self, prompts: Prompts) -> float | None:
+        if not self.prompt_rules or self.area_of == "mask":
+            return None
+        return max(self._area(prompts), self.area_ceiling or 0.0)
+
+    def _wanted(self) -> dict[str, Wanted]:
+        return {**self.detector.wanted(), **self.sam.wanted(), **self.saliency.wanted()}
+
+    def _prepare(self, context: Context) -> tuple[PromptTable, dict[str, Chosen]]:
+        """Check what can be checked before any work, and find the weights."""
+        if self.thresholds.box < self.detector.floor:
+            raise ConfigError(
+                f"pipeline.thresholds.box={self.thresholds.box} is below detector.floor={self.detector.floor}: "
+                "boxes under the floor are not stored; lower it too"
+            )
+        table = load_table(self.prompts, dataset=context.manifest.dataset)
+        for category in dict.fromkeys(sample.category for sample in context.samples):
+            table.of(category, where=self.prompts)
+        return table, choose(context, self._wanted(), pipeline=self.profile, allow_random=self.allow_random_weights)
+
+    def _plan(self, context: Context, table: PromptTable, chosen: Mapping[str, Chosen], category: str) -> Plan:
+        """Wire the stages of one category; what its prompts and switches do not need is left out."""
+        prompts = self._asked(table.of(category, where=self.prompts))
+        between = self.saliency.use and self.saliency.between_objects and prompts.object_number > 1
+        by_mask = self.prompt_rules and self.area_of == "mask"
+        ruled = bool(self._rules(prompts)) or by_mask
+        captions = [question.caption for question in prompts.questions]
+        if self.prompt_rules or between:
+            captions.append(prompts.object_caption(keep_comma=self.keep_comma))
+        detection = detection_stage(context, self.detector, chosen, captions=captions)
+        embedding = embedding_stage(context, self.sam, chosen, channels=self.sam_channels)
+        shared: _Shared = {"detection": detection, "embedding": embedding, "thresholds": self.thresholds}
+        regions = regions_stage(context, self.sam, chosen, **shared, prompts=prompts, ceiling=self._ceiling(prompts))
+        objects = objects_stage(
+            context, self.sam, chosen, **shared, questions=len(prompts.questions), number=prompts.object_number
+        )
+        salient = (
+            saliency_stage(context, self.saliency, chosen, objects=objects if between else None)
+            if self.saliency.use
+            else None
+        )
+        facts = facts_stage(
+            regions=regions,
+            salient=salient,
+            objects=objects if ruled else None,
+            colour=any(rule.measure in NEED_COLOUR for rule in self._rules(prompts)),
+        )
+        return Plan(prompts=prompts, regions=regions, facts=facts if salient or ruled else None)
+
+    def _asked(self, prompts: Prompts) -> Prompts:
+        """Return the prompts with the generic captions in place of the table's, where that is asked for."""
+        if self.prompt_regions == "table":
+            return prompts
+        drop = prompts.questions[-1].drop_phrase
+        asked = tuple(Question(caption=normalise(text), drop_phrase=drop) for text in self.generic_captions)
+        return replace(prompts, questions=asked)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.pipelines.constant import POLICIES, Constant, baseline_rows
+from benchmark.pipelines.constant import POLICIES, Constant, _binomial, baseline_rows
 from benchmark.samples import Manifest, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
@@ -99,3 +100,11 @@ def test_no_labels_or_no_defect_is_undefined() -> None:
         assert row["values"]["f2"] is None
         assert row["values"]["recall"] is None
     assert all(value is None for row in baseline_rows([]) for value in row["values"].values())
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 263, 5000])
+@pytest.mark.parametrize("rate", [0.0, 1e-3, 0.122, 0.5, 0.9999, 1.0])
+def test_binomial_chances_are_those_of_scipy(n: int, rate: float) -> None:
+    from scipy.stats import binom
+
+    np.testing.assert_allclose(_binomial(n, rate), binom.pmf(np.arange(n + 1), n, rate), rtol=1e-8, atol=1e-15)

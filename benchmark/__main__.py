@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark import sweep
 from benchmark.config import CONF, build, explain_composition_error
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
 
 _failures: list[BenchmarkError] = []
@@ -48,6 +48,8 @@ def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[s
         print(f"shard {typed.run.shard} is done; the last shard to finish writes the result")
         return {"folder": None}
     print_result(finished)
+    if finished.tracking_error:
+        raise TrackingError(finished.tracking_error)
     return {"folder": str(finished.folder)}
 
 

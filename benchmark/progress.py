@@ -81,6 +81,21 @@ class Progress:
         self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f}/s", note=note)
 
 
+class StageProgress:
+    """Shows the stage at work; what ``Context.on_progress`` calls."""
+
+    def __init__(self) -> None:
+        self._stage, self._progress = "", Progress("", None)
+
+    def __call__(self, stage: str, done: int, total: int, reused: int) -> None:
+        """Say that ``done`` of ``total`` images of a stage are there, ``reused`` of them from the store."""
+        if stage != self._stage or done < self._progress.done:
+            self._stage, self._progress = stage, Progress(stage, total)
+        self._progress.advance(done - self._progress.done, note=f"{reused} reused" if reused else "")
+        if done == total:
+            self._progress.close()
+
+
 def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
     """Yield ``items`` while showing progress."""
     progress = Progress(description, total if total is not None else _length(items))

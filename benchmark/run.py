@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import provenance
 from benchmark.config import RunConfig
-from benchmark.errors import DataError, ResultsError
-from benchmark.progress import Progress
+from benchmark.errors import DataError, ResultsError, TrackingError
+from benchmark.progress import Progress, StageProgress
 from benchmark.results import files
 from benchmark.results.details import encode_details
 from benchmark.results.gallery import Gallery, choose
@@ -55,7 +55,9 @@ class Finished:
     result: RunResult
     reused: bool
     """The result was there before and ``run.overwrite=never`` kept it."""
-    tracking_id: str | None
+    tracking_id: str | None = None
+    tracking_error: str | None = None
+    """Why the run could not be tracked; its files are whole all the same."""
 
 
 def execute(
@@ -84,7 +86,7 @@ def execute(
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
-        return Finished(folder=folder, result=files.read_result(folder), reused=True, tracking_id=None)
+        return Finished(folder=folder, result=files.read_result(folder), reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
     if config.run.shard is not None and not finish_shard(config, context, folder):
         return None
@@ -96,8 +98,11 @@ def execute(
     measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
     result = RunResult(**facts, measured=measured).sealed()
     files.write_run(folder, result, rows, encode_details(evaluation))
-    tracking_id = config.tracking.log(folder, results_root=config.run.results_root)
-    return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id)
+    try:
+        tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
+    except TrackingError as error:
+        tracking_id, tracking_error = None, str(error)
+    return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
 
 
 def identity(composed: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,6 +146,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         workers=config.run.workers,
         refresh=config.run.overwrite == "always",
         on_error=config.run.on_error,
+        on_progress=StageProgress(),
         weights_root=config.run.weights_root,
     )
 

@@ -59,9 +59,9 @@ def run_point(
             record["status"] = "shard"
         else:
             record["run"] = finished.folder.name
+            if finished.tracking_error:
+                record |= {"status": "not tracked", "message": redact(finished.tracking_error)}
             value = objective(finished.result, config.run.objective)
-    except TrackingError as error:
-        record |= {"status": "not tracked", "message": redact(str(error))}
     except BenchmarkError as error:
         record |= {"status": "failed", "message": redact(str(error))}
     except Exception as error:
@@ -95,7 +95,7 @@ def _print_record(record: Mapping[str, Any], value: float) -> None:
     print(f"[{record['number']}] {point}: {said}", flush=True)
 
 
-class SweepSummary(Callback):  # type: ignore[misc]
+class SweepSummary(Callback):
     """Hydra callback: opens a sweep's folder and parent run, and draws its table at the end."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -133,7 +133,7 @@ class SweepSummary(Callback):  # type: ignore[misc]
     def _composed(config: DictConfig) -> dict[str, Any]:
         from omegaconf import OmegaConf
 
-        plain = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
+        plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         return OmegaConf.to_container(plain, resolve=True)  # type: ignore[return-value]
 
     @staticmethod

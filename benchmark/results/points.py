@@ -51,7 +51,7 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     table = _frame(rows, metric)
     table.to_parquet(folder / "points.parquet", index=False)
     table.to_csv(folder / "points.csv", index=False)
-    if metric in table:
+    if metric is not None and metric in table:
         from benchmark.results.plots import sweep_plots
 
         sweep_plots(table, parameters, metric, folder)

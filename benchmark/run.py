@@ -178,7 +178,9 @@ def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluatio
         dataset=context.manifest.dataset,
         atom_cache=atom_cache(context.store),
     )
-    progress = Progress(f"{config.choices['dataset']} × {config.choices['pipeline']}", len(context.samples))
+    stages = config.pipeline.stages(context)  # they show their own progress, image by image
+    title = f"{config.choices['dataset']} × {config.choices['pipeline']}"
+    progress = Progress(title, len(context.samples)) if not stages else None
     expected = iter(context.samples)
     try:
         for sample, prediction in config.pipeline.predict(context):
@@ -191,11 +193,13 @@ def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluatio
             truth = truth_of(config, sample)
             evaluation.add(sample, prediction, truth)
             gallery.add(sample, prediction, truth)
-            progress.advance()
+            if progress is not None:
+                progress.advance()
         for due in expected:
             _add_failed(evaluation, config, context, due)
     finally:
-        progress.close()
+        if progress is not None:
+            progress.close()
     if len(context.failed) == len(context.samples):
         reason = next(iter(context.failed.values()))
         raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")

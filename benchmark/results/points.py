@@ -102,9 +102,9 @@ def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFram
     import pandas as pd
 
     table = pd.DataFrame(list(rows))
-    best = pd.Series(False, index=table.index)
+    best = [False] * len(table)
     if metric in table and table[metric].notna().any():
-        best[table[metric].astype(float).idxmax()] = True
+        best[int(table[metric].astype(float).argmax())] = True
     table.insert(1, "best", best)
     return table
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.context import WeightsUsed
 from benchmark.errors import WeightsError
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find
@@ -32,6 +33,16 @@ class LocalWeights:
     """Training data by name; None: not known."""
     target_data: tuple[str, ...] | None
     """Data sets of this benchmark that were in the training; None: not known."""
+
+    def used(self) -> WeightsUsed:
+        """Return what a result says about these weights, for ``Context.note_weights``."""
+        return WeightsUsed(
+            name=self.name,
+            sha256=self.sha256,
+            licence=self.licence,
+            trained_on=self.trained_on,
+            target_data=self.target_data,
+        )
 
 
 def weights_root(configured: Path | None = None) -> Path:

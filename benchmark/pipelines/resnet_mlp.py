@@ -1,0 +1,202 @@
+"""The supervised baseline: ResNet features into a multi-layer perceptron, cross-validated over the test samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from benchmark import weights as registry
+from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
+from benchmark.models.resnet import Backbone, build, extract
+from benchmark.samples import Prediction, Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage, WeightsUsed
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+    from benchmark.weights import LocalWeights
+
+NAME = "resnet_mlp"
+
+
+class ResnetMlp(Settings):
+    """ResNet features and an MLP head (domain-gap paper, section 3.3: F2 = 0.82 on its own data).
+
+    The samples to predict are also what is learnt from, by cross-validation: every image is predicted by
+    a classifier that saw neither it nor any image of its group. One classifier serves all categories of
+    the dataset together; folds are stratified by label. The dataset's train split is not used.
+    """
+
+    backbone: Backbone
+    weights: str
+    """``imagenet``, ``none`` (random initial values), a name of conf/weights, or the path of a state dict."""
+    input_size: int = Field(ge=32, le=1024)
+    """Side of the square that every image is resized to, in pixels."""
+    batch_size: int = Field(ge=1)
+    folds: int = Field(ge=2)
+    hidden: tuple[int, ...] = Field(min_length=1)
+    alpha: float = Field(ge=0)
+    epochs: int = Field(ge=1)
+    balance: bool
+    threshold: Annotated[float, Field(ge=0, le=1)] | Literal["f2_inner"]
+    """Probability from which an image is called defective, or ``f2_inner``: chosen in the training folds."""
+    inner_folds: int = Field(ge=2)
+
+    def needed_weights(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that this pipeline needs.
+
+        Raises:
+            ConfigError: ``weights`` is neither a word of its own, a registered name of this backbone, nor a path.
+        """
+        if self.weights == "none":
+            return ()
+        name = f"{self.backbone}_imagenet" if self.weights == "imagenet" else self.weights
+        if name in registry.names():
+            if not name.startswith(f"{self.backbone}_"):
+                raise ConfigError(f"pipeline.weights: {name} is not of pipeline.backbone={self.backbone}")
+            return (name,)
+        if Path(name).suffix or Path(name).name != name:
+            return ()
+        known = ["imagenet", "none", *(n for n in registry.names() if n.startswith(f"{self.backbone}_"))]
+        raise ConfigError(
+            f"pipeline.weights: {name!r} is not known, nor the path of a file; {near_matches(name, known)}"
+        )
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the feature stage.
+
+        Raises:
+            WeightsError: the weights file is missing or not the published one.
+        """
+        return (self._features(context),)
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield the out-of-fold prediction of every sample whose features could be computed.
+
+        ``image_score`` is the probability of being defective; ``extra`` has the ``fold`` and the ``threshold``.
+
+        Raises:
+            DataError: one class only, or too few groups of a class for the folds.
+            WeightsError: the weights file is missing or not the published one.
+        """
+        stage = self._features(context)
+        _require_both_classes(context)
+        samples: list[Sample] = []
+        features: list[np.ndarray] = []
+        for sample, artifact in context.run(stage):
+            samples.append(sample)
+            features.append(artifact["features"])
+        result = self._cross_validate(context, samples, np.stack(features)) if samples else None
+        for i, sample in enumerate(samples):
+            assert result is not None
+            yield sample, _prediction(result, i)
+
+    def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Return the table ``folds``: what each fold reaches, see ``fold_scores``."""
+        return {"folds": fold_scores(rows)}
+
+    def _cross_validate(self, context: Context, samples: Sequence[Sample], features: np.ndarray) -> OutOfFold:
+        def report(done: int) -> None:
+            if context.on_progress is not None:
+                context.on_progress("folds", done, self.folds, 0)
+
+        return cross_validate(
+            features,
+            np.array([s.defective for s in samples]),
+            merge_groups([s.group for s in samples], [s.sha256 for s in samples]),
+            folds=self.folds,
+            head=Head(hidden=self.hidden, alpha=self.alpha, epochs=self.epochs, balance=self.balance),
+            threshold=None if self.threshold == "f2_inner" else self.threshold,
+            inner_folds=self.inner_folds,
+            seed=context.seed,
+            on_fold=report,
+        )
+
+    def _features(self, context: Context) -> Stage:
+        found = self._find_weights(context)
+        path, sha256 = (found.path, found.sha256) if found else (None, "random initial values")
+        device = context.device
+
+        def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+            network = context.model(
+                ("resnet", self.backbone, sha256, device), lambda: build(self.backbone, weights=path, device=device)
+            )
+            images = [one.image for one in inputs if one.image is not None]
+            return [{"features": f} for f in extract(network, images, input_size=self.input_size, device=device)]
+
+        return Stage(
+            name="resnet_features",
+            version=1,
+            settings={"backbone": self.backbone, "input_size": self.input_size},
+            weights={"backbone": sha256},
+            compute=compute,
+            batch_size=self.batch_size,
+        )
+
+    def _find_weights(self, context: Context) -> LocalWeights | None:
+        """Find and verify the weights, and have the result record them; None: random initial values."""
+        needed = self.needed_weights()
+        if self.weights == "none":
+            name = f"{self.backbone} with random initial values"
+            context.note_weights(WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=()))
+            return None
+        if needed:
+            found = registry.resolve(needed, pipeline=NAME, root=context.weights_root)[needed[0]]
+        else:
+            found = registry.custom(Path(self.weights))
+        context.note_weights(found.used())
+        return found
+
+
+def fold_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return precision, recall and F2 = 5TP / (5TP + 4FN + FP) of each fold.
+
+    Args:
+        rows: per-image rows with ``fold`` (None: not in a fold), ``defective``, ``label`` and ``threshold``.
+
+    Returns:
+        One row per fold in order: fold, n, n_defective, threshold, precision, recall, f2; a score is None
+        where the fold does not define it (no defective image; none called defective).
+    """
+    by_fold: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.get("fold") is not None:
+            by_fold.setdefault(int(row["fold"]), []).append(row)
+    return [_fold_score(fold, members) for fold, members in sorted(by_fold.items())]
+
+
+def _fold_score(fold: int, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    tp = sum(bool(r["defective"]) and bool(r["label"]) for r in rows)
+    fn = sum(bool(r["defective"]) and not r["label"] for r in rows)
+    fp = sum(not r["defective"] and bool(r["label"]) for r in rows)
+    return {
+        "fold": fold,
+        "n": len(rows),
+        "n_defective": tp + fn,
+        "threshold": rows[0].get("threshold"),
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / (tp + fn) if tp + fn else None,
+        "f2": 5 * tp / (5 * tp + 4 * fn + fp) if tp + fn else None,
+    }
+
+
+def _prediction(result: OutOfFold, i: int) -> Prediction:
+    probability, threshold = float(result.probability[i]), float(result.threshold[i])
+    extra: dict[str, float | int | str | None] = {"fold": int(result.fold[i]), "threshold": threshold}
+    return Prediction(image_score=probability, label=probability >= threshold, extra=extra)
+
+
+def _require_both_classes(context: Context) -> None:
+    """Refuse before any feature is computed."""
+    n_defective = sum(s.defective for s in context.samples)
+    if n_defective in (0, len(context.samples)):
+        kind = "defective" if n_defective else "good"
+        raise DataError(
+            f"dataset {context.manifest.dataset!r}: all {len(context.samples)} samples are {kind}; {NAME} learns from "
+            "good and defective ones. Check the label policy of the dataset, or run.limit"
+        )

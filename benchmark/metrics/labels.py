@@ -47,12 +47,35 @@ def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: NDAr
 
 
 def f_beta(c: Confusion, *, beta: float) -> Values:
-    """Return F-beta of the answers: (1 + β²) TP / ((1 + β²) TP + β² FN + FP).
+    """Return the F-beta of yes/no answers.
 
-    Recall weighs β times as much as precision; F2 = 5PR / (4P + R). Calling everything good gives 0.
+    Parameters
+    ----------
+    c : Confusion
+        With any shape of entries.
+    beta : float
+        Recall weighs ``beta`` times as much as precision.
 
-    Returns:
-        (...) in [0, 1]; NaN where no image is defective.
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where no image is defective. Calling everything good gives 0.
+
+    Notes
+    -----
+    F = (1 + β²) TP / ((1 + β²) TP + β² FN + FP); F2 = 5PR / (4P + R). Calling everything defective gives
+    (1 + β²) D / ((1 + β²) D + G) for D defective and G good images: the floor that an F2 is read against.
+
+    References
+    ----------
+    C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979; scikit-learn's fbeta_score.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> answers = confusion(np.array([True, True, False]), np.array([True, False, True]), None)
+    >>> float(f_beta(answers, beta=2.0))
+    0.5
     """
     squared = beta * beta
     bottom = (1 + squared) * c.tp + squared * c.fn + c.fp
@@ -60,19 +83,63 @@ def f_beta(c: Confusion, *, beta: float) -> Values:
 
 
 def precision(c: Confusion) -> Values:
-    """Return TP / (TP + FP), (...) in [0, 1]; NaN where nothing is called defective."""
+    """Return the share of images called defective that are.
+
+    Parameters
+    ----------
+    c : Confusion
+        With any shape of entries.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        TP / (TP + FP) in [0, 1]; NaN where nothing is called defective (scikit-learn warns and says 0).
+
+    References
+    ----------
+    scikit-learn's precision_score.
+    """
     return _ratio(c.tp, c.tp + c.fp)
 
 
 def recall(c: Confusion) -> Values:
-    """Return TP / (TP + FN), (...) in [0, 1]; NaN where no image is defective."""
+    """Return the share of defective images that are called defective.
+
+    Parameters
+    ----------
+    c : Confusion
+        With any shape of entries.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        TP / (TP + FN) in [0, 1]; NaN where no image is defective.
+
+    References
+    ----------
+    scikit-learn's recall_score.
+    """
     return _ratio(c.tp, c.tp + c.fn)
 
 
 def balanced_accuracy(c: Confusion) -> Values:
-    """Return the mean of recall and specificity, (...) in [0, 1]; NaN where defective or good images are missing.
+    """Return the mean of recall and specificity.
 
-    ½ (TP / (TP + FN) + TN / (TN + FP)), as scikit-learn's balanced_accuracy_score.
+    Parameters
+    ----------
+    c : Confusion
+        With any shape of entries.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        ½ (TP / (TP + FN) + TN / (TN + FP)) in [0, 1], 0.5 for any constant answer; NaN where defective or good
+        images are missing.
+
+    References
+    ----------
+    K. H. Brodersen et al., The balanced accuracy and its posterior distribution, ICPR 2010; scikit-learn's
+    balanced_accuracy_score.
     """
     return 0.5 * (recall(c) + _ratio(c.tn, c.tn + c.fp))
 
@@ -85,15 +152,33 @@ def image_iou(masks: MaskCounts) -> Values:
 def iou_mean_defective(masks: MaskCounts, weights: NDArray[np.float64] | None = None) -> Values:
     """Return the mean over defective images of the IoU of their binary masks.
 
-    (1/|D|) Σ_{i∈D} tp_i / (P_i + fp_i) over the images D with a ground truth that is not empty; the others
-    are left out (they have no IoU to average), and an empty prediction on a defective image is 0.
+    Parameters
+    ----------
+    masks : MaskCounts
+        Of n images.
+    weights : ndarray of float64, shape (R, n), or None
+        Multiplicities of the images in each resample; None is the data itself.
 
-    Args:
-        masks: counts of n images.
-        weights: (R, n) multiplicities of resamples; None is the data itself.
+    Returns
+    -------
+    ndarray of float64, shape () or (R,)
+        In [0, 1]; NaN where no image has a defect pixel.
 
-    Returns:
-        scalar array, or (R,); NaN where D is empty.
+    Notes
+    -----
+    (1/|D|) Σ_{i∈D} tp_i / (P_i + fp_i) over the images D whose ground truth is not empty. The others have no IoU
+    to average and are left out; an empty prediction on a defective image is 0.
+
+    References
+    ----------
+    The protocol of arXiv 2509.20479, Table 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masks = MaskCounts(tp=np.array([3, 0]), fp=np.array([1, 7]), n_pos=np.array([4, 0]))
+    >>> float(iou_mean_defective(masks))
+    0.6
     """
     iou, counted = np.nan_to_num(image_iou(masks)), (masks.n_pos > 0).astype(np.float64)
     if weights is None:
@@ -102,12 +187,23 @@ def iou_mean_defective(masks: MaskCounts, weights: NDArray[np.float64] | None = 
 
 
 def iou_pooled(masks: MaskCounts, weights: NDArray[np.float64] | None = None) -> Values:
-    """Return the IoU of the binary masks over all pixels together: Σ tp / (Σ P + Σ fp).
+    """Return the IoU of the binary masks over all pixels together.
 
-    Good images enter through their false positives. Arguments as ``iou_mean_defective``.
+    Parameters
+    ----------
+    masks : MaskCounts
+        Of n images.
+    weights : ndarray of float64, shape (R, n), or None
+        Multiplicities of the images in each resample; None is the data itself.
 
-    Returns:
-        scalar array, or (R,); NaN where no pixel is a defect.
+    Returns
+    -------
+    ndarray of float64, shape () or (R,)
+        Σ tp / (Σ P + Σ fp) in [0, 1]; NaN where no pixel is a defect. Good images enter through false positives.
+
+    References
+    ----------
+    M. Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 111, 2015 (IoU of a class over all pixels).
     """
     tp, fp, n_pos = (x.sum() if weights is None else weights @ x for x in (masks.tp, masks.fp, masks.n_pos))
     return np.where(np.asarray(n_pos) > 0, _ratio(tp, n_pos + fp), np.nan)

@@ -21,12 +21,32 @@ Values = NDArray[np.float64]
 def ap(counts: Counts) -> Values:
     """Return the average precision, the step sum under the precision-recall curve.
 
-    AP = (1/P) Σ_k (tp_k − tp_{k−1}) · tp_k / (tp_k + fp_k), without interpolation or trapezoid,
-    as scikit-learn defines it (scikit-learn/scikit-learn:sklearn/metrics/_ranking.py, average_precision_score).
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels or of whole images, with any leading axes.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where there is no defect pixel.
+
+    Notes
+    -----
+    AP = (1/P) Σ_k (tp_k − tp_{k−1}) · tp_k / (tp_k + fp_k), without interpolation or trapezoid.
     A constant map has AP = P / (P + N).
 
-    Returns:
-        (...) in [0, 1]; NaN where there is no defect pixel.
+    References
+    ----------
+    scikit-learn/scikit-learn:sklearn/metrics/_ranking.py, average_precision_score, which defines it the same way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.metrics.counts import score_counts
+    >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    >>> round(float(ap(score_counts(scores, truth))), 6)
+    0.833333
     """
     gained = np.diff(counts.tp, axis=-1, prepend=0)
     return _ratio(np.sum(gained * _precision(counts), axis=-1), counts.n_pos)
@@ -35,11 +55,38 @@ def ap(counts: Counts) -> Values:
 def f_beta_max(counts: Counts, *, beta: float = 1.0) -> Values:
     """Return the largest F-beta over all thresholds.
 
-    F = max_k (1 + β²) tp_k / (β² P + tp_k + fp_k). Only scores of defect pixels can reach the maximum:
-    any other threshold adds good pixels and no defect pixel.
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels or of whole images, with any leading axes.
+    beta : float
+        Recall weighs ``beta`` times as much as precision.
 
-    Returns:
-        (...) in [0, 1]; NaN where there is no defect pixel.
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where there is no defect pixel.
+
+    See Also
+    --------
+    f_beta_threshold : the score at which the maximum is reached.
+
+    Notes
+    -----
+    F = max_k (1 + β²) tp_k / (β² P + tp_k + fp_k). Only scores of defect pixels can reach the maximum: any other
+    threshold adds good pixels and no defect pixel. A constant map has F1 = 2P / (2P + N).
+
+    References
+    ----------
+    C. J. van Rijsbergen, Information Retrieval, 2nd ed., 1979.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.metrics.counts import score_counts
+    >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    >>> float(f_beta_max(score_counts(scores, truth)))
+    0.8
     """
     return _best(_f_beta(counts, beta), counts)
 
@@ -53,11 +100,32 @@ def f_beta_threshold(counts: Counts, *, beta: float = 1.0) -> float:
 def iou_max(counts: Counts) -> Values:
     """Return the largest intersection over union of the pooled pixels over all thresholds.
 
-    IoU = max_k tp_k / (P + fp_k) = F1 / (2 − F1), reached at the threshold of F1-max. The identity holds
-    for one pool of pixels; an average over categories is taken after the conversion.
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels, with any leading axes.
 
-    Returns:
-        (...) in [0, 1]; NaN where there is no defect pixel.
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where there is no defect pixel.
+
+    Notes
+    -----
+    IoU = max_k tp_k / (P + fp_k) = F1 / (2 − F1), reached at the threshold of F1-max. The identity holds for one
+    pool of pixels; an average over categories is taken after the conversion.
+
+    References
+    ----------
+    M. Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 111, 2015 (IoU of a class over all pixels).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.metrics.counts import score_counts
+    >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    >>> round(float(iou_max(score_counts(scores, truth))), 6)
+    0.666667
     """
     f1 = f_beta_max(counts)
     return f1 / (2.0 - f1)
@@ -66,12 +134,32 @@ def iou_max(counts: Counts) -> Values:
 def auroc(counts: Counts) -> Values:
     """Return the area under the receiver operating characteristic.
 
-    AUROC = (1/(P·N)) Σ_v pos(v) · [neg(< v) + ½ neg(= v)] over distinct scores v: the chance that a defect
-    pixel outranks a good one, ties half (Hanley and McNeil, Radiology 143, 1982). Equal to the trapezoid
-    rule of scikit-learn's roc_auc_score.
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels or of whole images, with any leading axes.
 
-    Returns:
-        (...) in [0, 1]; NaN where defect or good pixels are missing.
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where defect or good pixels are missing. A constant map has 0.5.
+
+    Notes
+    -----
+    AUROC = (1/(P·N)) Σ_v pos(v) · [neg(< v) + ½ neg(= v)] over distinct scores v: the chance that a defect pixel
+    outranks a good one, ties counting half. Equal to the trapezoid rule of scikit-learn's roc_auc_score.
+
+    References
+    ----------
+    J. A. Hanley and B. J. McNeil, Radiology 143, 1982.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.metrics.counts import score_counts
+    >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
+    >>> float(auroc(score_counts(scores, truth)))
+    0.75
     """
     gained = np.diff(counts.tp, axis=-1, prepend=0)
     below = _last(counts.n_neg) - 0.5 * (counts.fp + counts.fp_above)
@@ -81,17 +169,37 @@ def auroc(counts: Counts) -> Values:
 def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
     """Return the area under the per-region overlap curve up to a false-positive rate, divided by that rate.
 
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels, with ``overlap`` and ``n_components``, with any leading axes.
+    limit : float
+        False-positive rate in (0, 1].
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where there is no component or no good pixel.
+
+    Notes
+    -----
     PRO(t) = (1/R) Σ_r |{x ∈ r: s(x) >= t}| / |r| over the R 8-connected components of the ground truth;
     FPR(t) = fp(t)/N over all pixels outside them, those of good images included. The curve runs from (0, 0)
-    through every distinct threshold, straight between them, cut at ``limit`` by linear interpolation
-    (Bergmann et al., IJCV 129, 2021, with every threshold instead of a sample of them).
+    through every distinct threshold, straight between them, and is cut at ``limit`` by linear interpolation.
+    Between two scores of defect pixels it is level, so their counts alone give it exactly.
 
-    Args:
-        counts: with ``overlap`` and ``n_components``.
-        limit: false-positive rate in (0, 1].
+    References
+    ----------
+    P. Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 129, 2021 (which samples the thresholds).
 
-    Returns:
-        (...) in [0, 1]; NaN where there is no component or no good pixel.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.metrics.pool import count
+    >>> from benchmark.metrics.tables import dense_table
+    >>> scores, truth = np.array([[0.9, 0.1, 0.2, 0.8]]), np.array([[True, False, False, True]])
+    >>> float(aupro(count([dense_table(scores, truth, components=True)])))
+    1.0
     """
     if counts.overlap is None or counts.n_components is None:
         raise ValueError("AUPRO needs counts with component overlaps")

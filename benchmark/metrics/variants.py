@@ -39,13 +39,26 @@ STEPS_200 = Grid(points=tuple((np.arange(200) / 200).tolist()), strict=True, sca
 def ap_trapezoid(counts: Counts) -> Values:
     """Return the area under the precision-recall curve by the trapezoid rule over points sorted by recall.
 
-    As openvinotoolkit/anomalib:src/anomalib/metrics/aupr.py: a stable sort by recall joins each defect score
-    to the *lowest* threshold of the next recall, from precision 1 at recall 0. It interpolates over ties, so
-    few-valued maps come out too high; invariant to monotone rescaling.
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels, with any leading axes.
 
-    Returns:
-        (...) in [0, 1]; NaN where there is no defect pixel. On resamples the thresholds of images that were not
-        drawn still bound the recall steps, which shifts a replicate slightly.
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In [0, 1]; NaN where there is no defect pixel.
+
+    Notes
+    -----
+    A stable sort by recall joins each defect score to the *lowest* threshold of the next recall, beginning with
+    precision 1 at recall 0. It interpolates over ties, so few-valued maps come out too high; invariant to monotone
+    rescaling. On resamples the thresholds of images that were not drawn still bound the steps of recall, which
+    shifts a replicate slightly.
+
+    References
+    ----------
+    openvinotoolkit/anomalib:src/anomalib/metrics/aupr.py
     """
     before = np.concatenate((np.zeros_like(counts.tp[..., :1]), counts.tp[..., :-1]), axis=-1)
     precision = counts.tp / np.maximum(counts.tp + counts.fp, 1)
@@ -59,15 +72,26 @@ def ap_trapezoid(counts: Counts) -> Values:
 def aupro_200step(counts: Counts, *, limit: float = 0.3) -> Values:
     """Return AUPRO over 200 thresholds spread evenly over the scores, kept below the limit and rescaled.
 
-    Points with FPR < limit are kept, their FPR is stretched to [0, 1] by the smallest and largest one kept,
-    and the area is a trapezoid; up to 10 points low on few-valued maps.
+    Parameters
+    ----------
+    counts : Counts
+        At the thresholds of ``STEPS_200``, with overlaps, with any leading axes.
+    limit : float
+        False-positive rate in (0, 1].
 
-    Args:
-        counts: at the thresholds of ``STEPS_200``, with overlaps.
-        limit: false-positive rate in (0, 1].
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        NaN where fewer than two distinct rates are kept, or there is no component or good pixel.
 
-    Returns:
-        (...); NaN where fewer than two distinct rates are kept, or there is no component or good pixel.
+    Notes
+    -----
+    Points with FPR < limit are kept, their FPR is stretched to [0, 1] by the smallest and the largest one kept,
+    and the area is a trapezoid. Up to 10 points low on few-valued maps, and not invariant to rescaling.
+
+    References
+    ----------
+    ByChelsea/VAND-APRIL-GAN:test.py, cal_pro_score, after gudovskiy/cflow-ad.
     """
     if counts.overlap is None or counts.n_components is None:
         raise ValueError("AUPRO needs counts with component overlaps")

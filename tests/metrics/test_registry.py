@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.errors import ConfigError
+from benchmark.metrics import labels, pixel
 from benchmark.metrics.registry import METRICS, metric, metrics
 from benchmark.metrics.selection import MetricSelection
 from tests.protocols import CONF
@@ -57,3 +59,10 @@ def test_the_registry_and_protocols_import_nothing_heavy():
     code = f"import sys, benchmark.evaluation; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [pixel, labels])
+def test_the_examples_in_docstrings_hold(module):
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0

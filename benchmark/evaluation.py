@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from benchmark.metrics import bootstrap
 from benchmark.metrics.counts import Counts
 from benchmark.metrics.labels import image_iou
 from benchmark.metrics.registry import MetricSpec, metrics
+from benchmark.metrics.spill import Spill
 from benchmark.protocol import Protocol
 from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
 from benchmark.scoring import AtomCache, Needs, ScoredImage, score
@@ -51,7 +52,8 @@ class MetricValue:
 class Evaluation:
     """Streams predictions into counts; holds tables of scores, never maps.
 
-    A continuous map costs 4 bytes a pixel at the evaluation size, a few-valued or region map a few kilobytes.
+    A continuous map costs 4 bytes a pixel at the evaluation size, past 2 GiB in a temporary file; a few-valued or
+    region map costs a few kilobytes.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Evaluation:
         components = any(s.limited for s in self.specs)
         self._needs = Needs(tables="pixels" in sources or cut, components=components)
         self._images: dict[str, ScoredImage] = {}
+        self._spill = Spill()
         self._estimates: dict[str, dict[str, Estimate]] | None = None
 
     def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
@@ -89,9 +92,10 @@ class Evaluation:
             raise DataError(f"{sample.id} is scored twice")
         if sample.category in ("mean", "pooled"):
             raise DataError(f"{sample.id}: the category name {sample.category!r} is that of a report row")
-        self._images[sample.id] = score(
-            sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache
-        )
+        image = score(sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache)
+        if image.table is not None:
+            image = replace(image, table=self._spill.keep(image.table))
+        self._images[sample.id] = image
         self._estimates = None
 
     def merge(self, other: Evaluation) -> None:

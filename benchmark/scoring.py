@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -221,11 +221,8 @@ def _largest(prediction: Prediction) -> float | None:
     if prediction.score_map is not None:
         return float(prediction.score_map.max())
     if prediction.regions is not None:
+        if prediction.regions.combine != "max":
+            return float(prediction.regions.score_map().max())
         covering = prediction.regions.masks.areas()[prediction.regions.index] > 0
         return float(prediction.regions.scores[covering].max(initial=0.0))
     return None
-
-
-def without_pixels(image: ScoredImage) -> ScoredImage:
-    """Return the image without its score table, once nothing will be counted from it any more."""
-    return replace(image, table=None)

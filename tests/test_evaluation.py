@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.evaluation import Evaluation
-from benchmark.metrics import bootstrap
+from benchmark.metrics import bootstrap, spill
 from benchmark.samples import GroundTruth, Prediction, Sample
 from tests.metrics.maps import continuous
 from tests.protocols import protocol
@@ -223,6 +223,16 @@ def test_rows_are_plain_and_name_every_fact():
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
     with pytest.raises(DataError, match="extra fact 'label'"):
         evaluated(only=[0], special={0: prediction(0, extra={"label": 1})}).rows()
+
+
+def test_scores_past_the_memory_limit_are_mapped_and_count_the_same(monkeypatch):
+    held = evaluated()
+    monkeypatch.setattr(spill, "HELD_BYTES", 3 * MAPS[0].nbytes)
+    mapped = evaluated()
+    kinds = [isinstance(i.table.score, np.memmap) for i in mapped._images.values()]
+    assert sum(kinds) == 9
+    assert not any(isinstance(i.table.score, np.memmap) for i in held._images.values())
+    assert mapped.report() == held.report()
 
 
 def test_samples_twice_and_clashing_shards_are_refused():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import yaml
 
 from benchmark import weights
 from benchmark.errors import WeightsError
-from benchmark.weights import registry
+from benchmark.weights import fetch, registry
 from benchmark.weights.digests import file_digests
 
 CONTENT = b"not really a network" * 1000
@@ -170,3 +173,108 @@ def test_custom_weights_know_nothing_of_their_training(toy: Path) -> None:
     assert own.sha256 == hashlib.sha256(CONTENT).hexdigest()
     with pytest.raises(WeightsError, match="no weights file at"):
         weights.custom(toy / "absent.pth")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A local server: its address, and the folder that it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_port}", folder
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def register(content: bytes = CONTENT, **changes: object) -> None:
+    (registry.FOLDER / "toy.yaml").write_text(entry_text("toy", file="toy.pth", content=content, **changes))
+    registry.find.cache_clear()
+
+
+def test_a_missing_file_is_fetched_verified_and_then_kept(
+    toy: Path, server: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, served = server
+    (served / "toy.pth").write_bytes(CONTENT)
+    register(urls=[f"{url}/toy.pth"])
+    assert fetch.main(["toy"]) == 0
+    assert "downloaded, verified by sha256" in capsys.readouterr().out
+    assert weights.resolve(["toy"], pipeline="p")["toy"].path.read_bytes() == CONTENT
+    (served / "toy.pth").unlink()
+    assert fetch.main(["toy", "offline"]) == 0
+    assert "already there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("digits", [64, 8])
+def test_a_wrong_download_is_kept_aside_and_never_used(
+    digits: int, toy: Path, server: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, served = server
+    (served / "toy.pth").write_bytes(CONTENT[::-1])
+    register(urls=[f"{url}/toy.pth"], sha256=hashlib.sha256(CONTENT).hexdigest()[:digits])
+    assert fetch.main(["toy"]) == 1
+    assert "sha256" in capsys.readouterr().err
+    assert not (toy / "toy.pth").exists()
+    assert (toy / "toy.pth.rejected").read_bytes() == CONTENT[::-1]
+
+
+def test_a_mirror_is_asked_first(
+    toy: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, served = server
+    (served / "copies").mkdir()
+    (served / "copies" / "toy.pth").write_bytes(CONTENT)
+    register(urls=[f"{url}/absent.pth"])
+    monkeypatch.setenv("BENCH_WEIGHTS_MIRROR", f"{url}/elsewhere")
+    assert fetch.main(["toy", f"mirror={url}/copies/"]) == 0
+    assert (toy / "toy.pth").read_bytes() == CONTENT
+    (toy / "toy.pth").unlink()
+    assert fetch.main(["toy"]) == 1
+    err = capsys.readouterr().err
+    assert err.index("elsewhere/toy.pth") < err.index("absent.pth")
+
+
+def test_offline_names_the_file_and_where_it_comes_from(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch.main(["toy", "offline"]) == 1
+    err = capsys.readouterr().err
+    assert str(toy / "toy.pth") in err
+    assert "https://example.org/toy.pth" in err
+
+
+def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch.main(["toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
+    out = capsys.readouterr().out
+    assert f"{toy / 'other' / 'toy.pth'} (missing; {len(CONTENT):,} bytes; checked by sha256)" in out
+    assert "licence: not stated" in out
+    assert list(toy.iterdir()) == []
+
+
+def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch.main(["resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
+    assert "resnet50-0676ba61.pth" in capsys.readouterr().out
+    for words in (["constant"], ["resnet_mlp", "pipeline.weights=none"]):
+        assert fetch.main(words) == 0
+        assert "needs no weights files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name one pipeline"),
+        (["resnet_mlp", "constant"], "name one pipeline"),
+        (["resnt_mlp"], "did you mean 'resnet_mlp'"),
+        (["resnet_mlp", "pipeline.bakbone=resnet50"], "did you mean 'backbone'"),
+        (["resnet_mlp", "pipeline.weights=imagnet"], "did you mean 'imagenet'"),
+    ],
+)
+def test_a_wrong_word_says_what_is_right(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fetch.main(words) == 1
+    assert said in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""``python -m benchmark.weights PIPELINE [dry_run] [offline] [mirror=URL] [key=value …]``: get what a pipeline needs.
+
+PIPELINE is an option of the group ``pipeline``, or a name of conf/weights. The further ``key=value`` words are those
+of a run, so that ``pipeline.backbone=resnet50`` or ``run.weights_root=FOLDER`` mean the same here as there. A mirror
+(``mirror=`` or BENCH_WEIGHTS_MIRROR) is a folder on a server that holds the files under the same names; it is asked
+before the official address.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import CONF, explain_composition_error, option_settings, options
+from benchmark.download import Remote, download
+from benchmark.download_progress import shown
+from benchmark.errors import BenchmarkError, ConfigError, WeightsError, near_matches
+from benchmark.weights.local import check_file, readable_size
+from benchmark.weights.registry import Weights, WeightsFile, find, names
+
+_FLAGS = ("dry_run", "offline")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    name: str
+    """Option of the group ``pipeline``, or registry name."""
+    overrides: tuple[str, ...]
+    """Words for the config, ``key=value``."""
+    mirror: str | None
+    dry_run: bool
+    offline: bool
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Carry out one command line and return its exit status."""
+    try:
+        request = parse(sys.argv[1:] if words is None else words)
+        wanted, root = needed_by(request)
+        return fetch(wanted, root, request)
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def parse(words: Sequence[str]) -> Request:
+    """Read the command line.
+
+    Raises:
+        ConfigError: not exactly one pipeline, or an unknown one (with near names).
+    """
+    mirror = os.environ.get("BENCH_WEIGHTS_MIRROR") or None
+    overrides: list[str] = []
+    named: list[str] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key == "mirror" and equals:
+            mirror = value
+        elif equals:
+            overrides.append(word)
+        elif word not in _FLAGS:
+            named.append(word)
+    known = [*options("pipeline"), *names()]
+    if len(named) != 1:
+        raise ConfigError(
+            f"name one pipeline, and any of: {', '.join(_FLAGS)}, mirror=URL, key=value. "
+            f"Pipelines: {', '.join(options('pipeline'))}"
+        )
+    if named[0] not in known:
+        raise ConfigError(f"no pipeline {named[0]!r}; {near_matches(named[0], known)}")
+    flags = {flag: flag in words for flag in _FLAGS}
+    return Request(name=named[0], overrides=tuple(overrides), mirror=mirror, **flags)
+
+
+def needed_by(request: Request) -> tuple[list[Weights], Path]:
+    """Return the sets of weights that are asked for, and the folder of the weights files.
+
+    Raises:
+        ConfigError: an override does not fit the config.
+        WeightsError: a pipeline asks for weights that are not registered.
+    """
+    is_pipeline = request.name in options("pipeline")
+    composed = _compose([*([f"pipeline={request.name}"] if is_pipeline else []), *request.overrides])
+    root = Path(composed["run"]["weights_root"]).expanduser()
+    if not is_pipeline:
+        return [find(request.name)], root
+    pipeline = option_settings("pipeline", composed["pipeline"])
+    needed: Callable[[], tuple[str, ...]] | None = getattr(pipeline, "needed_weights", None)
+    return [find(name) for name in dict.fromkeys(needed() if needed else ())], root
+
+
+def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:
+    """Download and verify every file that is not there, or say what would be done.
+
+    Raises:
+        DownloadError: no address gives a file.
+        WeightsError: a file is not the published one; it is kept aside and never used.
+    """
+    if not wanted:
+        print(f"{request.name} needs no weights files with these settings")
+    for entry in wanted:
+        _print_facts(entry)
+        for file in entry.files:
+            target = root / file.file
+            if request.dry_run:
+                _print_plan(file, target, mirror=request.mirror)
+                continue
+            there = target.is_file()
+            with shown(f"Downloading {file.file}") as on_progress:
+                download(_remote(file, mirror=request.mirror), target, offline=request.offline, on_progress=on_progress)
+            _verify(file, target)
+            print(f"  {target}: {'already there' if there else 'downloaded'}, verified by {_check_of(file)}")
+    return 0
+
+
+def _verify(file: WeightsFile, target: Path) -> None:
+    try:
+        check_file(file, target)
+    except WeightsError as error:
+        kept = target.replace(target.with_name(f"{target.name}.rejected"))
+        raise WeightsError(f"{error}; not used, kept as {kept.name}; run again, or give another mirror") from None
+
+
+def _remote(file: WeightsFile, *, mirror: str | None) -> Remote:
+    """Return the addresses in order; digests that are known only in part are left to ``check_file``."""
+    return Remote(
+        urls=_urls(file, mirror=mirror),
+        size=file.size,
+        sha256=file.sha256 if file.sha256 and len(file.sha256) == 64 else None,
+        md5=file.md5 if file.md5 and len(file.md5) == 32 else None,
+    )
+
+
+def _urls(file: WeightsFile, *, mirror: str | None) -> tuple[str, ...]:
+    return (*((f"{mirror.rstrip('/')}/{file.file}",) if mirror else ()), *file.urls)
+
+
+def _check_of(file: WeightsFile) -> str:
+    """Say in words what tells the right file from a wrong one."""
+    if file.sha256:
+        return "sha256" if len(file.sha256) == 64 else f"the first {len(file.sha256)} digits of its sha256"
+    return "its size only, no checksum is published"
+
+
+def _print_facts(entry: Weights) -> None:
+    print(f"{entry.title} ({entry.source})")
+    print(f"  licence: {entry.licence or 'not stated by its owners'}")
+    print(f"  trained on: {'not published' if entry.trained_on is None else ', '.join(entry.trained_on)}")
+    if entry.target_data is None:
+        print("  whether data of this benchmark were in the training is not known")
+    elif entry.target_data:
+        print(f"  data of this benchmark in the training: {', '.join(entry.target_data)}")
+
+
+def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
+    state = "there" if target.is_file() else "missing"
+    print(f"  {target} ({state}; {readable_size(file.size)}; checked by {_check_of(file)})")
+    for url in _urls(file, mirror=mirror):
+        print(f"    {url}")
+
+
+def _compose(overrides: Sequence[str]) -> dict[str, Any]:
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            composed = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain_composition_error(error, overrides)) from None
+    assert isinstance(composed, dict)
+    return {str(key): value for key, value in composed.items()}

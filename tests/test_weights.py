@@ -96,7 +96,14 @@ def test_missing_files_are_all_listed_with_the_one_command(toy: Path) -> None:
     message = str(caught.value)
     assert str(toy / "toy.pth") in message
     assert str(toy / "sub" / "other.pth") in message
-    assert message.count("make weights PIPELINE=resnet_mlp") == 1
+    assert message.count("make weights") == 1
+    assert 'make weights PIPELINE="toy other"' in message
+
+
+def test_the_command_names_the_pipeline_where_that_fetches_what_is_missing(tmp_path: Path) -> None:
+    for wanted, command in (("resnet18_imagenet", "resnet_mlp"), ("resnet50_imagenet", "resnet50_imagenet")):
+        with pytest.raises(WeightsError, match=f"make weights PIPELINE={command} "):
+            weights.resolve([wanted], pipeline="resnet_mlp", root=tmp_path)
 
 
 def test_a_good_file_is_resolved_with_its_facts(toy: Path) -> None:
@@ -120,7 +127,7 @@ def test_a_configured_root_goes_before_the_variable(toy: Path, tmp_path: Path) -
 @pytest.mark.parametrize("damage", [CONTENT[:-1], bytes([CONTENT[0] ^ 1]) + CONTENT[1:]], ids=["short", "flipped"])
 def test_a_wrong_file_is_refused_by_name(toy: Path, damage: bytes) -> None:
     (toy / "toy.pth").write_bytes(damage)
-    with pytest.raises(WeightsError, match=r"toy: .*toy\.pth.*make weights PIPELINE=p"):
+    with pytest.raises(WeightsError, match=r"toy: .*toy\.pth.*make weights PIPELINE=toy"):
         weights.resolve(["toy"], pipeline="p")
 
 
@@ -260,16 +267,20 @@ def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixt
 def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
     assert fetch.main(["resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
     assert "resnet50-0676ba61.pth" in capsys.readouterr().out
+    assert fetch.main(["sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
+    out = capsys.readouterr().out
+    assert "sam_vit_b_01ec64.pth" in out
+    assert out.count("resnet18-f37072fd.pth (") == 1
     for words in (["constant"], ["resnet_mlp", "pipeline.weights=none"]):
         assert fetch.main(words) == 0
-        assert "needs no weights files" in capsys.readouterr().out
+        assert "no weights files are needed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "name one pipeline"),
-        (["resnet_mlp", "constant"], "name one pipeline"),
+        ([], "name a pipeline"),
+        (["resnet_mlp", "constnt"], "did you mean 'constant'"),
         (["resnt_mlp"], "did you mean 'resnet_mlp'"),
         (["resnet_mlp", "pipeline.bakbone=resnet50"], "did you mean 'backbone'"),
         (["resnet_mlp", "pipeline.weights=imagnet"], "did you mean 'imagenet'"),

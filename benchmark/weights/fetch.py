@@ -1,4 +1,4 @@
-"""``python -m benchmark.weights PIPELINE [dry_run] [offline] [mirror=URL] [key=value …]``: get what a pipeline needs.
+"""``python -m benchmark.weights PIPELINE… [dry_run] [offline] [mirror=URL] [key=value …]``: get what a pipeline needs.
 
 PIPELINE is an option of the group ``pipeline``, or a name of conf/weights. The further ``key=value`` words are those
 of a run, so that ``pipeline.backbone=resnet50`` or ``run.weights_root=FOLDER`` mean the same here as there. A mirror
@@ -29,8 +29,8 @@ _FLAGS = ("dry_run", "offline")
 class Request:
     """What the command line asks for."""
 
-    name: str
-    """Option of the group ``pipeline``, or registry name."""
+    names: tuple[str, ...]
+    """Options of the group ``pipeline``, or registry names."""
     overrides: tuple[str, ...]
     """Words for the config, ``key=value``."""
     mirror: str | None
@@ -53,7 +53,7 @@ def parse(words: Sequence[str]) -> Request:
     """Read the command line.
 
     Raises:
-        ConfigError: not exactly one pipeline, or an unknown one (with near names).
+        ConfigError: no pipeline, or an unknown one (with near names).
     """
     mirror = os.environ.get("BENCH_WEIGHTS_MIRROR") or None
     overrides: list[str] = []
@@ -67,15 +67,16 @@ def parse(words: Sequence[str]) -> Request:
         elif word not in _FLAGS:
             named.append(word)
     known = [*options("pipeline"), *names()]
-    if len(named) != 1:
+    if not named:
         raise ConfigError(
-            f"name one pipeline, and any of: {', '.join(_FLAGS)}, mirror=URL, key=value. "
+            f"name a pipeline, and any of: {', '.join(_FLAGS)}, mirror=URL, key=value. "
             f"Pipelines: {', '.join(options('pipeline'))}"
         )
-    if named[0] not in known:
-        raise ConfigError(f"no pipeline {named[0]!r}; {near_matches(named[0], known)}")
+    for name in named:
+        if name not in known:
+            raise ConfigError(f"no pipeline {name!r}; {near_matches(name, known)}")
     flags = {flag: flag in words for flag in _FLAGS}
-    return Request(name=named[0], overrides=tuple(overrides), mirror=mirror, **flags)
+    return Request(names=tuple(named), overrides=tuple(overrides), mirror=mirror, **flags)
 
 
 def needed_by(request: Request) -> tuple[list[Weights], Path]:
@@ -85,14 +86,18 @@ def needed_by(request: Request) -> tuple[list[Weights], Path]:
         ConfigError: an override does not fit the config.
         WeightsError: a pipeline asks for weights that are not registered.
     """
-    is_pipeline = request.name in options("pipeline")
-    composed = _compose([*([f"pipeline={request.name}"] if is_pipeline else []), *request.overrides])
-    root = Path(composed["run"]["weights_root"]).expanduser()
-    if not is_pipeline:
-        return [find(request.name)], root
-    pipeline = option_settings("pipeline", composed["pipeline"])
+    root = Path(_compose(request.overrides, pipeline=None)["run"]["weights_root"]).expanduser()
+    needed = [name for asked in request.names for name in weights_of(asked, request.overrides)]
+    return [find(name) for name in dict.fromkeys(needed)], root
+
+
+def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the registry names that a pipeline option needs with these overrides; registry names stand for themselves."""
+    if name not in options("pipeline"):
+        return (name,)
+    pipeline = option_settings("pipeline", _compose(overrides, pipeline=name)["pipeline"])
     needed: Callable[[], tuple[str, ...]] | None = getattr(pipeline, "needed_weights", None)
-    return [find(name) for name in dict.fromkeys(needed() if needed else ())], root
+    return needed() if needed else ()
 
 
 def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:
@@ -103,7 +108,7 @@ def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:
         WeightsError: a file is not the published one; it is kept aside and never used.
     """
     if not wanted:
-        print(f"{request.name} needs no weights files with these settings")
+        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
     for entry in wanted:
         _print_facts(entry)
         for file in entry.files:
@@ -165,16 +170,21 @@ def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
         print(f"    {url}")
 
 
-def _compose(overrides: Sequence[str]) -> dict[str, Any]:
+def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any]:
+    """Compose the config; without a pipeline, only the words for ``run`` are looked at."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if pipeline is None:
+        words = [word for word in overrides if word.startswith("run.")]
+    else:
+        words = [f"pipeline={pipeline}", *overrides]
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+            composed = OmegaConf.to_container(compose("config", words), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain_composition_error(error, overrides)) from None
+        raise ConfigError(explain_composition_error(error, words)) from None
     assert isinstance(composed, dict)
     return {str(key): value for key, value in composed.items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.context import WeightsUsed
-from benchmark.errors import WeightsError
+from benchmark.errors import BenchmarkError, WeightsError
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find
 
@@ -69,13 +69,14 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
     """
     folder = weights_root(root)
     entries = [find(name) for name in dict.fromkeys(wanted)]
-    missing = [file for entry in entries for file in entry.files if not (folder / file.file).is_file()]
-    if missing:
-        lines = "\n".join(f"  {folder / file.file}  ({readable_size(file.size)})" for file in missing)
+    missing = {entry.name: [f for f in entry.files if not (folder / f.file).is_file()] for entry in entries}
+    files = [file for absent in missing.values() for file in absent]
+    if files:
+        lines = "\n".join(f"  {folder / file.file}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
-            f"pipeline {pipeline} needs {len(missing)} weights file(s) that are not there:\n{lines}\n"
-            f"get them with: make weights PIPELINE={pipeline}"
-            f"  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
+            f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
+            f"get them with: {_command(pipeline, [name for name, absent in missing.items() if absent])}"
+            "  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
         )
     return {entry.name: _verified(entry, folder=folder, pipeline=pipeline) for entry in entries}
 
@@ -117,6 +118,19 @@ def check_file(entry: WeightsFile, path: Path) -> str:
     return sha256
 
 
+def _command(pipeline: str, missing: Sequence[str]) -> str:
+    """Return the command that gets these weights: by the pipeline's name where its own settings ask for them."""
+    from benchmark.weights.fetch import weights_of
+
+    try:
+        usual = weights_of(pipeline)
+    except BenchmarkError:
+        usual = ()
+    if set(missing) <= set(usual):
+        return f"make weights PIPELINE={pipeline}"
+    return f'make weights PIPELINE="{" ".join(missing)}"' if len(missing) > 1 else f"make weights PIPELINE={missing[0]}"
+
+
 def readable_size(size: int | None) -> str:
     """Write a number of bytes for people: ``"693,997,677 bytes"``, or ``"size not published"``."""
     return "size not published" if size is None else f"{size:,} bytes"
@@ -129,7 +143,7 @@ def _verified(entry: Weights, *, folder: Path, pipeline: str) -> LocalWeights:
         try:
             digests.append((Path(file.file).name, check_file(file, folder / file.file)))
         except WeightsError as error:
-            mend = f"remove it and run: make weights PIPELINE={pipeline}"
+            mend = f"get it anew with: {_command(pipeline, [entry.name])}"
             raise WeightsError(f"{entry.name}: {error}; {mend}") from None
     single = len(digests) == 1
     return LocalWeights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def score(
     if prediction.score_map is not None and prediction.regions is not None:
         raise DataError(f"{sample.id}: the prediction has a score map and regions; give one of them")
     native = truth.mask.shape
-    checked_mask(truth.mask, native, f"{sample.id}: ground truth")
+    truth = replace(truth, mask=checked_mask(truth.mask, native, f"{sample.id}: ground truth"))
     resized = _truth_at(truth, protocol)
     counted = resized.mask if resized.ignore is None else resized.mask & ~resized.ignore
     n_pixels = counted.size - (0 if resized.ignore is None else int(np.count_nonzero(resized.ignore)))
@@ -195,9 +195,8 @@ def _nothing_found(truth: GroundTruth, n_pixels: int, n_pos: int, needs: Needs) 
         return None
     if not needs.components:
         return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=None, n_components=0)
-    mask = np.ascontiguousarray(truth.mask)
-    shares, number = component_shares(mask)
-    kept = shares if truth.ignore is None else shares[~truth.ignore[mask]]
+    shares, number = component_shares(truth.mask)
+    kept = shares if truth.ignore is None else shares[~truth.ignore[truth.mask]]
     return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(kept.sum()), n_components=number)
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from benchmark import weights
+from benchmark.config import CONF
 from benchmark.errors import WeightsError
 from benchmark.weights import fetch, registry
 from benchmark.weights.digests import file_digests
@@ -180,6 +181,17 @@ def test_custom_weights_know_nothing_of_their_training(toy: Path) -> None:
     assert own.sha256 == hashlib.sha256(CONTENT).hexdigest()
     with pytest.raises(WeightsError, match="no weights file at"):
         weights.custom(toy / "absent.pth")
+
+
+def test_missing_weights_are_named_inside_a_hydra_job_too(tmp_path: Path) -> None:
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        outer = GlobalHydra.instance().hydra
+        with pytest.raises(WeightsError, match="make weights PIPELINE=resnet_mlp "):
+            weights.resolve(["resnet18_imagenet"], pipeline="resnet_mlp", root=tmp_path)
+        assert GlobalHydra.instance().hydra is outer
 
 
 @pytest.fixture

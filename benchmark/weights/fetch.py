@@ -92,7 +92,7 @@ def needed_by(request: Request) -> tuple[list[Weights], Path]:
 
 
 def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the registry names that a pipeline option needs with these overrides; registry names stand for themselves."""
+    """Return the registry names that a pipeline option needs with these overrides; for a registry name, that name."""
     if name not in options("pipeline"):
         return (name,)
     pipeline = option_settings("pipeline", _compose(overrides, pipeline=name)["pipeline"])
@@ -173,6 +173,7 @@ def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
 def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any]:
     """Compose the config; without a pipeline, only the words for ``run`` are looked at."""
     from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -181,10 +182,14 @@ def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any
         words = [word for word in overrides if word.startswith("run.")]
     else:
         words = [f"pipeline={pipeline}", *overrides]
+    outer = GlobalHydra.instance().hydra  # set where a run asks from inside its Hydra job
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", words), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain_composition_error(error, words)) from None
+    finally:
+        GlobalHydra.instance().hydra = outer
     assert isinstance(composed, dict)
     return {str(key): value for key, value in composed.items()}

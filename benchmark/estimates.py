@@ -15,7 +15,7 @@ from benchmark.metrics import bootstrap
 from benchmark.metrics.counts import Counts, score_counts
 from benchmark.metrics.labels import MaskCounts, confusion
 from benchmark.metrics.pixel import f_beta_threshold
-from benchmark.metrics.pool import count, count_at, image_counts, score_range
+from benchmark.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.metrics.registry import MetricSpec
 from benchmark.metrics.tables import ImageTable
 from benchmark.metrics.variants import Grid
@@ -43,7 +43,7 @@ class Estimate:
     replicates: NDArray[np.float64] | None
     """(R,) the metric on every resample; None without resampling."""
     curve: Counts | None = None
-    """Pooled counts at up to ``CURVE_POINTS`` thresholds, what a curve is drawn from; None where pixels are not pooled."""
+    """Pooled counts at up to ``CURVE_POINTS`` thresholds, to draw a curve; None where pixels are not pooled."""
 
 
 def estimate(
@@ -137,20 +137,6 @@ def bound(spec: MetricSpec, protocol: Protocol) -> CountsMetric:
     return partial(spec.function, limit=protocol.aupro_limit) if spec.limited else spec.function
 
 
-def pooled_counts(tables: Sequence[ImageTable], grid: Grid | None, ends: tuple[float, float]) -> Counts:
-    """Count the pooled pixels at every distinct score, or at a variant's thresholds between the pool's ends."""
-    if grid is None:
-        return count(tables)
-    points, scaled = _grid_points(grid, ends)
-    return count_at(tables, points, strict=grid.strict, ends=scaled)
-
-
-def _grid_points(grid: Grid, ends: tuple[float, float]) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
-    """Thresholds of a variant, descending, and the ends that scores are normalised with, if they are."""
-    points = np.array(grid.points[::-1])
-    return (points, ends) if grid.scale == "scores" else (ends[0] + points * (ends[1] - ends[0]), None)
-
-
 def _resampled(
     tables: Sequence[ImageTable],
     counts: Counts,
@@ -160,7 +146,7 @@ def _resampled(
     ends: tuple[float, float],
 ) -> dict[str, NDArray[np.float64]]:
     if grid is not None:
-        points, scaled = _grid_points(grid, ends)
+        points, scaled = grid.at(ends)
         each = image_counts(tables, points, strict=grid.strict, ends=scaled)
         return bootstrap.replicates(each, weights, functions)
     each = bootstrap.image_curves(tables, counts)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.metrics.counts import Counts
 from benchmark.metrics.tables import ImageTable, unit
+from benchmark.metrics.variants import Grid
 
 SLICE = 1 << 18
 """Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""
@@ -74,6 +75,14 @@ def count_at(
         overlap=None if per_image.overlap is None else per_image.overlap.sum(axis=0),
         n_components=None if per_image.n_components is None else per_image.n_components.sum(),
     )
+
+
+def pooled_counts(tables: Sequence[ImageTable], grid: Grid | None, ends: tuple[float, float]) -> Counts:
+    """Count the pooled pixels at every distinct score, or at a variant's thresholds between the pool's ends."""
+    if grid is None:
+        return count(tables)
+    points, scaled = grid.at(ends)
+    return count_at(tables, points, strict=grid.strict, ends=scaled)
 
 
 def image_counts(

@@ -27,6 +27,15 @@ class Grid:
     scale: Literal["scores", "thresholds"]
     """Whether the routine normalises the scores, or spreads the thresholds over their range."""
 
+    def at(self, ends: tuple[float, float]) -> tuple[NDArray[np.float64], tuple[float, float] | None]:
+        """Return the thresholds, descending, and the ends that scores are normalised with, if they are.
+
+        Args:
+            ends: smallest and largest score of the pool.
+        """
+        points = np.array(self.points[::-1])
+        return (points, ends) if self.scale == "scores" else (ends[0] + points * (ends[1] - ends[0]), None)
+
 
 LINSPACE_100 = Grid(points=tuple(np.linspace(0.0, 1.0, 100).tolist()), strict=False, scale="scores")
 """sybeam27/IAP-ZSAS:utils/function.py, calculate_max_f1."""

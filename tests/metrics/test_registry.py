@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.errors import ConfigError
-from benchmark.metrics import labels, pixel
+from benchmark.metrics import direct, labels, pixel
 from benchmark.metrics.registry import METRICS, metric, metrics
 from benchmark.metrics.selection import MetricSelection
 from tests.protocols import CONF
@@ -61,7 +61,7 @@ def test_the_registry_and_protocols_import_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", [pixel, labels])
+@pytest.mark.parametrize("module", [pixel, labels, direct])
 def test_the_examples_in_docstrings_hold(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0

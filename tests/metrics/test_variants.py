@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.estimates import pooled_counts
 from benchmark.metrics import pixel, pool
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.tables import dense_table
@@ -16,7 +15,7 @@ SETS = {"continuous": continuous(8, 64), "few_valued": few_valued(8, 64)}
 
 def variant(name, maps, masks):
     tables = [dense_table(s, m, components=True) for s, m in zip(maps, masks, strict=True)]
-    return float(METRICS[name].function(pooled_counts(tables, METRICS[name].grid, pool.score_range(tables))))
+    return float(METRICS[name].function(pool.pooled_counts(tables, METRICS[name].grid, pool.score_range(tables))))
 
 
 def confusion_at(maps, masks, thresholds, *, strict):

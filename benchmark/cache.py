@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import sys
@@ -74,7 +75,7 @@ def show_sizes(store: Store, stages: Sequence[str]) -> None:
         table.add_column(title, justify="left" if title in ("stage", "last used") else "right")
     for name, entries in sorted(by_stage.items(), key=lambda item: -sum(e.size for e in item[1])):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(e.used for e in entries)))
-        variants = str(len(store.notes(name)))
+        variants = str(len(store.notes(name)) or "–")
         table.add_row(name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used)
     total = [entry for entries in by_stage.values() for entry in entries]
     table.add_section()
@@ -142,14 +143,15 @@ def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, 
 
 
 def show_settings(store: Store, stages: Sequence[str]) -> None:
-    """Print each stage's stored fingerprints, newest first, and what each changed against the nearest older one."""
+    """Print each stage's stored fingerprints, newest first, and what each changed against the nearest older one (the oldest in full)."""
     chosen(store, stages)
     for name in stages or store.stages():
         notes = store.notes(name)
-        print(f"{name}: {len(notes)} fingerprint{'s' if len(notes) != 1 else ''}")
+        print(f"{name}: {len(notes)} fingerprint{'s' if len(notes) != 1 else ''}" if notes else f"{name}: no settings")
         for i, note in enumerate(notes):
             found = nearest(note, notes[i + 1 :], {}, store)
-            told = "the oldest one" if found is None else "; ".join(found[1])
+            facts = {part: note.get(part) for part in ("version", "settings", "weights") if note.get(part)}
+            told = json.dumps(facts, ensure_ascii=False) if found is None else "; ".join(found[1])
             print(f"  {str(note.get('fingerprint'))[:12]}  {told}")
 
 

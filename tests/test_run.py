@@ -1,0 +1,104 @@
+"""One run from config to result: deterministic, honest about what was left out, found again in MLflow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import ConfigError, DataError, ResultsError
+from benchmark.results.files import read_result, read_rows
+from tests.harness import SMALL_SAT, command, places, run, typed
+
+
+def test_the_same_command_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+    words = (*SMALL_SAT, "pipeline=reference_difference")
+    first = run(tmp_path, *words).result
+    again = run(tmp_path, *words, "run.overwrite=always", "run.workers=0").result
+    assert again.deterministic_json() == first.deterministic_json()
+    assert again.digest == first.digest and len(first.digest) == 64
+    other = run(tmp_path, *words, "dataset.seed=1").result
+    assert other.digest != first.digest and other.id != first.id
+    drawn = [
+        run(tmp_path, *SMALL_SAT, "pipeline=constant", "pipeline.policy=prevalence", f"run.seed={s}") for s in (0, 1)
+    ]
+    assert len({d.result.rows_sha256 for d in drawn}) == 2
+
+
+def test_the_result_file_reads_back_and_says_what_was_evaluated(tmp_path: Path) -> None:
+    finished = run(tmp_path, *SMALL_SAT, "pipeline=constant", "pipeline.policy=always_defective")
+    result = read_result(finished.folder)
+    assert result == finished.result
+    assert (result.dataset.n_good, result.dataset.n_defective) == (6, 6)
+    assert result.metric("f2").value == pytest.approx(5 * 6 / (5 * 6 + 6))
+    assert result.metric("ap").value is None and "no score map" in str(result.metric("ap").reason)
+    (always,) = [b for b in result.baselines if b.policy == "always_defective"]
+    assert always.values["f2"] == pytest.approx(result.metric("f2").value)
+    rows = read_rows(finished.folder)
+    assert len(rows) == 12 and rows["label"].all() and set(rows["outcome"]) == {"ok"}
+
+
+def test_a_limited_run_never_passes_for_a_whole_one(tmp_path: Path) -> None:
+    limited = run(tmp_path, *SMALL_SAT, "pipeline=constant", "run.limit=4").result
+    whole = run(tmp_path, *SMALL_SAT, "pipeline=constant").result
+    assert (limited.dataset.n_samples_original, limited.dataset.n_samples_effective) == (12, 4)
+    assert limited.id != whole.id
+    assert limited.dataset.n_good and limited.dataset.n_defective, "the limit is spread over good and defective images"
+
+
+def test_never_overwrite_keeps_the_result_that_is_there(tmp_path: Path) -> None:
+    words = (*SMALL_SAT, "pipeline=constant")
+    first = run(tmp_path, *words)
+    stamp = (first.folder / "result.json").stat().st_mtime_ns
+    kept = run(tmp_path, *words, "run.overwrite=never")
+    assert kept.reused and kept.result == first.result
+    assert (first.folder / "result.json").stat().st_mtime_ns == stamp
+
+
+def test_paths_device_and_workers_do_not_name_the_run(tmp_path: Path) -> None:
+    words = (*SMALL_SAT, "pipeline=constant")
+    assert run(tmp_path / "a", *words).result.digest == run(tmp_path / "b", *words, "run.workers=0").result.digest
+
+
+def test_an_altered_result_file_is_refused_by_name(tmp_path: Path) -> None:
+    finished = run(tmp_path, *SMALL_SAT, "pipeline=constant")
+    path = finished.folder / "result.json"
+    content = json.loads(path.read_text())
+    content["surprise"] = 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(ResultsError, match=r"result\.json"):
+        read_result(finished.folder)
+
+
+def test_a_reference_is_asked_for_where_nothing_can_be_learnt(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"pipeline\.reference="):
+        run(tmp_path, *SMALL_SAT, "dataset.n_train=0", "pipeline=reference_difference")
+
+
+def test_unknown_metric_names_near_ones() -> None:
+    with pytest.raises(ConfigError, match="f1_max"):
+        typed("metric.names=[f1_mx]")
+
+
+def test_a_run_is_found_again_with_mlflows_client(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    done = command(*places(tmp_path)[:-1], *SMALL_SAT, "pipeline=reference_difference")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "results" / "runs").glob("*/result.json")
+    result = read_result(path.parent)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'results' / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("fm-defect-bench")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["digest"] == result.digest and found.data.tags["result_id"] == result.id
+    assert found.data.params["pipeline.smoothing"] == "1.0" and found.data.params["dataset.n_good"] == "6"
+    assert found.data.metrics["ap/mean"] == pytest.approx(result.metric("ap").value)
+    (used,) = found.inputs.dataset_inputs
+    assert used.dataset.name == "sat" and result.dataset.fingerprint.startswith(used.dataset.digest)
+    artifacts = {a.path for a in client.list_artifacts(found.info.run_id)}
+    assert {"result.json", "per_image.parquet", "config.yaml", "tables"} <= artifacts
+    for name in ("ap", "f1_max", "max_iou", "iou", "f2"):
+        assert name in done.stdout

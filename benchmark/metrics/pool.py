@@ -31,7 +31,7 @@ def count(tables: Sequence[ImageTable]) -> Counts:
     thresholds, tp, overlap = _positives(tables)
     at_or_above, above = _all_pixels(tables, thresholds)
     n_pos = sum(t.n_pos for t in tables)
-    with_overlap = bool(tables) and all(t.pos_overlap is not None for t in tables)
+    with_overlap = all(t.pos_overlap is not None for t in tables)
     equal = np.diff(tp, append=0)  # thresholds ascend here, so tp falls
     return Counts(
         score=thresholds[::-1],
@@ -99,7 +99,7 @@ def image_counts(
     up = thresholds[::-1]
     side: Literal["left", "right"] = "right" if strict else "left"
     tp, fp, above, overlap = [], [], [], []
-    with_overlap = bool(tables) and all(t.pos_overlap is not None for t in tables)
+    with_overlap = all(t.pos_overlap is not None for t in tables)
     for table in tables:
         score = table.score if ends is None else unit(table.score, *ends)
         pos_score = table.pos_score if ends is None else unit(table.pos_score, *ends)

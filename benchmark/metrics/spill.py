@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from dataclasses import replace
 from typing import IO
 
@@ -31,7 +32,9 @@ class Spill:
             self._held += table.score.nbytes
             return table
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="benchmark-scores-")  # noqa: SIM115  lives as long as the tables
+            self._file = tempfile.TemporaryFile(prefix="benchmark-scores-")  # noqa: SIM115
+            # maps hold the file open by themselves, so it may be closed before the last table is gone
+            weakref.finalize(self, self._file.close)
         offset = self._file.seek(0, 2)
         self._file.write(table.score.tobytes())
         self._file.flush()

@@ -30,6 +30,7 @@ def test_one_call_equals_an_evaluation():
 
 def test_undefined_is_nan_and_wrong_input_is_named():
     empty = np.zeros((3, 3), dtype=bool)
+    assert all(math.isnan(v) for v in pixel_metrics([], [], names=PIXEL).values())
     assert math.isnan(pixel_metrics([np.zeros((3, 3))], [empty], names=["ap"])["ap"])
     with pytest.raises(ConfigError, match="f2 is not computed from score maps"):
         pixel_metrics([], [], names=["f2"])

@@ -143,7 +143,7 @@ def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, 
 
 
 def show_settings(store: Store, stages: Sequence[str]) -> None:
-    """Print each stage's stored fingerprints, newest first, and what each changed against the nearest older one (the oldest in full)."""
+    """Print the stored fingerprints of stages, newest first: what each changed against the nearest older one."""
     chosen(store, stages)
     for name in stages or store.stages():
         notes = store.notes(name)

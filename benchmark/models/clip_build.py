@@ -48,8 +48,8 @@ def _make(name: ClipName) -> CLIP:
         network: CLIP = open_clip.create_model(_NAMES[name], pretrained=None, precision="fp32")
         return network
     return CLIP(
-        embed_dim=32,
-        vision_cfg=CLIPVisionCfg(layers=8, width=64, patch_size=16, image_size=64, head_width=32),
-        text_cfg=CLIPTextCfg(width=32, heads=1, layers=2),
+        embed_dim=64,
+        vision_cfg=CLIPVisionCfg(layers=8, width=128, patch_size=16, image_size=224, head_width=64),
+        text_cfg=CLIPTextCfg(width=64, heads=1, layers=2),
         quick_gelu=True,
     )

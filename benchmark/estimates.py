@@ -78,7 +78,9 @@ def binary_counts(images: Sequence[ScoredImage], protocol: Protocol) -> tuple[li
         if image.mask_tp is not None and image.mask_fp is not None:
             rows.append((at, image.mask_tp, image.mask_fp, image.n_defect_pixels))
         elif t is not None and image.table is not None:
-            cut = count_at([image.table], np.array([t]), ends=ends)
+            # in the scores' own precision, as ``scores >= t`` compares
+            at_least = np.array([t], dtype=image.table.score.dtype)
+            cut = count_at([image.table], at_least, ends=ends)
             rows.append((at, int(cut.tp[0]), int(cut.fp[0]), image.n_defect_pixels))
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return columns[0].tolist(), MaskCounts(tp=columns[1], fp=columns[2], n_pos=columns[3])

@@ -155,6 +155,13 @@ def test_iou_without_a_mask_needs_a_threshold_in_the_protocol():
     assert only_cut.value == cut.value
 
 
+def test_a_threshold_cuts_in_the_precision_of_the_scores():
+    scores = np.full((48, 48), 0.7, dtype=np.float32)
+    at = next(i for i in range(12) if MASKS[i].any())
+    cut = evaluated(names=("iou_pooled",), only=[at], special={at: Prediction(score_map=scores)}, iou_threshold=0.7)
+    assert row(cut, "iou_pooled", "pooled").value == pytest.approx(MASKS[at].mean())
+
+
 def test_failed_answers_are_counted_as_wrong_or_left_out_but_never_lost():
     names = ("f2", "ap", "iou", "image_auroc")
     bad = next(at for at in range(12) if MASKS[at].any())

@@ -47,7 +47,7 @@ def count(tables: Sequence[ImageTable]) -> Counts:
 
 def count_at(
     tables: Sequence[ImageTable],
-    thresholds: NDArray[np.float64],
+    thresholds: NDArray[Any],
     *,
     strict: bool = False,
     ends: tuple[float, float] | None = None,

@@ -84,9 +84,10 @@ class Dataset(Settings, ABC):
             include_good=self.include_good,
             subset=self.subset,
         )
+        path_of = _Paths(index.root)
         return Manifest(
             dataset=self.name,
-            samples=tuple(self._sample(record, index) for record in chosen),
+            samples=tuple(self._sample(record, index, path_of) for record in chosen),
             expected_test=self._expected(index, chosen),
             notes=index.notes,
         )
@@ -205,7 +206,7 @@ class Dataset(Settings, ABC):
             return sum(record.split == "test" for record in chosen)
         return expected_test(index.expected, policy=self.split, include_good=self.include_good, subset=self.subset)
 
-    def _sample(self, record: Record, index: Index) -> Sample:
+    def _sample(self, record: Record, index: Index, path_of: _Paths) -> Sample:
         mask = record.mask
         # An all-zero mask of a good image says what no mask says; it need not be decoded for every protocol.
         if mask is not None and not record.defective and index.facts[mask].peak == 0:
@@ -213,8 +214,8 @@ class Dataset(Settings, ABC):
         assert record.split != "all", record
         return Sample(
             id=record.image,
-            image=index.root / record.image,
-            mask=None if mask is None else index.root / mask,
+            image=path_of(record.image),
+            mask=None if mask is None else path_of(mask),
             mask_format=record.mask_format,
             defective=record.defective,
             category=self.name if self.unit == "dataset" else record.category,
@@ -224,6 +225,20 @@ class Dataset(Settings, ABC):
             sha256=index.facts[record.image].sha256,
             mask_sha256=None if mask is None else index.facts[mask].sha256,
         )
+
+
+class _Paths:
+    """Makes paths below a root, each folder's once: parsing a Path of many parts costs more than a file's stat."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[str, Path] = {}
+
+    def __call__(self, relative: str) -> Path:
+        folder, _, name = relative.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self.root / folder
+        return self._folders[folder] / name
 
 
 def files_of(records: Sequence[Record]) -> dict[str, FileRole]:

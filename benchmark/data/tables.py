@@ -82,7 +82,7 @@ def option_table() -> str:
     rows = []
     for path in sorted((CONF / "dataset").glob("*.yaml")):
         first = path.read_text(encoding="utf-8").splitlines()[0]
-        rows.append(f"| `dataset={path.stem}` | {first.removeprefix('#').strip()} |")
+        rows.append(f"| `dataset={path.stem}` | {_plain(first.removeprefix('#').strip())} |")
     return "\n".join(["| option | what it is |", "|---|---|", *rows])
 
 
@@ -118,8 +118,8 @@ def _cards() -> list[Card]:
 
 
 def _plain(text: str) -> str:
-    """Keep Markdown from reading ``*`` and ``_`` of file names as emphasis."""
-    return re.sub(r"([*_])", r"\\\1", text)
+    """Keep Markdown from reading ``*`` and ``_`` as emphasis, and ``<name>`` as HTML."""
+    return re.sub(r"([*_<])", r"\\\1", text)
 
 
 def _counts(card: Card) -> str:

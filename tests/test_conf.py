@@ -19,7 +19,8 @@ LAUNCHER_PLUGINS = {"local_jobs": "joblib", "local_submitit": "submitit", "slurm
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONF).as_posix())
 def test_first_line_says_what_the_option_is(path: Path) -> None:
-    first = path.read_text(encoding="utf-8").splitlines()[0]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]  # Hydra wants its own header before all else
     assert first.startswith("# ") and len(first) > 15, f"{path}: the first line must be a comment that says what it is"
 
 

@@ -18,6 +18,10 @@ from benchmark.samples import Manifest, Sample
 from benchmark.settings import Settings
 
 
+_SHOWN = 6
+"""How many differing counts a message lists."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Index:
     """A dataset's checked records, before they are split."""
@@ -163,7 +167,7 @@ class Dataset(Settings, ABC):
         """List where the counts of the chosen categories are not the card's; none without a card."""
         if card is None:
             return []
-        return [*compare(self.expected_counts(card) or (), records), *strangers(card, records)]
+        return [*strangers(card, records), *compare(self.expected_counts(card) or (), records)]
 
     def _differences(self, root: Path, card: Card | None, records: Sequence[Record]) -> list[Difference]:
         differences = self.differences(card, records)
@@ -265,5 +269,5 @@ def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, Fil
 
 
 def _listed(differences: Sequence[Difference]) -> str:
-    shown = [str(difference) for difference in differences[:12]]
-    return "; ".join([*shown, f"and {len(differences) - 12} more"] if len(differences) > 12 else shown)
+    shown = [str(difference) for difference in differences[:_SHOWN]]
+    return "; ".join([*shown, f"and {len(differences) - _SHOWN} more"] if len(differences) > _SHOWN else shown)

@@ -52,9 +52,7 @@ def test_junk_is_skipped(tmp_path: Path) -> None:
 def test_pairing_is_by_name_not_by_position(tmp_path: Path) -> None:
     folder = mvtec_tree(tmp_path, defective=3)
     (folder / "ground_truth/scratch/001_mask.png").unlink()
-    with pytest.raises(
-        DataError, match=r"scratch/001\.png: an image without mask; put its mask at .*001_mask"
-    ):
+    with pytest.raises(DataError, match=r"scratch/001\.png: an image without mask; put its mask at .*001_mask"):
         dataset("folder", path=str(tmp_path)).manifest(tmp_path)
 
 

@@ -17,7 +17,6 @@ from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.samples import Manifest, Sample
 from benchmark.settings import Settings
 
-
 _SHOWN = 6
 """How many differing counts a message lists."""
 

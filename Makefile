@@ -13,15 +13,18 @@ PIPELINE ?= reference_difference
 PROTOCOL ?=
 METRIC ?=
 SWEEP ?=
+PAPER ?=
+TABLE ?=
+RUNS ?=
 ARGS ?=
 CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help setup bench sweep data weights cache ui tables test lint lock clean
+.PHONY: help setup bench sweep reproduce compare report doctor data weights cache ui tables test lint lock extras clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## build .venv from requirements.lock
 
@@ -39,6 +42,18 @@ bench: $(READY) ## one run: make bench DATASET=mtd PIPELINE=resnet_mlp [PROTOCOL
 
 sweep: $(READY) ## many runs: make sweep PIPELINE=… SWEEP=preset, or ARGS="pipeline.top_k=1,5,10"
 	@$(PY) -m benchmark -m $(CHOICES) $(if $(SWEEP),+sweep=$(SWEEP)) $(ARGS)
+
+reproduce: $(READY) ## a paper's tables: make reproduce PAPER=domain_gap [TABLE=1] [ARGS=dry_run]
+	@$(PY) -m benchmark.reproduce $(PAPER) $(TABLE) $(ARGS)
+
+compare: $(READY) ## two runs, or a run and a published method: make compare RUNS="sat-a sat-b" [ARGS=force]
+	@$(PY) -m benchmark.results.compare $(RUNS) $(ARGS)
+
+report: $(READY) ## one HTML file of all runs and sweeps, to open without a server
+	@$(PY) -m benchmark.results.report $(ARGS)
+
+doctor: $(READY) ## machine, versions, data and weights that are here, and what could be run now
+	@$(PY) -m benchmark.doctor $(ARGS)
 
 data: $(READY) ## get or check a dataset: make data DATASET=mvtec [ARGS=verify]
 	@$(PY) -m benchmark.data.fetch $(DATASET) $(ARGS)
@@ -64,8 +79,17 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m mypy
 	@$(PY) -m benchmark.data.tables --check
 
-lock: ## compile requirements.lock anew (needs uv)
-	@env -u UV_FIND_LINKS -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null uv pip compile pyproject.toml --universal --generate-hashes --python-version 3.11 --extra dev -o requirements.lock $(ARGS)
+extras: requirements-extras.lock ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
+	@test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
+	.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.lock
+	.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps -e .
+
+COMPILE = env -u UV_FIND_LINKS -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null uv pip compile pyproject.toml \
+	--universal --generate-hashes --python-version 3.11 --extra dev
+
+lock: ## compile both lock files anew (needs uv); ARGS=--upgrade moves the pins
+	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
+	@$(COMPILE) --extra ray --extra optuna --extra postgres -o requirements-extras.lock --quiet $(ARGS)
 
 clean: ## remove the environment and tool caches; data, results and the stage store stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -146,9 +146,8 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     if refused is None:
         return text.strip()
     key = refused.group(1).strip(".")
-    parent, _, name = key.rpartition(".")
-    known = known_keys(parent, overrides)
-    return f"unknown key {key!r}; {near_matches(name, known)}"
+    name, known = first_unknown(key, overrides)
+    return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 
 
 def options(group: str) -> list[str]:
@@ -161,19 +160,29 @@ def groups() -> list[str]:
     return sorted({p.parent.relative_to(CONF).as_posix() for p in CONF.rglob("*.yaml")} - {"."})
 
 
-def known_keys(parent: str, overrides: Sequence[str]) -> list[str]:
-    """Keys that exist below ``parent`` in the config that the group choices among ``overrides`` give."""
+def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    """Walk down a dotted key and return its first part that does not exist, and the names that do in its place.
+
+    Args:
+        key: as the user wrote it.
+        overrides: the command line, of which the group choices decide what exists.
+    """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import DictConfig, OmegaConf
+    from omegaconf import DictConfig
 
     chosen = [o for o in overrides if o.partition("=")[0] in groups() and "," not in o]
     GlobalHydra.instance().clear()
+    parts = key.split(".")
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            node: Any = compose("config", chosen)
+            node: Any = compose("config", chosen, return_hydra_config=True)
     except Exception:  # another override is wrong too; it is reported once this one is mended
-        return groups()
-    found = OmegaConf.select(node, parent) if parent else node
-    keys = [str(k) for k in found] if isinstance(found, DictConfig) else []
-    return [*keys, *(groups() if not parent else [])]
+        return parts[0], groups()
+    known = [str(k) for k in node if k != "hydra"] + groups()
+    for part in parts:
+        if not isinstance(node, DictConfig) or part not in node:
+            return part, known
+        node = node._get_node(part)  # as it stands: an interpolation need not resolve here
+        known = [str(k) for k in node] if isinstance(node, DictConfig) else []
+    return parts[-1], known

@@ -71,7 +71,7 @@ def cross_validate(
     Raises:
         DataError: too few groups of a class for the folds.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     probability = np.zeros(len(labels))
     fold_of = np.zeros(len(labels), dtype=np.int64)

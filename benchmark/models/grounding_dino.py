@@ -48,10 +48,18 @@ def scale_for_detector(image: NDArray[np.uint8], *, short_side: int, long_side: 
     """Scale and normalise an image, (H, W, 3) uint8 RGB, to (3, h, w) float32 (groundingdino:util/inference.py).
 
     The short side becomes ``short_side``, or less where the long side would grow past ``long_side``.
+
+    Raises:
+        DataError: the image is so elongated that its short side would vanish.
     """
     import groundingdino.datasets.transforms as T
     from PIL import Image
 
+    if round(long_side * min(image.shape[:2]) / max(image.shape[:2])) < 1:
+        raise DataError(
+            f"an image of {image.shape[1]} x {image.shape[0]} pixels is too elongated for GroundingDINO: "
+            "at its input size the short side vanishes; crop the image or leave it out"
+        )
     steps = [
         T.RandomResize([short_side], max_size=long_side),
         T.ToTensor(),

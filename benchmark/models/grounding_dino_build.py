@@ -69,7 +69,7 @@ def _make(name: DetectorName, vocabulary: Path | None, device: str) -> nn.Module
         settings.enc_layers = settings.dec_layers = 1
         settings.num_queries, settings.dim_feedforward = 30, 64
         language = BertConfig(
-            vocab_size=128 if vocabulary is None else language.vocab_size,
+            vocab_size=128,
             hidden_size=32,
             num_hidden_layers=1,
             num_attention_heads=2,

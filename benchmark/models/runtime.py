@@ -48,7 +48,15 @@ class Device:
         else:
             cast = torch.autocast(kind, dtype=types[self.precision])
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False, benchmark=False)
-        with torch.inference_mode(), cast, exact if kind == "cuda" else contextlib.nullcontext():
+        with (
+            torch.inference_mode(),
+            cast,
+            exact if kind == "cuda" else contextlib.nullcontext(),
+            warnings.catch_warnings(),
+        ):
+            # Calls that libraries make to parts of torch that will go one day; nobody here can mend them.
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", message="torch.meshgrid")
             yield
 
 

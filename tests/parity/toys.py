@@ -52,7 +52,7 @@ def toy_sam() -> Any:
 
 
 def toy_detector() -> Any:
-    """A toy GroundingDINO whose scores lie on both sides of the published threshold, and whose boxes vary."""
+    """A toy GroundingDINO whose scores lie on both sides of 0.65, and whose boxes vary."""
     import torch
 
     network = load_grounding_dino("toy", weights=None, vocabulary=None, device="cpu")

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import ConfigError, WeightsError
+from benchmark.models.choice import Wanted, choose, needed
+from benchmark.samples import Manifest
+from benchmark.stages import Context
+from benchmark.store import Store
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    manifest = Manifest(dataset="none", samples=())
+    return Context(manifest=manifest, samples=(), store=Store(tmp_path / "store"), weights_root=tmp_path / "weights")
+
+
+def wanted(weights: str, published: str | None = "sam_vit_h") -> dict[str, Wanted]:
+    return {"sam": Wanted(weights=weights, published=published, network="SAM vit_h")}
+
+
+def test_random_weights_need_permission(context: Context) -> None:
+    with pytest.raises(ConfigError, match=r"pipeline\.allow_random_weights=true"):
+        choose(context, wanted("random"), pipeline="sam_clip", allow_random=False)
+
+
+def test_random_weights_are_noted_as_such(context: Context) -> None:
+    chosen = choose(context, wanted("random"), pipeline="sam_clip", allow_random=True)
+    assert chosen["sam"].path is None and "seed 0" in chosen["sam"].sha256
+    (used,) = context.weights.values()
+    assert used.random and used.name == "SAM vit_h with random weights"
+
+
+def test_permission_alone_changes_nothing(context: Context) -> None:
+    with pytest.raises(WeightsError, match="make weights PIPELINE=sam_clip"):
+        choose(context, wanted("published"), pipeline="sam_clip", allow_random=True)
+
+
+def test_all_missing_files_are_listed_at_once(context: Context) -> None:
+    both = wanted("published") | {"clip": Wanted(weights="clip_vit_b_16", published=None, network="CLIP")}
+    with pytest.raises(WeightsError, match=r"(?s)sam_vit_h_4b8939\.pth.*ViT-B-16\.pt|ViT-B-16\.pt.*sam_vit_h"):
+        choose(context, both, pipeline="sam_clip", allow_random=False)
+
+
+def test_a_toy_has_no_published_weights(context: Context) -> None:
+    with pytest.raises(ConfigError, match="no published weights"):
+        choose(context, wanted("published", None), pipeline="sam_clip", allow_random=True)
+
+
+def test_a_path_is_taken_and_hashed(context: Context, tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    path.write_bytes(b"weights")
+    chosen = choose(context, wanted(str(path)), pipeline="sam_clip", allow_random=False)
+    assert chosen["sam"].path == path and len(chosen["sam"].sha256) == 64
+    (used,) = context.weights.values()
+    assert used.name == "mine.pth" and not used.random and used.trained_on is None
+
+
+def test_a_misspelt_name_is_refused(context: Context) -> None:
+    with pytest.raises(WeightsError, match="sam_vit_hh"):
+        choose(context, wanted("sam_vit_hh"), pipeline="sam_clip", allow_random=False)
+
+
+def test_needed_names_are_those_of_the_registry() -> None:
+    assert needed(wanted("published")) == ("sam_vit_h",)
+    assert needed(wanted("sam_vit_b")) == ("sam_vit_b",)
+    assert needed(wanted("random")) == needed(wanted("some/file.pth")) == ()

@@ -10,7 +10,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark import sweep
+from benchmark import sweep, sweeper
 from benchmark.config import CONF, build, explain_composition_error
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
@@ -58,6 +58,7 @@ def main() -> int:
     from hydra.errors import HydraException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
+    sweeper.compose_points_once()
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     try:
         application()

@@ -1,6 +1,6 @@
 """How much a sweep over cheap settings costs against one cold run; prints the ratios.
 
-    python tests/perf/sweep.py [--images 400] [--seconds 0.2] [--tracking none]
+    python tests/perf/sweep.py [--images 600] [--seconds 0.2] [--tracking none]
 
 One cold run, then the same point again with everything stored, then 10 areas × 10 top-K from an empty store,
 each as the command line in a process of its own. The expensive stage sleeps: on a busy machine the sweep's own
@@ -73,7 +73,7 @@ def executed(log: Path) -> Counter[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--tracking", default="none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -79,6 +80,7 @@ def execute(
     """
     runs = config.run.results_root / "runs"
     files.ensure_writable(runs)
+    os.environ["BENCH_CACHE"] = str(config.run.cache_root)  # index and digests are remembered beside the stage store
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)

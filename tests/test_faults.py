@@ -42,6 +42,12 @@ def facts(folder: Path) -> tuple[dict[str, Any], bytes]:
     return result, (path.parent / "per_image.parquet").read_bytes()
 
 
+def files(folder: Path) -> list[str]:
+    """Return the names of a run's files; what a killed process wrote under a temporary name begins with a dot."""
+    (run_folder,) = (folder / "results" / "runs").glob("*")
+    return sorted(path.name for path in run_folder.iterdir() if not path.name.startswith("."))
+
+
 def executed(folder: Path) -> Counter[str]:
     path = folder / "executed"
     return Counter(path.read_text().split()) if path.exists() else Counter()
@@ -92,7 +98,7 @@ def kill_and_resume(calm: Undisturbed, name: str, moment: float) -> int:
     measured = json.loads(path.read_text())["measured"]
     assert measured["samples_reused"]["slow"] == stored
     assert measured["samples_computed"]["slow"] == IMAGES - stored
-    assert not list((folder / "results").rglob("*.tmp"))
+    assert files(folder) == files(calm.folder / "calm")
     return stored
 
 

@@ -74,3 +74,16 @@ def test_wrong_keys_and_types_are_named(override: str, key: str, near: str) -> N
     with pytest.raises(ConfigError) as caught:
         typed(override)
     assert key in str(caught.value) and near in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "protocol"),
+    [
+        (["pipeline=saa_plus"], "saa_plus"),
+        (["pipeline=anomalyvlm"], "anomalyvlm"),
+        (["pipeline=saa_plus", "protocol=default"], "default"),
+        (["pipeline=constant"], "default"),
+    ],
+)
+def test_a_pipeline_brings_the_protocol_of_its_paper_unless_told_otherwise(overrides: list[str], protocol: str) -> None:
+    assert typed(*overrides).choices["protocol"] == protocol

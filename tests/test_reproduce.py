@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config import options
+from benchmark.config import build, options
 from benchmark.errors import ConfigError
-from benchmark.reproduce import Missing, Planned, extras_for, plan, reproduce, run_cells, seconds_per_image
+from benchmark.reproduce import Missing, Planned, compose, extras_for, plan, reproduce, run_cells, seconds_per_image
 from benchmark.results.paper_table import layout, long_form, numbers, write_table
 from benchmark.results.papers import (
     Cell,
@@ -87,6 +87,18 @@ def test_datasets_and_protocols_of_the_tables_exist() -> None:
                 assert row.private or row.parts or row.overrides[0].removeprefix("dataset=") in options("dataset")
                 for part in row.parts:
                     assert part.row in {r.name for r in table.rows}
+
+
+@pytest.mark.parametrize("name", paper_names())
+def test_every_cell_whose_pipeline_exists_composes(name: str) -> None:
+    paper = load_paper(name)
+    composed = 0
+    for table in paper.tables.values():
+        for cell in cells(paper, table):
+            if cell.overrides and cell.method.pipeline in options("pipeline"):
+                build(*compose(list(cell.overrides)))
+                composed += 1
+    assert composed or name == "iap_as"
 
 
 def test_a_clean_machine_gets_the_whole_table_with_reasons(tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""``make report``: every run, sweep and image in one HTML file that needs no server and no network."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchmarkError, ResultsError
+from benchmark.results import files
+from benchmark.results.details import DETAILS, read_details
+from benchmark.results.report_data import boards, run_page
+from benchmark.results.report_figures import precision_recall, short_labels
+from benchmark.results.report_gallery import Galleries, collect
+from benchmark.results.schema import RunResult
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+MEGABYTES = 48
+"""Most megabytes of pictures in a report, unless told."""
+MOST_POINTS = 200
+"""Rows of a sweep's table that are shown."""
+
+Run = tuple[Path, RunResult]
+
+
+def build(runs: Sequence[Run], sweeps: Sequence[Path], *, megabytes: float = MEGABYTES) -> str:
+    """Return the report as HTML.
+
+    Args:
+        runs: folder and result of every run.
+        sweeps: folders of sweeps.
+        megabytes: most megabytes of pictures.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    inner = _only_points(sweeps)
+    chosen = [(folder, result) for folder, result in runs if result.id not in inner]
+    ordered = sorted(chosen, key=lambda r: (r[1].dataset.name, r[1].choices["pipeline"], r[1].protocol.name, r[1].id))
+    results = [result for _, result in ordered]
+    galleries = collect(ordered, limit=int(megabytes * 1e6))
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html").render(
+        css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        runs=[run_page(r) for r in results],
+        datasets=boards(results),
+        protocols=sorted({r.protocol.name for r in results}),
+        curves=list(_curves(ordered)),
+        sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
+        galleries=[{"title": p.title} for p in galleries.parts],
+        thumbnails=_size_said(galleries),
+        blobs=list(_blobs(galleries)),
+    )
+
+
+def json_for_page(value: Any) -> str:
+    """Write JSON that is safe inside a script element: no ``<``, so that no text can end it."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _blobs(galleries: Galleries) -> Iterator[tuple[str, str]]:
+    for at, part in enumerate(galleries.parts):
+        yield f"images-{at}", json_for_page(dict(part.data))
+    for name, pool in galleries.pools.items():
+        yield name, json_for_page(dict(pool))
+
+
+def _size_said(galleries: Galleries) -> str:
+    size = f"{galleries.size / 1e6:.1f} MB of thumbnails"
+    if galleries.shown == galleries.total:
+        return f"All {galleries.total} images of the runs, {size}."
+    return (
+        f"{galleries.shown} of {galleries.total} images, {size}: as many as the limit allows, those that went "
+        "most wrong and most right first."
+    )
+
+
+def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
+    """One figure for each dataset and protocol."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for folder, result in runs:
+        if (folder / DETAILS).exists() and not result.meaningless:
+            groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
+    for at, ((dataset, protocol), members) in enumerate(groups.items()):
+        pooled = [(r.choices["pipeline"], read_details(f).curves) for f, r in members]
+        drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
+        if not drawn:
+            continue
+        labels = short_labels([name for name, _ in drawn])
+        svg = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)), name=f"curve{at}")
+        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
+        yield {"title": f"{dataset}, protocol {protocol}", "svg": svg, "alt": alt}
+
+
+def _sweep(folder: Path) -> dict[str, Any] | None:
+    """Read one sweep's table and plots; None where it has none (a table of a paper has no swept key)."""
+    import pandas as pd
+
+    table = folder / "points.parquet"
+    if not table.exists():
+        return None
+    points: Any = pd.read_parquet(table)
+    shown = [c for c in points if not str(c).endswith(("_low", "_high")) and c not in ("run", "best")]
+    best = points[points["best"].astype(bool)]
+    words = json.loads((folder / "command.json").read_text(encoding="utf-8"))
+    return {
+        "title": " ".join(w for w in words if not w.startswith(("run.", "tracking")))[:200],
+        "n": len(points),
+        "failed": int((points["status"] == "failed").sum()),
+        "best": ", ".join(f"{c} {_said(best.iloc[0][c])}" for c in shown if c not in ("number", "status", "message"))
+        if len(best)
+        else "",
+        "columns": [str(c) for c in shown],
+        "rows": [[_said(row[c]) for c in shown] for _, row in points.head(MOST_POINTS).iterrows()],
+        "plots": [
+            {"data": base64.b64encode(p.read_bytes()).decode(), "alt": p.stem.replace("_", " ")}
+            for p in sorted(folder.glob("*.png"))
+        ],
+    }
+
+
+def _only_points(sweeps: Sequence[Path]) -> set[str]:
+    """Ids of runs that stand in a sweep's table and are not its best point: they have no page of their own."""
+    import pandas as pd
+
+    found: set[str] = set()
+    best: set[str] = set()
+    for folder in sweeps:
+        if (folder / "points.parquet").exists():
+            points: Any = pd.read_parquet(folder / "points.parquet", columns=["run", "best"]).dropna(subset=["run"])
+            found |= set(points["run"])
+            best |= set(points[points["best"].astype(bool)]["run"])
+    return found - best
+
+
+def _said(value: Any) -> str:
+    if value is None or value != value:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def find_runs(results_root: Path) -> list[Run]:
+    """Return every run below ``runs/`` and ``reference/`` that this version can read; others are named on stderr."""
+    found: dict[str, Run] = {}
+    # a run made here stands in place of the committed one of the same id, as it has pictures
+    places = [p for place in ("reference", "runs") for p in sorted(results_root.glob(f"{place}/*/{files.RESULT}"))]
+    for path in places:
+        try:
+            result = files.read_result(path.parent)
+        except ResultsError as error:
+            print(f"left out: {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
+        found[result.id] = (path.parent, result)
+    if not found:
+        raise ResultsError(f"no runs below {results_root}; run the benchmark first (make bench)")
+    return list(found.values())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report: one HTML file of all runs, sweeps and images."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.results.report", description=main.__doc__)
+    parser.add_argument("--results-root", type=Path, default=Path(os.environ.get("RESULTS_ROOT", "results")))
+    parser.add_argument("--out", type=Path, default=None, help="default: <results root>/report.html")
+    parser.add_argument("--megabytes", type=float, default=MEGABYTES, help="most megabytes of pictures")
+    chosen = parser.parse_args(arguments)
+    try:
+        root: Path = chosen.results_root
+        runs = find_runs(root)
+        page = build(runs, sorted(p for p in root.glob("sweeps/*") if p.is_dir()), megabytes=chosen.megabytes)
+        out = chosen.out or root / "report.html"
+        files.write_atomically(out, page.encode())
+        print(f"{len(runs)} runs, {len(page) / 1e6:.1f} MB: {out.resolve().as_uri()}")
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""What the report's pages show of runs and published numbers, as plain values for the template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmark.results.fairness import OTHER_NAME, WHOLE, headline
+from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
+from benchmark.results.schema import MetricRecord, RunResult, flatten
+from benchmark.results.tables import number
+
+
+def anchor(result: RunResult) -> str:
+    """Return the run's id as an HTML id."""
+    return "run-" + "".join(c if c.isalnum() or c in "-_" else "_" for c in result.id)
+
+
+def is_partial(result: RunResult) -> bool:
+    """Whether the run saw only part of its dataset, or its numbers mean nothing."""
+    data = result.dataset
+    whole = data.n_samples_effective == data.n_samples_original
+    expected = data.n_samples_expected in (None, data.n_samples_original)
+    return result.meaningless or not whole or not expected
+
+
+def images(result: RunResult) -> str:
+    """Return ``263`` or ``10 of 263``."""
+    data = result.dataset
+    of = data.n_samples_expected or data.n_samples_original
+    return str(data.n_samples_effective) if data.n_samples_effective == of else f"{data.n_samples_effective} of {of}"
+
+
+def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Return one leaderboard for each dataset, with the published rows that have a counterpart."""
+    found = []
+    for name in sorted({r.dataset.name for r in runs}):
+        here = [r for r in runs if r.dataset.name == name]
+        metrics = _metrics(here)
+        best = _best(here)
+        apart = settings_apart(here)
+        rows = [_board_row(r, metrics, best, apart[r.id]) for r in here] + list(_paper_rows(name, metrics))
+        found.append(
+            {
+                "name": name,
+                "notes": list(dict.fromkeys(n for r in here for n in r.dataset.notes)),
+                "metrics": [{"name": m, "description": _description(m)} for m in metrics],
+                "rows": rows,
+                "constants": _constants(here),
+            }
+        )
+    return found
+
+
+def settings_apart(runs: Sequence[RunResult]) -> dict[str, str]:
+    """Return run id -> the settings in which it differs from other runs of its pipeline and dataset preset."""
+    found = {}
+    for result in runs:
+        alike = [r for r in runs if r.choices["pipeline"] == result.choices["pipeline"]]
+        texts = [_identity(r) for r in alike]
+        own = _identity(result)
+        keys = [k for k in own if any(t.get(k) != own[k] for t in texts)]
+        found[result.id] = ", ".join(f"{k.rpartition('.')[2]} {own[k]}" for k in keys)[:160]
+    return found
+
+
+def _identity(result: RunResult) -> dict[str, str]:
+    config = result.config
+    parts = {k: config.get(k, {}) for k in ("pipeline", "dataset")} | {
+        "run": {"seed": config.get("run", {}).get("seed")}
+    }
+    return {k: v for k, v in flatten(parts).items() if not k.endswith("_target_")}
+
+
+def _metrics(runs: Sequence[RunResult]) -> list[str]:
+    from benchmark.metrics.registry import METRICS
+
+    present = {m.metric for r in runs for m in r.metrics}
+    return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+
+
+def _description(name: str) -> str:
+    from benchmark.metrics.registry import METRICS
+
+    return METRICS[name].description if name in METRICS else name
+
+
+def _headline(result: RunResult, metric: str) -> MetricRecord | None:
+    return next((m for m in result.metrics if m.metric == metric and m.category == headline(result)), None)
+
+
+def _best(runs: Sequence[RunResult]) -> dict[tuple[str, str, str], float]:
+    """Best value of each metric among whole runs under one protocol on the same images."""
+    found: dict[tuple[str, str, str], float] = {}
+    for result in runs:
+        for metric in {m.metric for m in result.metrics}:
+            own = _headline(result, metric)
+            if own is None or own.value is None or is_partial(result):
+                continue
+            key = (metric, result.protocol.hash, result.dataset.fingerprint)
+            found[key] = max(found.get(key, own.value), own.value)
+    return found
+
+
+def _board_row(
+    result: RunResult, metrics: Sequence[str], best: Mapping[tuple[str, str, str], float], apart: str
+) -> dict[str, Any]:
+    cells = []
+    for metric in metrics:
+        own = _headline(result, metric)
+        value = own.value if own else None
+        key = (metric, result.protocol.hash, result.dataset.fingerprint)
+        is_best = value is not None and not is_partial(result) and best.get(key) == value
+        span = f"{own.low:.3f} – {own.high:.3f}" if own and own.low is not None and own.high is not None else ""
+        reason = (own.reason or "") if own else "not computed by this run"
+        cells.append(
+            {"value": number(value), "sort": _sortable(value), "span": span, "reason": reason, "best": is_best}
+        )
+    return {
+        "paper": False,
+        "name": result.choices["pipeline"],
+        "anchor": anchor(result),
+        "differs": apart,
+        "protocol": result.protocol.name,
+        "partial": is_partial(result),
+        "n": result.dataset.n_samples_effective,
+        "images": images(result),
+        "cells": cells,
+        "tags": list(_tags(result)),
+        "text": " ".join([result.id, *result.choices.values(), result.dataset.name, apart]),
+    }
+
+
+def _tags(result: RunResult) -> Iterator[dict[str, Any]]:
+    if result.meaningless:
+        yield {"text": "random weights", "bad": True, "title": "the numbers mean nothing"}
+    if result.dataset.n_samples_effective < result.dataset.n_samples_original:
+        yield {"text": "part of the images", "bad": True, "title": images(result)}
+    elif is_partial(result) and not result.meaningless:
+        yield {"text": "incomplete data", "bad": True, "title": f"{images(result)} expected"}
+    for outcome, n in result.outcomes.items():
+        if outcome != "ok":
+            yield {"text": f"{n} {outcome}", "bad": True, "title": "counted as the protocol says"}
+    for weights in result.weights:
+        if weights.target_data and result.dataset.name in weights.target_data:
+            yield {"text": "trained on this data", "bad": True, "title": weights.name}
+
+
+def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Published levels over the whole dataset, one row for each method, paper and protocol."""
+    theirs = OTHER_NAME.get(dataset, dataset)
+    groups: dict[tuple[str, str, str], list[PublishedRow]] = {}
+    for row in published():
+        level = row.usable and row.fraction is not None and _our_metric(row) in metrics
+        if level and row.dataset == theirs and row.category in WHOLE:
+            groups.setdefault((row.paper, row.method, row.protocol), []).append(row)
+    for (paper, method, protocol), rows in groups.items():
+        values = {_our_metric(r): r for r in rows}
+        about = protocols()[protocol]
+        cells = [_paper_cell(values.get(m)) for m in metrics]
+        name = f"{method} ({paper})"
+        yield {
+            "paper": True, "partial": False, "name": name, "anchor": "", "differs": "",
+            "protocol": about.preset or protocol, "n": "", "images": "", "cells": cells,
+            "tags": [{"text": "published", "bad": False, "title": about.because}],
+            "text": f"{name} {dataset} {protocol} published",
+        }  # fmt: skip
+
+
+def _our_metric(row: PublishedRow) -> str | None:
+    name = OUR_METRIC.get(row.metric)
+    return "f1_max_linspace100" if row.protocol.startswith("iap_as") and name == "f1_max" else name
+
+
+def _paper_cell(row: PublishedRow | None) -> dict[str, Any]:
+    if row is None:
+        return {"value": "", "sort": "", "span": "", "reason": "", "best": False}
+    digits = len(row.printed.partition(".")[2]) + (2 if row.unit == "percent" else 0)
+    value = {"value": number(row.fraction, digits), "sort": _sortable(row.fraction)}
+    return {**value, "span": "", "reason": row.note, "best": False}
+
+
+def _sortable(value: float | None) -> str:
+    return "" if value is None else f"{value:.8g}"
+
+
+def _constants(runs: Sequence[RunResult]) -> str:
+    """The constant answers of the run with the most images, in words."""
+    with_rows = [r for r in runs if r.baselines]
+    if not with_rows:
+        return ""
+    largest = max(with_rows, key=lambda r: r.dataset.n_samples_effective)
+    said = []
+    for row in largest.baselines:
+        value = row.values.get("f2")
+        said.append(f"{row.policy.replace('_', ' ')} F2 {number(value, 3)}")
+    return ", ".join(said)
+
+
+def run_page(result: RunResult) -> dict[str, Any]:
+    """Return everything that the page of one run shows."""
+    return {
+        "anchor": anchor(result),
+        "id": result.id,
+        "dataset": result.choices["dataset"],
+        "pipeline": result.choices["pipeline"],
+        "protocol": result.protocol.name,
+        "images": images(result),
+        "warnings": list(_warnings(result)),
+        "bars": [_bars(result, metric) for metric in dict.fromkeys(m.metric for m in result.metrics)],
+        "tables": list(_tables(result)),
+        "cost": list(_cost(result)),
+        "facts": list(_facts(result)),
+        "config": json.dumps({"choices": result.choices, **result.config}, indent=1, sort_keys=True),
+    }
+
+
+def _warnings(result: RunResult) -> Iterator[str]:
+    if result.meaningless:
+        yield "Random weights took part: these numbers mean nothing."
+    if is_partial(result):
+        yield f"Not the whole dataset: {images(result)} images."
+    yield from result.dataset.notes
+
+
+def _bars(result: RunResult, metric: str) -> dict[str, Any]:
+    rows = []
+    for own in (m for m in result.metrics if m.metric == metric):
+        drawn = own.value is not None
+        spans = drawn and own.low is not None and own.high is not None
+        low, high = (own.low or 0.0, own.high or 0.0)
+        said = own.reason or f"n {own.n}, {own.n_defective} defective"
+        if spans:
+            said += f", 95 %: {low:.3f} – {high:.3f}"
+        if own.threshold is not None:
+            said += f", at score ≥ {own.threshold:.4g}"
+        rows.append(
+            {
+                "category": own.category,
+                "value": number(own.value),
+                "width": _percent(own.value),
+                "from": _percent(low) if spans else None,
+                "span": _percent(max(high - low, 0.002)) if spans else None,
+                "remark": said,
+            }
+        )
+    return {"metric": metric, "rows": rows}
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(100.0 * min(max(value, 0.0), 1.0), 2)
+
+
+def _tables(result: RunResult) -> Iterator[dict[str, Any]]:
+    named = {"constant answers on the same labels": [{"policy": b.policy, **b.values} for b in result.baselines]}
+    for title, rows in (named | result.tables).items():
+        if rows:
+            cells = [[number(v) if isinstance(v, float) or v is None else str(v) for v in row.values()] for row in rows]
+            yield {"title": title.replace("_", " "), "columns": list(rows[0]), "rows": cells}
+
+
+def _cost(result: RunResult) -> Iterator[tuple[str, str]]:
+    measured = result.measured
+    yield (
+        "whole run",
+        f"{measured.seconds:.1f} s, {1000 * measured.seconds / result.dataset.n_samples_effective:.0f} ms an image",
+    )
+    for stage, seconds in measured.seconds_per_stage.items():
+        computed, reused = measured.samples_computed.get(stage, 0), measured.samples_reused.get(stage, 0)
+        yield f"stage {stage}", f"{seconds:.1f} s; {computed} computed, {reused} from the store"
+    yield "peak memory", f"{measured.peak_memory_mb:.0f} MB"
+    if measured.gpu_memory_mb is not None:
+        yield "GPU memory", f"{measured.gpu_memory_mb:.0f} MB"
+
+
+def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
+    measured = result.measured
+    yield "run", result.id
+    yield "digest of the deterministic part", result.digest
+    yield "protocol", f"{result.protocol.name} {result.protocol.hash[:16]}"
+    yield "dataset fingerprint", result.dataset.fingerprint
+    yield "outcomes", ", ".join(f"{n} {name}" for name, n in result.outcomes.items())
+    for w in result.weights:
+        trained = "not known" if w.trained_on is None else ", ".join(w.trained_on) or "nothing"
+        yield (
+            f"weights {w.name}",
+            f"sha256 {w.sha256[:16] or '–'}, licence {w.licence or 'not stated'}, trained on {trained}",
+        )
+    yield "code", f"{measured.git_commit or 'no checkout'}{' with uncommitted changes' if measured.git_dirty else ''}"
+    yield "machine", ", ".join(f"{k} {v}" for k, v in measured.hardware.items() if v is not None)
+    yield "packages", ", ".join(f"{k} {v}" for k, v in measured.packages.items())
+    yield "started", measured.started
+    yield "command", " ".join(measured.command)

@@ -1,0 +1,215 @@
+"""The image part of the report: thumbnails within one stated size, shared by runs that saw the same images."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.results.files import ROWS
+from benchmark.results.gallery import GALLERY, Thumbnails, encode, read_gallery
+
+if TYPE_CHECKING:
+    from benchmark.results.schema import RunResult
+
+FACTS = frozenset(
+    {"id", "category", "defect_type", "group", "defective", "outcome", "message", "image_score", "label", "iou"}
+    | {"n_defect_pixels", "n_pixels", "rationale"}
+)
+"""Columns of the per-image table that every pipeline has; the others are its own."""
+COLUMNS = (
+    "at", "id", "category", "type", "defective", "called", "score_value", "iou", "outcome", "message", "quality",
+    "rationale", "extra", "score", "mask",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryPart:
+    """One run's images, ready for the page."""
+
+    title: str
+    data: Mapping[str, Any]
+    """For JSON: ``pool`` names the pool of photographs, ``columns`` and ``rows`` the images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Galleries:
+    """All galleries of a report."""
+
+    parts: tuple[GalleryPart, ...]
+    pools: Mapping[str, Mapping[str, list[str | None]]]
+    """Pool name -> photographs and ground truths in base64, by position."""
+    shown: int
+    total: int
+    size: int
+    """Bytes of all pictures in the file."""
+
+
+def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
+    """Read the thumbnails of runs, as many as fit.
+
+    Args:
+        runs: folder and result, in the order of the report.
+        limit: most bytes of pictures in the file; where there are more, every run keeps the same share of its images,
+            those that went most wrong and most right first.
+    """
+    chosen = [(folder, result) for folder, result in runs if (folder / GALLERY).exists()]
+    needed = sum(_needed(folder) for folder, _ in chosen)
+    share = min(1.0, limit / needed) if needed else 1.0
+    pools: dict[str, dict[str, list[str | None]]] = {}
+    parts: list[GalleryPart] = []
+    size = total = 0
+    places: dict[str, dict[str, int]] = {}
+    for folder, result in chosen:
+        rows = per_image(folder)
+        total += len(rows)
+        name = f"pool-{result.dataset.fingerprint[:12]}"
+        pool = pools.setdefault(name, {"image": [], "truth": []})
+        part, added = _part(folder, rows, pool, places.setdefault(name, {}), share)
+        size += added
+        parts.append(GalleryPart(title=_title(result), data={"pool": name, "columns": COLUMNS, "rows": part}))
+    shown = sum(len(p.data["rows"]) for p in parts)
+    return Galleries(parts=tuple(parts), pools=pools, shown=shown, total=total, size=size)
+
+
+def per_image(folder: Path) -> list[dict[str, Any]]:
+    """Read the per-image rows of a run with a ``quality`` in [-1, 1] each: low is wrong, high is right."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = pq.read_table(folder / ROWS).to_pylist()
+    known = np.sort([r["image_score"] for r in rows if r.get("image_score") is not None])
+    for row in rows:
+        row["quality"] = _quality(row, known)
+    return rows
+
+
+def _quality(row: Mapping[str, Any], scores: np.ndarray) -> float:
+    """IoU of a defective image; else how high its score stands among all, or whether the label is right."""
+    if row["outcome"] != "ok":
+        return -1.0
+    defective = bool(row["defective"])
+    if defective and row.get("iou") is not None:
+        return float(row["iou"])
+    if row.get("image_score") is not None and len(scores) > 1:
+        place = float(np.searchsorted(scores, row["image_score"])) / (len(scores) - 1)
+        return place if defective else 1.0 - place
+    if row.get("label") is not None:
+        return float(bool(row["label"]) == defective)
+    return 0.0
+
+
+def _needed(folder: Path) -> int:
+    """Bytes of a run's pictures as text, from the file's size: base64 has four letters for three bytes."""
+    return (folder / GALLERY).stat().st_size * 4 // 3
+
+
+def _part(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    pool: dict[str, list[str | None]],
+    places: dict[str, int],
+    share: float,
+) -> tuple[list[list[Any]], int]:
+    by_id = {str(r["id"]): r for r in rows}
+    kept = _kept(rows, share)
+    thumbnails = [t for t in read_gallery(folder) if t.id in kept and t.id in by_id]
+    ends = _ends(thumbnails, by_id)
+    part: list[list[Any]] = []
+    size = 0
+    for thumbnail in thumbnails:
+        row = by_id[thumbnail.id]
+        if thumbnail.id not in places:
+            places[thumbnail.id] = len(pool["image"])
+            pool["image"].append(_text(thumbnail.image))
+            pool["truth"].append(_text(_tinted(thumbnail.truth, (60, 220, 90))))
+            size += len(pool["image"][-1] or "") + len(pool["truth"][-1] or "")
+        score = _text(_coloured(thumbnail, ends[str(row["category"])]))
+        mask = _text(_tinted(thumbnail.mask, (255, 80, 60)))
+        size += len(score or "") + len(mask or "")
+        part.append(_row(row, places[thumbnail.id], score, mask))
+    return part, size
+
+
+def _row(row: Mapping[str, Any], at: int, score: str | None, mask: str | None) -> list[Any]:
+    extra = {k: v for k, v in row.items() if k not in FACTS and k != "quality" and v is not None}
+    facts = {
+        "at": at, "id": row["id"], "category": row["category"], "type": row["defect_type"],
+        "defective": bool(row["defective"]), "called": row.get("label"), "score_value": _short(row.get("image_score")),
+        "iou": _short(row.get("iou")), "outcome": row["outcome"], "message": row.get("message"),
+        "quality": _short(row["quality"]), "rationale": row.get("rationale"),
+        "extra": {k: _short(v) if isinstance(v, float) else v for k, v in extra.items()} or None,
+        "score": score, "mask": mask,
+    }  # fmt: skip
+    return [facts[name] for name in COLUMNS]
+
+
+def _kept(rows: Sequence[Mapping[str, Any]], share: float) -> frozenset[str]:
+    """Ids of the images that are shown: all, or by turns the worst and the best."""
+    if share >= 1.0:
+        return frozenset(str(r["id"]) for r in rows)
+    ordered = sorted(rows, key=lambda r: float(r["quality"]))
+    turns = [r for pair in zip(ordered, reversed(ordered), strict=True) for r in pair]
+    unique = list(dict.fromkeys(str(r["id"]) for r in turns))
+    return frozenset(unique[: int(len(rows) * share)])
+
+
+def _ends(thumbnails: Sequence[Thumbnails], by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Smallest and largest score of each category: one colour means one score within it."""
+    found: dict[str, tuple[float, float]] = {}
+    for t in thumbnails:
+        category = str(by_id[t.id]["category"])
+        low, high = found.get(category, (np.inf, -np.inf))
+        if t.low is not None and t.high is not None:
+            low, high = min(low, t.low), max(high, t.high)
+        found[category] = (low, high)
+    return found
+
+
+def _coloured(thumbnail: Thumbnails, ends: tuple[float, float]) -> bytes | None:
+    """Turn a grey score thumbnail into colours (inferno) over the scores of its category."""
+    if thumbnail.score is None or thumbnail.low is None or thumbnail.high is None:
+        return None
+    import cv2
+
+    grey: Any = cv2.imdecode(np.frombuffer(thumbnail.score, np.uint8), cv2.IMREAD_GRAYSCALE)
+    score = thumbnail.low + grey.astype(np.float32) / 255.0 * (thumbnail.high - thumbnail.low)
+    span = ends[1] - ends[0]
+    level = np.clip((score - ends[0]) / span, 0.0, 1.0) if span > 0 else np.zeros_like(score)
+    coloured = cv2.applyColorMap((level * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return encode(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), ".webp")
+
+
+def _tinted(png: bytes | None, colour: tuple[int, int, int]) -> bytes | None:
+    """Turn a mask into one colour on a transparent ground, as a PNG of two palette entries."""
+    if png is None:
+        return None
+    import io
+
+    import cv2
+    from PIL import Image
+
+    grey: Any = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    picture = Image.fromarray((grey > 0).astype(np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, *colour])
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", bits=1, transparency=0, optimize=True)
+    return buffer.getvalue()
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode("ascii")
+
+
+def _short(value: Any) -> Any:
+    """Five digits of a float, None for what is not finite; anything else as it is."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if np.isfinite(value) else None
+
+
+def _title(result: RunResult) -> str:
+    return f"{result.choices['dataset']} × {result.choices['pipeline']} ({result.protocol.name}, {result.id[-12:]})"

@@ -1,0 +1,198 @@
+"use strict";
+// Texts that came from models or file names reach the page through textContent alone.
+const $ = (id) => document.getElementById(id);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const blob = (id) => JSON.parse($(id).textContent);
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+
+// Theme -------------------------------------------------------------------------------------------------------------
+$("theme").addEventListener("click", () => {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+});
+
+// Leaderboard -------------------------------------------------------------------------------------------------------
+function filterBoards() {
+  const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const dataset = $("f-dataset").value, protocol = $("f-protocol").value;
+  let shown = 0, total = 0;
+  for (const board of all(".board")) {
+    let here = 0;
+    for (const row of all("tbody tr", board)) {
+      const text = row.dataset.text.toLowerCase();
+      const paper = row.classList.contains("paper");
+      row.hidden = (dataset && board.dataset.dataset !== dataset) || (protocol && row.dataset.protocol !== protocol)
+        || (paper && !$("f-paper").checked) || (row.dataset.partial === "1" && !$("f-partial").checked)
+        || !words.every((word) => text.includes(word));
+      total += 1;
+      here += row.hidden ? 0 : 1;
+    }
+    board.hidden = here === 0;
+    shown += here;
+  }
+  $("shown").textContent = `${shown} of ${total} rows`;
+}
+for (const id of ["search", "f-dataset", "f-protocol", "f-paper", "f-partial"]) $(id).addEventListener("input", filterBoards);
+filterBoards();
+
+for (const head of all(".board th")) {
+  head.querySelector("button")?.addEventListener("click", () => {
+    const table = head.closest("table"), at = head.cellIndex;
+    const down = head.getAttribute("aria-sort") !== "descending";
+    all("th", table).forEach((other) => other.removeAttribute("aria-sort"));
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const value = (row) => row.cells[at].dataset.value === "" ? NaN : Number(row.cells[at].dataset.value);
+    const rows = all("tbody tr", table).sort((a, b) => {
+      const x = value(a), y = value(b);
+      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
+      return down ? y - x : x - y;
+    });
+    table.tBodies[0].append(...rows);
+  });
+}
+
+// Runs --------------------------------------------------------------------------------------------------------------
+for (const pick of all("select.pick")) {
+  pick.addEventListener("input", () => {
+    all(".bars", pick.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(pick.value); });
+  });
+}
+function openTarget() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target?.tagName === "DETAILS") target.open = true;
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+
+// Images ------------------------------------------------------------------------------------------------------------
+const PAGE = 60;
+const pools = new Map();
+const runs = new Map();
+let list = [], drawn = 0, current = -1;
+
+function pool(id) {
+  if (!pools.has(id)) pools.set(id, blob(id));
+  return pools.get(id);
+}
+function run(at) {
+  if (!runs.has(at)) {
+    const data = blob(`images-${at}`);
+    const pictures = pool(data.pool);
+    data.images = data.rows.map((row, order) => {
+      const image = Object.fromEntries(data.columns.map((name, k) => [name, row[k]]));
+      return { ...image, order, image: pictures.image[image.at], truth: pictures.truth[image.at] };
+    });
+    runs.set(at, data);
+  }
+  return runs.get(at);
+}
+const source = { image: "image/webp", score: "image/webp", truth: "image/png", mask: "image/png" };
+function picture(data, layer, alt) {
+  if (!data[layer]) return null;
+  return make("img", { src: `data:${source[layer]};base64,${data[layer]}`, alt, decoding: "async" });
+}
+function stack(data, layer, strength) {
+  const base = picture(data, "image", `photograph ${data.id}`);
+  const over = layer === "none" ? null : picture(data, layer, "");
+  if (over) over.style.opacity = strength;
+  return [base ?? make("span", { textContent: "no picture" }), over].filter(Boolean);
+}
+const orders = {
+  worst: (a, b) => a.quality - b.quality,
+  best: (a, b) => b.quality - a.quality,
+  alarms: (a, b) => b.score_value - a.score_value,
+  misses: (a, b) => (a.iou ?? 0) - (b.iou ?? 0) || a.score_value - b.score_value,
+  order: (a, b) => a.order - b.order,
+};
+const wanted = {
+  alarms: (image) => !image.defective && (image.called ?? true),
+  misses: (image) => image.defective && !(image.called ?? false),
+};
+function listImages() {
+  const order = $("g-sort").value;
+  const words = $("g-search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = (image) => `${image.id} ${image.category} ${image.type} ${image.rationale ?? ""}`.toLowerCase();
+  list = run(Number($("g-run").value)).images
+    .filter((image) => (wanted[order]?.(image) ?? true) && words.every((word) => text(image).includes(word)))
+    .sort((a, b) => orders[order](a, b) || a.order - b.order);
+  drawn = 0;
+  $("grid").replaceChildren();
+  $("g-count").textContent = `${list.length} images`;
+  drawMore();
+}
+function tile(image, at) {
+  const said = image.called === null ? "" : image.called ? ", called defective" : ", called good";
+  const label = `${image.id}, ${image.defective ? image.type : "good"}${said}`;
+  const button = make("button", { type: "button", className: "tile", title: label },
+    make("div", { className: "stack" }, ...stack(image, $("g-view").value, 0.5)),
+    make("span", { textContent: image.id.split("/").slice(-2).join("/") }),
+    make("span", { className: "soft", textContent: caption(image) }));
+  button.addEventListener("click", () => show(at));
+  return button;
+}
+function caption(image) {
+  const parts = [image.defective ? image.type : "good"];
+  if (image.iou !== null) parts.push(`IoU ${image.iou.toFixed(2)}`);
+  else if (image.score_value !== null) parts.push(`score ${Number(image.score_value).toPrecision(3)}`);
+  if (image.outcome !== "ok") parts.push(image.outcome);
+  return parts.join(" · ");
+}
+function drawMore() {
+  const next = list.slice(drawn, drawn + PAGE);
+  $("grid").append(...next.map((image, k) => tile(image, drawn + k)));
+  drawn += next.length;
+  $("more").hidden = drawn >= list.length;
+}
+function show(at) {
+  if (at < 0 || at >= list.length) return;
+  current = at;
+  const image = list[at];
+  $("v-title").textContent = image.id;
+  const views = [["image", "photograph"], ["truth", "ground truth"], ["score", "score map"], ["mask", "mask"]];
+  $("v-views").replaceChildren(...views.map(([layer, name]) => make("figure", {},
+    make("div", { className: "stack" }, picture(image, layer, `${name} of ${image.id}`)
+      ?? make("span", { className: "soft", textContent: layer === "truth" ? "no defect" : "none" })),
+    make("figcaption", { textContent: name }))));
+  overlay();
+  const facts = [["category", image.category], ["truth", image.defective ? image.type : "good"],
+    ["called", image.called === null ? null : image.called ? "defective" : "good"], ["image score", image.score_value],
+    ["IoU", image.iou], ["outcome", image.outcome], ["message", image.message], ...Object.entries(image.extra ?? {})];
+  $("v-facts").replaceChildren(...facts.filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .flatMap(([key, value]) => [make("dt", { textContent: key }), make("dd", { textContent: String(value) })]));
+  $("rationale").textContent = image.rationale ?? "";
+  $("v-said").hidden = !image.rationale;
+  $("v-prev").disabled = at === 0;
+  $("v-next").disabled = at === list.length - 1;
+  if (!$("viewer").open) $("viewer").showModal();
+}
+function overlay() {
+  $("v-stack").replaceChildren(...stack(list[current], $("v-layer").value, Number($("v-slider").value) / 100));
+}
+if ($("gallery")) {
+  for (const id of ["g-run", "g-sort", "g-search", "g-view"]) $(id).addEventListener("input", listImages);
+  $("more").querySelector("button").addEventListener("click", drawMore);
+  new IntersectionObserver((seen) => { if (list.length && seen[0].isIntersecting) drawMore(); }, { rootMargin: "400px" })
+    .observe($("more"));
+  $("v-layer").addEventListener("input", overlay);
+  $("v-slider").addEventListener("input", overlay);
+  $("v-prev").addEventListener("click", () => show(current - 1));
+  $("v-next").addEventListener("click", () => show(current + 1));
+  $("v-close").addEventListener("click", () => $("viewer").close());
+  $("viewer").addEventListener("keydown", (event) => {
+    if (event.target === $("v-slider") || event.target.tagName === "SELECT") return;
+    if (event.key === "ArrowLeft") show(current - 1);
+    if (event.key === "ArrowRight") show(current + 1);
+  });
+  // the pictures are read when the section comes into view, so that the page itself stands at once
+  const first = new IntersectionObserver((seen) => {
+    if (!seen.some((entry) => entry.isIntersecting)) return;
+    first.disconnect();
+    listImages();
+  }, { rootMargin: "600px" });
+  first.observe($("gallery"));
+}

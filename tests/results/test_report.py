@@ -1,0 +1,238 @@
+"""The report: whole in one file, usable in a browser, and deaf to what names and answers contain."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.errors import ResultsError
+from benchmark.results import files, report
+from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
+from benchmark.results.report_gallery import collect, per_image
+from benchmark.samples import GroundTruth, Prediction, Sample
+from tests.browser import Page, chromium_page
+from tests.harness import SMALL_SAT, run
+
+EVIL = "<script>window.hacked=1</script>"
+SAID = f"looks fine </p></script>{EVIL}<img src=x onerror='window.hacked=1'>"
+EVIL_NAME = "a<script>window.hacked=1<script>.png"
+
+
+def picture(path: Path, seed: int, *, size: int = 48, spot: bool = False) -> None:
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(90, 110, (size, size), dtype=np.uint8)
+    if spot:
+        pixels[20:26, 20:26] = 250
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def evil_folder(root: Path) -> Path:
+    """A user's folder in MVTec layout in which one file has markup for a name."""
+    from PIL import Image
+
+    for i in range(4):
+        picture(root / "part" / "train" / "good" / f"{i}.png", i)
+        picture(root / "part" / "test" / "good" / f"{i}.png", 10 + i)
+    for name in (EVIL_NAME, "b.png", "c.png"):
+        picture(root / "part" / "test" / "scratch" / name, 99, spot=name != "c.png")
+        mask = np.zeros((48, 48), dtype=np.uint8)
+        mask[20:26, 20:26] = 255
+        path = root / "part" / "ground_truth" / "scratch" / name.replace(".png", "_mask.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(path)
+    return root
+
+
+def give_rationale(folder: Path, text: str) -> None:
+    """Have every row of a run say ``text``, as a model might."""
+    table = files.read_rows(folder)
+    table["rationale"] = text
+    table.to_parquet(folder / files.ROWS, index=False)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("report")
+    data = evil_folder(place / "mine")
+    evil = run(place, "dataset=folder", f"dataset.path={data}", "pipeline=reference_difference")
+    give_rationale(evil.folder, SAID)
+    run(place, *SMALL_SAT, "pipeline=reference_difference")
+    run(place, *SMALL_SAT, "pipeline=constant")
+    run(place, *SMALL_SAT, "pipeline=constant", "run.limit=5")
+    return place / "results"
+
+
+@pytest.fixture(scope="module")
+def page_file(root: Path) -> Path:
+    assert report.main(["--results-root", str(root)]) == 0
+    return root / "report.html"
+
+
+@pytest.fixture
+def page(page_file: Path) -> Iterator[Page]:
+    with chromium_page() as opened:
+        opened.open(page_file.as_uri())
+        yield opened
+
+
+def test_the_file_names_nothing_outside_itself(page_file: Path) -> None:
+    html = page_file.read_text(encoding="utf-8")
+    kept = re.sub(r'xmlns(:\w+)?="[^"]*"', "", html)  # names of XML dialects, never asked for
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", kept)
+    assert "url(http" not in kept and "@import" not in kept
+    assert "default-src 'none'" in html
+
+
+def test_names_and_answers_are_escaped(page_file: Path) -> None:
+    html = page_file.read_text(encoding="utf-8")
+    assert EVIL not in html
+    assert "<img src=x" not in html
+    assert html.count("<script") == html.count("</script>")
+
+
+def test_every_run_and_metric_stands_in_the_page(root: Path, page_file: Path) -> None:
+    html = page_file.read_text(encoding="utf-8")
+    for _, result in report.find_runs(root):
+        assert result.id in html
+        assert result.digest in html
+    assert "part of the images" in html
+    assert "always defective F2" in html
+
+
+def test_a_browser_opens_it_without_errors_or_requests(page: Page, page_file: Path) -> None:
+    assert page.complaints() == []
+    assert page.requests() == [page_file.as_uri()]
+    assert page.run("typeof window.hacked") == "undefined"
+
+
+def test_the_leaderboard_is_filtered_and_sorted(page: Page) -> None:
+    rows = "[...document.querySelectorAll('.board tbody tr')].filter(r => r.offsetParent).length"
+    before = page.run(rows)
+    page.run("const s = document.getElementById('search'); s.value = 'constant'; s.dispatchEvent(new Event('input'))")
+    assert 0 < page.run(rows) < before
+    assert page.run("document.getElementById('shown').textContent").startswith("2 of")
+    page.run("s.value = ''; s.dispatchEvent(new Event('input'))")
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'folder'; d.dispatchEvent(new Event('input'))")
+    assert page.run("[...document.querySelectorAll('.board')].filter(b => b.offsetParent).length") == 1
+    page.run("d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2] button').click()")
+    assert page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').ariaSort") == "descending"
+    values = page.run(
+        "[...document.querySelectorAll('[data-dataset=sat] tbody tr')].map(r => r.querySelectorAll('td[data-value]'))"
+        ".map(c => Number(c[c.length - 1].dataset.value))"
+    )
+    assert len(values) == 3
+    assert values == sorted(values, reverse=True)
+
+
+def test_an_image_opens_and_its_overlay_follows_the_slider(page: Page) -> None:
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.until("[...document.querySelectorAll('.tile img')].every(i => i.complete && i.naturalWidth > 0)")
+    assert page.run("document.querySelector('.tile .soft').textContent").startswith("scratch · IoU 0.00")
+    page.run("document.querySelector('.tile').click()")
+    assert page.run("document.getElementById('viewer').open")
+    opacity = "getComputedStyle(document.querySelectorAll('#v-stack img')[1]).opacity"
+    assert page.run(opacity) == "0.5"
+    page.run("const r = document.getElementById('v-slider'); r.value = 80; r.dispatchEvent(new Event('input'))")
+    assert page.run(opacity) == "0.8"
+    page.run("const l = document.getElementById('v-layer'); l.value = 'truth'; l.dispatchEvent(new Event('input'))")
+    assert "image/png" in page.run("document.querySelectorAll('#v-stack img')[1].src.slice(0, 20)")
+    assert page.run("document.querySelectorAll('#v-views figure').length") == 4
+    assert page.run("[...document.querySelectorAll('#v-views img')].every(i => i.alt)")
+    first = page.run("document.getElementById('v-title').textContent")
+    page.run("document.getElementById('viewer').focus()")
+    page.key("ArrowRight")
+    page.until(f"document.getElementById('v-title').textContent !== {first!r}")
+    page.key("Escape")
+    page.until("!document.getElementById('viewer').open")
+    assert page.complaints() == []
+
+
+def test_markup_in_names_and_rationales_does_nothing(page: Page) -> None:
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.run(
+        "const q = document.getElementById('g-search'); q.value = '<script>window'; q.dispatchEvent(new Event('input'))"
+    )
+    page.until("document.querySelectorAll('.tile').length > 0")
+    page.run("document.querySelector('.tile').click()")
+    assert page.run("document.getElementById('rationale').textContent") == SAID
+    assert page.run("document.getElementById('rationale').children.length") == 0
+    assert page.run("document.querySelectorAll('img[src=x]').length") == 0
+    assert page.run("typeof window.hacked") == "undefined"
+    assert page.complaints() == []
+
+
+def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    qualities = page.run("list.map(i => i.quality)")
+    assert qualities == sorted(qualities)
+    page.run("const o = document.getElementById('g-sort'); o.value = 'alarms'; o.dispatchEvent(new Event('input'))")
+    assert page.run("list.every(i => !i.defective && i.called)")
+    page.run("o.value = 'misses'; o.dispatchEvent(new Event('input'))")
+    assert page.run("list.map(i => i.id)") == ["part/test/scratch/c.png"]
+
+
+def test_thumbnails_are_bounded_and_small_defects_stay_visible(tmp_path: Path) -> None:
+    import cv2
+
+    picture(tmp_path / "a.png", 0, size=640)
+    sample = Sample(
+        id="a.png", image=tmp_path / "a.png", mask=None, defective=True, category="c", defect_type="d", group="g",
+        split="test", sha256="0" * 64,
+    )  # fmt: skip
+    truth = np.zeros((640, 640), dtype=bool)
+    truth[300, 300] = True
+    scores = np.linspace(-3.0, 5.0, 640 * 640, dtype=np.float32).reshape(640, 640)
+    with Gallery(tmp_path / "run", frozenset({"a.png"}), store=None, workers=1) as gallery:
+        gallery.add(sample, Prediction(score_map=scores, mask=truth), GroundTruth(mask=truth))
+    (kept,) = read_gallery(tmp_path / "run")
+    assert (kept.low, kept.high) == (-3.0, 5.0)
+    assert kept.truth is not None and kept.image is not None and kept.score is not None
+    assert np.any(cv2.imdecode(np.frombuffer(kept.truth, np.uint8), cv2.IMREAD_GRAYSCALE))
+    assert cv2.imdecode(np.frombuffer(kept.image, np.uint8), cv2.IMREAD_COLOR).shape == (160, 160, 3)
+    assert sum(len(p or b"") for p in (kept.image, kept.score, kept.truth, kept.mask)) < 20_000
+    assert shrink(np.zeros((40, 20), np.uint8)).shape == (40, 20)
+    assert shrink(np.zeros((10, 3000), np.uint8)).shape == (1, 160)
+    assert choose([sample] * 1, 0) == frozenset()
+
+
+def test_a_failed_run_leaves_no_gallery(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), Gallery(tmp_path / "run", frozenset(), store=None, workers=0):
+        raise RuntimeError
+    assert not (tmp_path / "run").exists()
+
+
+def test_pictures_stay_below_the_limit_and_the_page_says_so(root: Path) -> None:
+    runs = [r for r in report.find_runs(root) if r[1].choices["dataset"] == "folder"]
+    whole = collect(runs, limit=10**9)
+    assert (whole.shown, whole.total) == (7, 7)
+    part = collect(runs, limit=whole.size // 2)
+    assert 0 < part.shown < 7 and part.size <= whole.size // 2 + whole.size // 7
+    assert f"{part.shown} of 7 images" in report.build(runs, [], megabytes=whole.size / 2e6)
+    assert {r["quality"] for r in per_image(runs[0][0])} != {0.0}
+
+
+def test_a_run_without_pictures_and_an_unreadable_one_are_no_obstacle(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(root / "runs", tmp_path / "runs")
+    for path in (tmp_path / "runs").glob(f"*/{GALLERY}"):
+        path.unlink()
+    broken = tmp_path / "runs" / "broken"
+    broken.mkdir()
+    (broken / files.RESULT).write_text("{}")
+    assert report.main(["--results-root", str(tmp_path)]) == 0
+    assert "left out" in capsys.readouterr().err
+    assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
+    with pytest.raises(ResultsError, match="make bench"):
+        report.find_runs(tmp_path / "nowhere")

@@ -5,7 +5,13 @@
 Every cell is a process of its own, warmed up on two maps, its arrays already in memory. Seconds are processor
 seconds (user + system) of one thread, medians of the repeats: on an idle machine they are wall seconds, on a busy one
 they leave the waiting out; wall seconds are printed beside them. Memory is the peak above what the arrays and imports
-held before the first repeat. Every ratio compares cells of one run on one machine.
+held before the first repeat. Every ratio compares cells of one run on one machine:
+
+    speedup_X          their seconds / ours
+    times_one_pass     ours / reading every score and mask value once, which no method can beat
+    memory_ratio_X     our extra memory / theirs
+    growth_16_to_256   how much time grows, divided by how much the pixels do
+    error_X            largest difference of a value to theirs; to an exact resample for bootstrap_error
 """
 
 from __future__ import annotations

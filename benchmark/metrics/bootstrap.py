@@ -68,8 +68,8 @@ def image_curves(tables: Sequence[ImageTable], counts: Counts, *, bins: int = BI
 
     Where thresholds were left out between two that are kept, good pixels there are taken as spread evenly
     among the defect pixels (``fp_above`` is that of the threshold before). With 64 continuous maps of 256² a
-    replicate is then within 1e-5 of its exact AP and 1e-4 of its exact F1-max, some thousandth of an interval's
-    width (tests/perf/metrics.py measures it); with fewer thresholds than ``bins`` it is exact.
+    replicate is then within 1e-5 of its exact AP and 1e-4 of its exact F1-max, less than a thousandth of an
+    interval's width (tests/perf/metrics.py measures it); with fewer thresholds than ``bins`` it is exact.
     """
     chosen = thinned(counts, bins=bins)
     each = image_counts(tables, counts.score[chosen])

@@ -41,7 +41,7 @@ CATEGORIES = 15
 
 def main() -> None:
     """Run all cells and print the table and the ``PERF`` lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", default="rivals,aupro,mvtec,sweep,bootstrap")
     parser.add_argument("--cell", nargs="+", help=argparse.SUPPRESS)

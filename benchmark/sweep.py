@@ -73,9 +73,9 @@ def run_point(
 
 
 def objective(result: RunResult, name: str | None) -> float:
-    """Return the value by which points are compared: metric ``name`` over all categories, NaN where undefined."""
-    for row in result.metrics:
-        if row.category in ("mean", "pooled") and row.metric == (name or row.metric) and row.value is not None:
+    """Return the value by which points are compared: the headline of metric ``name``, NaN where undefined."""
+    for row in result.headline().values():
+        if row.metric == (name or row.metric) and row.value is not None:
             return row.value
     return float("nan")
 

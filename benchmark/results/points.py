@@ -70,11 +70,8 @@ def _without_unfinished_shards(records: list[dict[str, Any]]) -> list[dict[str, 
 
 
 def _first_metric(results: Sequence[RunResult]) -> str | None:
-    for result in results:
-        for row in result.metrics:
-            if row.category in ("mean", "pooled") and row.value is not None:
-                return row.metric
-    return None
+    values = (row for result in results for row in result.headline().values())
+    return next((row.metric for row in values if row.value is not None), None)
 
 
 def _swept(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -90,11 +87,9 @@ def _row(record: Mapping[str, Any], result: RunResult | None, parameters: Sequen
     row: dict[str, Any] = {"number": record["number"]}
     row |= {p: _value(record["overrides"].get(p)) for p in parameters}
     row |= {"status": record["status"], "message": record.get("message"), "run": record.get("run")}
-    for metric in result.metrics if result else []:
-        # the mean over categories; where a metric has none (one pool only), the pooled value
-        if metric.category == "mean" or (metric.category == "pooled" and metric.metric not in row):
-            row[metric.metric] = metric.value
-            row[f"{metric.metric}_low"], row[f"{metric.metric}_high"] = metric.low, metric.high
+    for name, metric in (result.headline() if result else {}).items():
+        row[name] = metric.value
+        row[f"{name}_low"], row[f"{name}_high"] = metric.low, metric.high
     return row
 
 

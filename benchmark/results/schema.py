@@ -157,6 +157,16 @@ class RunResult(Record):
         known = sorted({(row.metric, row.category) for row in self.metrics})
         raise KeyError(f"no metric {name!r} for {category!r} in {self.id}; it holds {known}")
 
+    def headline(self) -> dict[str, MetricRecord]:
+        """Return for each metric the row that the protocol calls its result: the mean over categories, or all images."""
+        order = ["mean", "pooled"] if self.protocol.settings["averaging"] == "categories" else ["pooled", "mean"]
+        found: dict[str, MetricRecord] = {}
+        for category in order:
+            for row in self.metrics:
+                if row.category == category:
+                    found.setdefault(row.metric, row)
+        return found
+
 
 def plain(value: Any) -> Any:
     """Return ``value`` as JSON-ready containers with sorted mappings."""

@@ -49,28 +49,35 @@ def plan(cell: Cell, *, extra: Sequence[str]) -> Planned:
         cell: of a table.
         extra: settings from the command line.
     """
+    found = obstacle(cell, extra=extra)
+    if found is None or isinstance(found, Missing):
+        return Planned(cell=cell, missing=found)
+    try:
+        manifest = found.dataset.manifest(found.run.data_root)
+    except DataError as error:
+        mend = f"make data DATASET={_dataset_name(found)} ARGS=verify"
+        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {_first_line(error)}", mend=mend))
+    n_images = min(found.run.limit or len(manifest.test), len(manifest.test))
+    seconds = seconds_per_image(found.run.results_root, cell.method.pipeline or "")
+    return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
+
+
+def obstacle(cell: Cell, *, extra: Sequence[str]) -> Missing | RunConfig | None:
+    """Return what keeps a cell from running as far as that shows without reading data, else its config.
+
+    None for a cell that is not run itself, being a mean over others.
+    """
     missing = _without_config(cell)
     if missing is not None or cell.row.parts:
-        return Planned(cell=cell, missing=missing)
+        return missing
     from benchmark.config import build
 
     try:
-        composed, choices = compose([*cell.overrides, *extras_for(cell, extra)])
-        config = build(composed, choices)
+        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
     except ConfigError as error:
-        return Planned(cell=cell, missing=Missing(phrase=_first_line(error)))
+        return Missing(phrase=_first_line(error))
     pipeline = cell.method.pipeline or ""
-    missing = _both(data_missing(config), weights_missing(config.pipeline, pipeline, config.run.weights_root))
-    if missing is not None:
-        return Planned(cell=cell, missing=missing)
-    try:
-        manifest = config.dataset.manifest(config.run.data_root)
-    except DataError as error:
-        mend = f"make data DATASET={_dataset_name(config)} ARGS=verify"
-        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {_first_line(error)}", mend=mend))
-    n_images = min(config.run.limit or len(manifest.test), len(manifest.test))
-    seconds = seconds_per_image(config.run.results_root, pipeline)
-    return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
+    return _both(data_missing(config), weights_missing(config.pipeline, pipeline, config.run.weights_root)) or config
 
 
 def _without_config(cell: Cell) -> Missing | None:

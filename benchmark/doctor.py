@@ -1,0 +1,219 @@
+"""``make doctor``: the machine, the versions, the data and weights that are here, and what could be run now."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmark import provenance
+from benchmark.errors import BenchmarkError
+from benchmark.results.render import Grid, show
+
+KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "OPENAI_API_KEY")
+"""Variables that hold credentials; only whether they are set is told."""
+Cells = tuple[str, ...]
+
+
+def machine() -> Iterator[Cells]:
+    """Yield (what, value, remark) of the machine and the environment."""
+    import torch  # asked here, so that the GPU is known to provenance
+
+    commit, dirty = provenance.git_state()
+    yield "Python", sys.version.split()[0], "" if sys.version_info >= (3, 11) else "3.11 or newer is needed"
+    facts = provenance.hardware()
+    yield (
+        "processor",
+        str(facts["cpu"]),
+        f"{facts['cores']} cores, {_gigabytes(int(facts['memory_mb'] or 0) * 2**20)} memory",
+    )
+    if torch.cuda.is_available():
+        for at in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(at)
+            yield f"GPU {at}", about.name, f"{_gigabytes(about.total_memory)}, CUDA {torch.version.cuda}"
+    else:
+        yield "GPU", "none", f"torch {torch.__version__} finds no CUDA device; everything runs on the processor"
+    yield "checkout", (commit or "none")[:12], "with uncommitted changes" if dirty else ""
+    for name in KEYS:
+        if os.environ.get(name):
+            yield name, "set", ""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    yield "Chromium", chromium or "none", "" if chromium else "the report's browser tests are skipped"
+
+
+def packages(lock: Path) -> Iterator[Cells]:
+    """Yield (package, installed, remark) of the packages that can change a number, against the lock."""
+    locked = locked_versions(lock)
+    for name in provenance.PACKAGES:
+        wanted = locked.get(name.lower().replace("_", "-"))
+        try:
+            have = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield name, "not installed", f"make setup installs {wanted}" if wanted else "optional"
+            continue
+        same = wanted is None or have.split("+")[0] == wanted
+        yield name, have, "" if same else f"the lock has {wanted}: rm -rf .venv && make setup"
+
+
+def locked_versions(lock: Path) -> dict[str, str]:
+    """Return package -> version that a requirements file pins for this Python; empty where there is no file."""
+    from packaging.requirements import Requirement
+
+    if not lock.is_file():
+        return {}
+    found = {}
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        if "==" not in line or line.startswith(("#", " ", "-")):
+            continue
+        pin = Requirement(line.rstrip("\\ "))
+        if pin.marker is None or pin.marker.evaluate():
+            found[pin.name.lower().replace("_", "-")] = next(iter(pin.specifier)).version
+    return found
+
+
+def places(run: Any) -> Iterator[Cells]:
+    """Yield (place, folder, free space) of the folders that a run uses."""
+    for name in ("data_root", "results_root", "cache_root", "weights_root"):
+        folder = Path(getattr(run, name))
+        there = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
+        writable = "" if os.access(there, os.W_OK) else ", not writable"
+        yield name, str(folder), f"{_gigabytes(shutil.disk_usage(there).free)} free{writable}"
+
+
+def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
+    """Yield (dataset, state, command) of every dataset that has a card.
+
+    Args:
+        data_root: folder that holds the datasets.
+        deep: decode every image and mask, in place of comparing names and counts alone.
+    """
+    from benchmark.config import option_settings
+    from benchmark.data.card import card_names, load_card
+
+    for name in card_names():
+        card = load_card(name)
+        if card.source.kind == "generated":
+            yield name, "generated on first use", ""
+            continue
+        settings: Any = option_settings("dataset", option(name))
+        if not (data_root / name).exists():
+            yield name, "not here", f"make data DATASET={name}"
+            continue
+        try:
+            state = _checked(settings, card, data_root) if deep else _counted(settings, card, data_root)
+        except BenchmarkError as error:
+            state = str(error).splitlines()[0]
+        yield name, state, "" if state.startswith(("complete", "verified")) else f"make data DATASET={name} ARGS=verify"
+
+
+def _counted(settings: Any, card: Any, data_root: Path) -> str:
+    scan = settings.scan(settings.locate(data_root))
+    differences = settings.differences(card, scan.records)
+    if scan.problems:
+        return f"{len(scan.problems)} problems: {scan.problems[0]}"
+    if differences:
+        return f"partial: {len(scan.records)} images, {len(differences)} counts differ from the card"
+    return f"complete: {len(scan.records)} images, counts as the card says"
+
+
+def _checked(settings: Any, card: Any, data_root: Path) -> str:
+    from benchmark.data.verify import verify
+
+    found = verify(settings, card, data_root)
+    if found.ok:
+        return f"verified: {found.n_images} images and {found.n_masks} masks decode, counts as the card says"
+    wrong = sum(bool(row.remark) for row in found.rows)
+    return f"partial: {found.n_images} images, {wrong} counts differ from the card, {len(found.problems)} problems"
+
+
+def option(name: str) -> dict[str, Any]:
+    """Return a dataset option as composed for the application."""
+    from benchmark.reproduce import compose
+
+    return dict(compose([f"dataset={name}"])[0]["dataset"])
+
+
+def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
+    """Yield (weights, state, size) of every registered set; ``deep`` computes checksums that are not remembered."""
+    from benchmark.errors import WeightsError
+    from benchmark.weights import find, names
+    from benchmark.weights.local import check_file, readable_size
+
+    for name in names():
+        entry = find(name)
+        absent = [f.file for f in entry.files if not (root / f.file).is_file()]
+        size = sum(f.size or 0 for f in entry.files)
+        told = readable_size(size or None)
+        if absent:
+            yield name, "not here", told
+            continue
+        try:
+            if deep:
+                for file in entry.files:
+                    check_file(file, root / file.file)
+            wrong = [f.file for f in entry.files if f.size and (root / f.file).stat().st_size != f.size]
+            state = f"wrong size: {wrong[0]}" if wrong else "verified" if deep else "here, size as published"
+        except WeightsError as error:
+            state = str(error).splitlines()[0]
+        yield name, state, told
+
+
+def tables(extra: Sequence[str]) -> Iterator[Cells]:
+    """Yield (paper, table, cells that could be run now, what is missing) of every table of a paper."""
+    from collections import Counter
+
+    from benchmark.reproduce import Missing, obstacle
+    from benchmark.results.papers import cells, load_paper, paper_names
+
+    for name in paper_names():
+        paper = load_paper(name)
+        for number, table in paper.tables.items():
+            found = [obstacle(cell, extra=extra) for cell in cells(paper, table) if not cell.row.parts]
+            missing = Counter(part for o in found if isinstance(o, Missing) for part in o.phrase.split("; "))
+            ready = sum(not isinstance(o, Missing) for o in found)
+            reasons = ", ".join(f"{phrase} ({n})" for phrase, n in missing.most_common(4))
+            yield name, number, f"{ready} of {len(found)}", reasons
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Say what this machine has and what could be run on it: ``python -m benchmark.doctor [verify] [key=value …]``."""
+    from benchmark.reproduce import compose
+
+    parser = argparse.ArgumentParser(prog="python -m benchmark.doctor", description=main.__doc__)
+    parser.add_argument(
+        "words", nargs="*", metavar="verify | key=value", help="verify: decode images, compute checksums"
+    )
+    words = parser.parse_args(arguments).words
+    deep, extra = "verify" in words, [w for w in words if "=" in w]
+    try:
+        from benchmark.config import RunSettings, settings_from
+
+        run = settings_from("run", RunSettings, compose(extra)[0]["run"])
+        lock = provenance.ROOT / "requirements.lock"
+        _print("machine", ("what", "value", "remark"), machine())
+        _print("packages", ("package", "installed", "remark"), packages(lock))
+        _print("places", ("setting", "folder", "space"), places(run))
+        _print("datasets", ("dataset", "state", "command"), datasets(run.data_root, deep=deep))
+        _print("weights", ("weights", "state", "size"), weights(run.weights_root, deep=deep))
+        _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), tables(extra))
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print(title: str, columns: Cells, rows: Iterator[Cells]) -> None:
+    show(Grid(title=title, columns=columns, rows=tuple(rows), left=frozenset(range(len(columns)))))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

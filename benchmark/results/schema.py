@@ -158,7 +158,7 @@ class RunResult(Record):
         raise KeyError(f"no metric {name!r} for {category!r} in {self.id}; it holds {known}")
 
     def headline(self) -> dict[str, MetricRecord]:
-        """Return for each metric the row that the protocol calls its result: the mean over categories, or all images."""
+        """Return for each metric the row that the protocol calls its result: over categories or over all images."""
         order = ["mean", "pooled"] if self.protocol.settings["averaging"] == "categories" else ["pooled", "mean"]
         found: dict[str, MetricRecord] = {}
         for category in order:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,8 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     tags = _tags(result)
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
-    run_id = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+    start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
+    run_id = str(client.create_run(experiment, run_name=name, tags=tags, start_time=start).info.run_id)
     params = [Param(k, v[:6000]) for k, v in sorted(flatten(result.config).items())]
     for start in range(0, len(params), BATCH):
         client.log_batch(run_id, params=params[start : start + BATCH])
@@ -159,7 +161,7 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     client.log_dict(run_id, {"choices": result.choices, **result.config}, "config.yaml")
     client.log_artifact(run_id, str(folder / RESULT))
     client.log_artifact(run_id, str(folder / ROWS))
-    client.set_terminated(run_id)
+    client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
     return run_id
 
 
@@ -190,7 +192,26 @@ def _tags(result: RunResult) -> dict[str, str]:
         "git_commit": str(result.measured.git_commit),
         "git_dirty": str(result.measured.git_dirty),
         "meaningless": str(result.meaningless),
+        "mlflow.source.name": "benchmark",
+        "mlflow.source.git.commit": str(result.measured.git_commit),
+        "mlflow.note.content": _description(result),
     }
+
+
+def _description(result: RunResult) -> str:
+    """Return the run's headline numbers as Markdown, for the page of the run."""
+    data = result.dataset
+    lines = [
+        f"{data.n_samples_effective} of {data.n_samples_original} images ({data.n_good} good, {data.n_defective} "
+        f"defective), protocol {result.protocol.name}",
+        "",
+        "| metric | value | 95 % interval | n |",
+        "|---|---|---|---|",
+    ]
+    for name, row in result.headline().items():
+        span = "" if row.low is None or row.high is None else f"{row.low:.4f} – {row.high:.4f}"
+        lines.append(f"| {name} | {'undefined' if row.value is None else f'{row.value:.4f}'} | {span} | {row.n} |")
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.models.clip_build import load_clip
 from benchmark.models.grounding_dino_build import load_grounding_dino
+from benchmark.models.letters import LETTERS
 from benchmark.models.sam_build import load_sam
 
 SIZES = ((60, 100), (100, 60), (96, 96), (75, 200), (222, 103), (130, 250))
@@ -71,11 +72,13 @@ def toy_clip() -> Any:
 
 
 def save_weights(folder: Path) -> dict[str, Path]:
-    """Write the toys' weights as files that a config can name: ``sam``, ``detector``, ``clip``."""
+    """Write the toys' weights as files that a config can name: ``sam``, ``detector``, ``vocabulary``, ``clip``."""
     import torch
     from safetensors.torch import save_file
 
-    files = {"sam": folder / "sam.pth", "detector": folder / "detector.pth", "clip": folder / "clip.safetensors"}
+    names = {"sam": "sam.pth", "detector": "detector.pth", "vocabulary": "vocab.txt", "clip": "clip.safetensors"}
+    files = {role: folder / name for role, name in names.items()}
+    files["vocabulary"].write_text("\n".join(LETTERS), encoding="utf-8")
     torch.save(toy_sam().state_dict(), files["sam"])
     torch.save({"model": toy_detector().state_dict()}, files["detector"])
     save_file({name: value.contiguous() for name, value in toy_clip().state_dict().items()}, files["clip"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
+from benchmark.results.figures import run_figures
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows
 from benchmark.results.schema import flatten
 from benchmark.settings import Settings
@@ -140,8 +142,8 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
     run_id = str(client.create_run(experiment, run_name=name, tags=tags, start_time=start).info.run_id)
     params = [Param(k, v[:6000]) for k, v in sorted(flatten(result.config).items())]
-    for start in range(0, len(params), BATCH):
-        client.log_batch(run_id, params=params[start : start + BATCH])
+    for at in range(0, len(params), BATCH):
+        client.log_batch(run_id, params=params[at : at + BATCH])
     values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
     values |= {f"outcome/{k}": float(v) for k, v in result.outcomes.items()}
     values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
@@ -161,6 +163,9 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     client.log_dict(run_id, {"choices": result.choices, **result.config}, "config.yaml")
     client.log_artifact(run_id, str(folder / RESULT))
     client.log_artifact(run_id, str(folder / ROWS))
+    with tempfile.TemporaryDirectory() as place:
+        for figure in run_figures(folder, Path(place)):
+            client.log_artifact(run_id, str(figure), "figures")
     client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
     return run_id
 

@@ -25,16 +25,10 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
         return None
     names = ["f1_max_linspace100", name] if row.protocol.startswith("iap_as") and name == "f1_max" else [name]
     for wanted in names:
-        category = headline(result) if row.category in WHOLE else row.category
-        for own in result.metrics:
-            if own.metric == wanted and own.category == category:
+        for own in result.headline().values() if row.category in WHOLE else result.metrics:
+            if own.metric == wanted and (row.category in WHOLE or own.category == row.category):
                 return own
     return None
-
-
-def headline(result: RunResult) -> str:
-    """Return the category of the run's headline rows: ``mean`` or ``pooled``."""
-    return "pooled" if result.protocol.settings.get("averaging") == "images" else "mean"
 
 
 def unfair(result: RunResult, row: PublishedRow) -> Iterator[str]:

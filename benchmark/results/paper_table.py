@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results.fairness import headline, unfair, unfair_protocol
+from benchmark.results.fairness import unfair, unfair_protocol
 from benchmark.results.files import write_atomically
 from benchmark.results.render import Grid, csv_text, latex, markdown, show
 
@@ -69,7 +69,7 @@ def _number(one: Planned, metric: TableMetric, row: PublishedRow | None) -> Numb
         missing = one.missing
         reason, mend = (missing.phrase, missing.mend or "") if missing else ("not run yet", one.cell.command)
         return number(ours=None, reason=reason, mend=mend)
-    own = next((m for m in result.metrics if m.metric == metric.ours and m.category == headline(result)), None)
+    own = result.headline().get(metric.ours)
     reason = "not reported by the run" if own is None else (own.reason or "") if own.value is None else ""
     data = result.dataset
     whole = data.n_samples_effective == data.n_samples_original

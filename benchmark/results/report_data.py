@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.results.fairness import OTHER_NAME, WHOLE, headline
+from benchmark.results.fairness import OTHER_NAME, WHOLE
 from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
-from benchmark.results.schema import MetricRecord, RunResult, flatten
+from benchmark.results.schema import RunResult, flatten
 from benchmark.results.tables import number
 
 
@@ -86,16 +86,12 @@ def _description(name: str) -> str:
     return METRICS[name].description if name in METRICS else name
 
 
-def _headline(result: RunResult, metric: str) -> MetricRecord | None:
-    return next((m for m in result.metrics if m.metric == metric and m.category == headline(result)), None)
-
-
 def _best(runs: Sequence[RunResult]) -> dict[tuple[str, str, str], float]:
     """Best value of each metric among whole runs under one protocol on the same images."""
     found: dict[tuple[str, str, str], float] = {}
     for result in runs:
         for metric in {m.metric for m in result.metrics}:
-            own = _headline(result, metric)
+            own = result.headline().get(metric)
             if own is None or own.value is None or is_partial(result):
                 continue
             key = (metric, result.protocol.hash, result.dataset.fingerprint)
@@ -108,7 +104,7 @@ def _board_row(
 ) -> dict[str, Any]:
     cells = []
     for metric in metrics:
-        own = _headline(result, metric)
+        own = result.headline().get(metric)
         value = own.value if own else None
         key = (metric, result.protocol.hash, result.dataset.fingerprint)
         is_best = value is not None and not is_partial(result) and best.get(key) == value

@@ -149,14 +149,17 @@ def _resampled(
 ) -> dict[str, NDArray[np.float64]]:
     if grid is not None:
         points, scaled = grid.at(ends)
-        each = image_counts(tables, points, strict=grid.strict, ends=scaled)
-        return bootstrap.replicates(each, weights, functions)
-    each = bootstrap.image_curves(tables, counts)
-    drawn = bootstrap.replicates(each, weights, functions)
-    if each.score.size == counts.score.size:
+
+        def at_points(some: Sequence[ImageTable]) -> Counts:
+            return image_counts(some, points, strict=grid.strict, ends=scaled)
+
+        return bootstrap.pooled_replicates(tables, at_points, points.size, weights, functions)[0]
+    number = bootstrap.thinned(counts).size
+    curves = partial(bootstrap.image_curves, counts=counts)
+    drawn, plain = bootstrap.pooled_replicates(tables, curves, number, weights, functions)
+    if number == counts.score.size:
         return drawn
     # fewer thresholds shift a value a little, and much the same in every resample: take the shift of the data off
-    plain = bootstrap.replicates(each, np.ones((1, len(tables))), functions)
     return {name: values + (float(functions[name](counts)) - plain[name][0]) for name, values in drawn.items()}
 
 

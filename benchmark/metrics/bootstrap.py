@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ BINS = 1024
 """Thresholds kept for resampling; a pool with fewer distinct defect scores is resampled exactly."""
 FINE = 8
 """One threshold in so many is spent on the highest scores, where precision moves fastest."""
+BLOCK = 1 << 19
+"""Entries of the per-image counts that are held at a time: thresholds × images."""
 CHUNK = 1 << 17
 """Entries of a replicate matrix that are worked on at a time, so that they stay in cache."""
 
@@ -44,8 +47,10 @@ def resample(n: int, *, resamples: int, seed: int, stratum: str) -> NDArray[np.f
             do not depend on which others are evaluated.
     """
     rng = np.random.default_rng([seed, zlib.crc32(stratum.encode())])
-    drawn = rng.integers(0, n, (resamples, n)) + np.arange(resamples)[:, None] * n
-    return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
+    weights = np.empty((resamples, n))
+    for row in weights:
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    return weights
 
 
 def thinned(counts: Counts, *, bins: int = BINS) -> NDArray[np.int64]:
@@ -117,12 +122,74 @@ def replicates(
     Returns:
         name to (R,) values; NaN where a resample leaves the metric undefined.
     """
+    each = _floating(each)
+    return _by_rows(weights.shape[0], each.score.size, lambda rows: weighted(each, weights[rows]), metrics)
+
+
+def pooled_replicates(
+    tables: Sequence[ImageTable],
+    curves: Callable[[Sequence[ImageTable]], Counts],
+    thresholds: int,
+    weights: NDArray[np.float64],
+    metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Evaluate metrics on every resample and on the images themselves, as ``replicates`` does, in bounded memory.
+
+    Args:
+        tables: one an image, n of them.
+        curves: counts some images at common thresholds, leading axis images.
+        thresholds: how many there are, for the size of the blocks.
+        weights: (R, n) multiplicities.
+        metrics: name to function of counts.
+
+    Returns:
+        name to (R,) values of the resamples, and name to (1,) values with every image once.
+    """
+    step = max(1, BLOCK // max(1, thresholds))
+    once = np.ones((1, len(tables)))
+    if len(tables) <= step:
+        each = curves(tables)
+        return replicates(each, weights, metrics), replicates(each, once, metrics)
+    totals: list[Counts] = []
+    for start in range(0, len(tables), step):
+        block = slice(start, start + step)
+        each = _floating(curves(tables[block]))
+        drawn = [weighted(each, weights[:, block]), weighted(each, once[:, block])]
+        totals = [_added(t, d) for t, d in zip(totals, drawn, strict=True)] if totals else drawn
+    sums, plain = totals
+    return _by_rows(weights.shape[0], thresholds, partial(_rows, sums), metrics), _by_rows(
+        1, 1, lambda _: plain, metrics
+    )
+
+
+def _rows(counts: Counts, rows: slice) -> Counts:
+    return Counts(**{k: v if v is None or k == "score" else v[rows] for k, v in vars(counts).items()})
+
+
+def _floating(each: Counts) -> Counts:
     numbers = {k: v.astype(np.float64) for k, v in vars(each).items() if v is not None}
-    each = Counts(**{**dict.fromkeys(vars(each)), **numbers, "score": each.score})
-    step = max(1, CHUNK // max(1, each.score.size))
+    return Counts(**{**dict.fromkeys(vars(each)), **numbers, "score": each.score})
+
+
+def _added(total: Counts, more: Counts) -> Counts:
+    """Add counts at the same thresholds into ``total``."""
+    for name, value in vars(total).items():
+        if value is not None and name != "score":
+            value += getattr(more, name)
+    return total
+
+
+def _by_rows(
+    resamples: int,
+    thresholds: int,
+    counts: Callable[[slice], Counts],
+    metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
+) -> dict[str, NDArray[np.float64]]:
+    """Evaluate metrics on the counts of a few resamples at a time."""
+    step = max(1, CHUNK // max(1, thresholds))
     pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
-    for start in range(0, weights.shape[0], step):
-        drawn = weighted(each, weights[start : start + step])
+    for start in range(0, resamples, step):
+        drawn = counts(slice(start, start + step))
         for name, function in metrics.items():
             pieces[name].append(function(drawn))
     return {name: np.concatenate(p) if p else np.zeros(0) for name, p in pieces.items()}

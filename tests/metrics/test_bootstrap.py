@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,21 @@ def test_pairing_cancels_what_both_runs_share():
     assert paired.high - paired.low < 0.1 * (alone.high - alone.low)
     with pytest.raises(ValueError, match="one length"):
         bootstrap.paired(first, second[:-1], confidence=0.95)
+
+
+@pytest.mark.parametrize("block", [1, 7 * 64, 1 << 30])
+def test_blocks_of_images_change_no_value(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    rng = np.random.default_rng(8)
+    tables = [
+        dense_table(rng.random((6, 6)).astype(np.float32), rng.random((6, 6)) < 0.3, components=True) for _ in range(23)
+    ]
+    counts = pool.count(tables)
+    weights = bootstrap.resample(len(tables), resamples=40, seed=2, stratum="a")
+    curves = partial(bootstrap.image_curves, counts=counts, bins=64)
+    each = curves(tables)
+    monkeypatch.setattr(bootstrap, "BLOCK", block)
+    drawn, plain = bootstrap.pooled_replicates(tables, curves, each.score.size, weights, FUNCTIONS)
+    for name, values in bootstrap.replicates(each, weights, FUNCTIONS).items():
+        np.testing.assert_allclose(drawn[name], values, rtol=0 if name != "aupro" else 1e-12)
+    for name, values in bootstrap.replicates(each, np.ones((1, len(tables))), FUNCTIONS).items():
+        np.testing.assert_allclose(plain[name], values, rtol=0 if name != "aupro" else 1e-12)

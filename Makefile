@@ -21,7 +21,7 @@ CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PR
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help setup bench sweep reproduce compare report doctor data weights cache ui tables test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare report doctor data weights cache ui tables reference test lint lock extras clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -69,6 +69,10 @@ ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
 
 tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
 	@$(PY) -m benchmark.data.tables
+	@$(PY) -m benchmark.results.reference table
+
+reference: $(READY) ## make the committed reference results anew: make reference DATA_ROOT=~/data [ARGS="check mtd-constant"]
+	@$(PY) -m benchmark.results.reference $(ARGS)
 
 test: $(READY) ## all fast tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q $(ARGS)
@@ -78,6 +82,7 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(PY) -m benchmark.data.tables --check
+	@$(PY) -m benchmark.results.reference table --check
 
 extras: requirements-extras.lock ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
 	@test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras

@@ -1,0 +1,182 @@
+"""The committed reference results: made anew by one command, compared with by another, and shown in the README.
+
+They hold numbers and provenance only: no image, no per-image row, no path of the machine that made them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchmarkError, ConfigError, ResultsError, near_matches
+from benchmark.results import files
+from benchmark.results.schema import Record, RunResult
+from benchmark.results.tables import interval, number
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "results" / "reference"
+TOLERANCE = 2e-3
+"""Largest difference of a value on another machine: random features and heads differ there in their last bits."""
+SHOWN = ("iou", "max_iou", "ap", "f1_max", "f2", "image_auroc")
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+class ReferenceRun(Record):
+    """One entry of ``runs.yaml``."""
+
+    quick: bool
+    settings: tuple[str, ...]
+
+
+def entries(folder: Path = FOLDER) -> dict[str, ReferenceRun]:
+    """Read ``runs.yaml``."""
+    import yaml
+
+    read = yaml.safe_load((folder / "runs.yaml").read_text(encoding="utf-8"))
+    return {name: ReferenceRun.model_validate(values) for name, values in read.items()}
+
+
+def make(entry: ReferenceRun, *, extra: Sequence[str]) -> RunResult:
+    """Carry out one reference run; raises as any run does."""
+    from benchmark.config import build
+    from benchmark.reproduce import compose
+    from benchmark.run import execute
+
+    words = [*entry.settings, "metric=full", "tracking=none"]
+    composed, choices = compose([*words, *extra])
+    command = ["python", "-m", "benchmark", *entry.settings, "metric=full"]
+    finished = execute(build(composed, choices), composed, command=command)
+    if finished is None:
+        raise ResultsError("a reference run cannot be made in shards; leave run.shard out")
+    return finished.result
+
+
+def portable(result: RunResult) -> RunResult:
+    """Return the result without what tells of the place where it was made."""
+    return result.model_copy(update={"measured": result.measured.model_copy(update={"settings": {}})})
+
+
+def differences(committed: RunResult, made: RunResult, *, tolerance: float = TOLERANCE) -> Iterator[str]:
+    """Yield what differs between a committed result and the same run made anew."""
+    if committed.dataset.fingerprint != made.dataset.fingerprint:
+        yield f"dataset fingerprint {made.dataset.fingerprint[:12]}, committed {committed.dataset.fingerprint[:12]}"
+    if committed.protocol.hash != made.protocol.hash:
+        yield "protocol"
+    if committed.outcomes != made.outcomes:
+        yield f"outcomes {made.outcomes}, committed {committed.outcomes}"
+    ours = {(m.metric, m.category): m for m in made.metrics}
+    for row in committed.metrics:
+        other = ours.get((row.metric, row.category))
+        if other is None:
+            yield f"{row.metric} of {row.category} is not reported any more"
+        elif (row.value is None) != (other.value is None) or not _close(row.value, other.value, tolerance):
+            yield f"{row.metric} of {row.category}: {number(other.value)}, committed {number(row.value)}"
+
+
+def _close(one: float | None, two: float | None, tolerance: float) -> bool:
+    return one is None or two is None or abs(one - two) <= tolerance
+
+
+def results_table(folder: Path = FOLDER) -> str:
+    """Return the reference results as a Markdown table: the headline value of each metric with its interval."""
+    lines = [
+        "| dataset | pipeline | images | " + " | ".join(SHOWN) + " |",
+        "|---|---|---:|" + "---:|" * len(SHOWN),
+    ]
+    for name in entries(folder):
+        if not (folder / name / files.RESULT).exists():
+            continue
+        result = files.read_result(folder / name)
+        cells = " | ".join(_cell(result, metric) for metric in SHOWN)
+        data = result.dataset
+        whole = data.n_samples_expected in (None, data.n_samples_original)
+        images = f"{data.n_samples_effective}" + ("" if whole else f" of {data.n_samples_expected}")
+        lines.append(f"| `{result.choices['dataset']}` | {_pipeline(result)} | {images} | {cells} |")
+    return "\n".join(lines)
+
+
+def _pipeline(result: RunResult) -> str:
+    config = result.config["pipeline"]
+    said = config.get("policy") or ("random features" if config.get("weights") == "none" else "")
+    return f"`{result.choices['pipeline']}`" + (f", {str(said).replace('_', ' ')}" if said else "")
+
+
+def _cell(result: RunResult, metric: str) -> str:
+    row = result.headline().get(metric)
+    return "–" if row is None or row.value is None else f"{number(row.value, 3)} {interval(row)}".strip()
+
+
+def update_readme(path: Path, *, write: bool) -> bool:
+    """Put the table between its markers; returns whether the file differed. Without markers nothing is done."""
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        return False
+    head, _, rest = text.partition(BEGIN)
+    if END not in rest:
+        raise ConfigError(f"{path}: {BEGIN} has no {END} behind it; add it to the file")
+    new = f"{head}{BEGIN}\n{results_table()}\n{END}{rest.partition(END)[2]}"
+    if write and new != text:
+        path.write_text(new, encoding="utf-8")
+    return new != text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the reference results anew, compare with them (check), or write the README's table (table)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.results.reference", description=main.__doc__)
+    parser.add_argument("words", nargs="*", metavar="check | table | NAME | key=value")
+    parser.add_argument("--check", action="store_true", help="with table: change nothing, fail when it is out of date")
+    chosen = parser.parse_args(arguments)
+    words = [w for w in chosen.words if "=" not in w]
+    extra = [w for w in chosen.words if "=" in w]
+    try:
+        if "table" in words:
+            return _table(check=chosen.check)
+        known = entries()
+        named = [w for w in words if w != "check"]
+        unknown = [w for w in named if w not in known]
+        if unknown:
+            raise ConfigError(f"no reference run {unknown[0]!r}; {near_matches(unknown[0], known)}")
+        check = "check" in words
+        default = [n for n, e in known.items() if e.quick] if check else list(known)
+        wrong = [_one(name, known[name], check=check, extra=extra) for name in named or default]
+        if not check:
+            update_readme(ROOT / "README.md", write=True)
+        return int(any(wrong))
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _table(*, check: bool) -> int:
+    if update_readme(ROOT / "README.md", write=not check) and check:
+        print("error: the results table of README.md is out of date; run `make tables`", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _one(name: str, entry: ReferenceRun, *, check: bool, extra: Sequence[str]) -> bool:
+    """Make one run; True where it failed or differs."""
+    try:
+        made = portable(make(entry, extra=extra))
+    except BenchmarkError as error:
+        print(f"{name}: not made: {str(error).splitlines()[0]}", file=sys.stderr)
+        return True
+    if not check:
+        files.write_atomically(FOLDER / name / files.RESULT, made.model_dump_json(indent=1).encode() + b"\n")
+        (FOLDER / name / files.RESULT).chmod(0o644)
+        print(f"{name}: written, digest {made.digest[:12]}")
+        return False
+    committed = files.read_result(FOLDER / name)
+    found: list[Any] = list(differences(committed, made))
+    same = "same digest" if committed.digest == made.digest else f"within {TOLERANCE}"
+    print(f"{name}: " + ("; ".join(found) if found else f"as committed ({same})"))
+    return bool(found)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    sys.exit(main())

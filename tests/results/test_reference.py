@@ -1,0 +1,94 @@
+"""The committed reference results: whole, portable, comparable with a new run, and shown in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import ConfigError
+from benchmark.results import files, reference
+from benchmark.results.reference import FOLDER, ReferenceRun, differences, entries, make, portable, results_table
+from tests.harness import SMALL_SAT, places
+
+COMMITTED = [name for name in entries() if (FOLDER / name / files.RESULT).exists()]
+
+
+@pytest.mark.parametrize("name", entries())
+def test_every_entry_is_committed_and_readable(name: str) -> None:
+    result = files.read_result(FOLDER / name)
+    assert result.digest == result.sealed().digest
+    assert not result.meaningless
+    assert result.dataset.n_samples_effective == result.dataset.n_samples_original
+    assert result.outcomes == {"ok": result.dataset.n_samples_effective}
+
+
+def test_committed_results_hold_no_place_and_no_picture() -> None:
+    for path in FOLDER.rglob("*"):
+        if path.is_file():
+            assert path.name in (files.RESULT, "runs.yaml"), path
+    for name in COMMITTED:
+        text = (FOLDER / name / files.RESULT).read_text(encoding="utf-8")
+        assert files.read_result(FOLDER / name).measured.settings == {}
+        for place in ("/tmp", "/work", "/home", "/root", "data_root"):
+            assert place not in text, (name, place)
+
+
+def test_published_counts_stand_in_the_results() -> None:
+    sat = files.read_result(FOLDER / "sat-constant").dataset
+    assert (sat.n_good, sat.n_defective) == (231, 32)
+    mtd = files.read_result(FOLDER / "mtd-resnet_mlp-random").dataset
+    assert (mtd.n_good, mtd.n_defective) == (952, 392)
+    always = files.read_result(FOLDER / "sat-constant").metric("f2")
+    assert always.value == pytest.approx(160 / 391)
+
+
+def test_a_run_made_anew_agrees_and_a_changed_value_is_named(tmp_path: Path) -> None:
+    entry = ReferenceRun(quick=True, settings=(*SMALL_SAT, "pipeline=reference_difference"))
+    first = portable(make(entry, extra=places(tmp_path)[:3]))
+    second = portable(make(entry, extra=[*places(tmp_path)[:3], "run.overwrite=always"]))
+    assert list(differences(first, second, tolerance=0.0)) == []
+    changed = first.metrics[0].model_copy(update={"value": 0.5})
+    other = first.model_copy(update={"metrics": [changed, *first.metrics[2:]]})
+    assert list(differences(first, other)) == [
+        f"{changed.metric} of {changed.category}: 0.5000, committed {first.metrics[0].value:.4f}",
+        f"{first.metrics[1].metric} of {first.metrics[1].category} is not reported any more",
+    ]
+    elsewhere = make(entry, extra=[*places(tmp_path)[:3], "dataset.seed=3"])
+    assert any(said.startswith("dataset fingerprint") for said in differences(first, elsewhere))
+
+
+def test_the_quick_part_is_as_committed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = [name for name, entry in entries().items() if entry.quick]
+    assert reference.main(["check", *places(tmp_path)[:3]]) == 0
+    said = capsys.readouterr().out
+    assert quick and all(f"{name}: as committed" in said for name in quick)
+
+
+def test_the_table_lists_every_committed_run_with_intervals() -> None:
+    lines = results_table().splitlines()
+    assert len(lines) == 2 + len(COMMITTED)
+    sat = next(line for line in lines if line.startswith("| `sat` | `reference_difference`"))
+    assert "| 263 |" in sat and "[" in sat
+    assert any("of 399" in line for line in lines if line.startswith("| `ksdd1`"))
+
+
+def test_the_readme_table_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
+    assert reference.update_readme(path, write=False)
+    assert "old" in path.read_text()
+    assert reference.update_readme(path, write=True)
+    text = path.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and results_table() in text
+    assert not reference.update_readme(path, write=True)
+    path.write_text("no table here")
+    assert not reference.update_readme(path, write=True)
+    path.write_text("<!-- results:begin -->")
+    with pytest.raises(ConfigError, match="no <!-- results:end -->"):
+        reference.update_readme(path, write=True)
+
+
+def test_unknown_entries_name_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference.main(["check", "sat-constnat"]) == 1
+    assert "sat-constant" in capsys.readouterr().err

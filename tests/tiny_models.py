@@ -12,6 +12,12 @@ DETECTOR = (
     "pipeline.detector.short_side=96",
     "pipeline.detector.long_side=200",
 )
+SALIENCY = (
+    "pipeline.saliency.model=toy",
+    "pipeline.saliency.weights=random",
+    "pipeline.saliency.side=64",
+    "pipeline.saliency.between_side=64",
+)
 CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights=random")
 # Random masks are neither stable nor good: without these nothing would pass SAM's own filters.
 GRID = (
@@ -22,6 +28,9 @@ GRID = (
 )
 PIPELINES = {
     "groundingdino_sam": (*SAM, *DETECTOR),
+    "saa": (*SAM, *DETECTOR, *SALIENCY),
+    "saa_plus": (*SAM, *DETECTOR, *SALIENCY),
+    "anomalyvlm": (*SAM, *DETECTOR, *SALIENCY),
     "sam_clip": (*SAM, *CLIP, *GRID),
     "sam_clip_text2seg": (*SAM, *CLIP, *GRID),
     "clip_surgery_sam": (*SAM, *CLIP),

@@ -21,7 +21,7 @@ from benchmark.store import Store
 from tests.harness import compose
 from tests.saa import naive
 from tests.saa.fakes import Box, FakeModels
-from tests.tiny_models import DETECTOR, SAM
+from tests.tiny_models import PIPELINES
 
 WIDTH, HEIGHT = 40, 20
 WHOLE = (0.5, 0.5, 0.9, 0.9)
@@ -40,8 +40,7 @@ MULTI = {
 
 @cache
 def composed(name: str) -> dict[str, Any]:
-    extra = ("pipeline.saliency.model=toy", "pipeline.saliency.weights=random", "pipeline.saliency.side=64")
-    values, _ = compose(f"pipeline={name}", *SAM, *DETECTOR, *extra)
+    values, _ = compose(f"pipeline={name}", *PIPELINES[name], "pipeline.saliency.between_side=1024")
     return {key: value for key, value in values["pipeline"].items() if key != "_target_"}
 
 

@@ -1,0 +1,95 @@
+"""SAA, SAA+ and AnomalyVLM as whole runs, with tiny models of the real classes and random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.data.dataset_trees import save
+from tests.harness import ROOT, run
+from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
+
+MVTEC = yaml.safe_load((ROOT / "conf" / "prompts" / "mvtec.yaml").read_text(encoding="utf-8"))["categories"]
+
+
+def tree(root: Path, categories: list[str], *, size: tuple[int, int] = (48, 64)) -> None:
+    """Write a good and a defective image of each category in MVTec layout."""
+    rng = np.random.default_rng(0)
+    for category in categories:
+        for place in ("train/good", "test/good", "test/hole"):
+            pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            save(root / category / place / "000.png", pixels)
+        mask = np.zeros(size, dtype=np.uint8)
+        mask[10:20, 10:30] = 255
+        save(root / category / "ground_truth" / "hole" / "000_mask.png", mask)
+
+
+def metrics(finished: Any) -> dict[tuple[str, str], float | None]:
+    return {(row.metric, row.category): row.value for row in finished.result.metrics}
+
+
+def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path) -> None:
+    tree(tmp_path / "data" / "mvtec", list(MVTEC))
+    finished = run(tmp_path, "dataset=mvtec", "dataset.allow_partial=true", "pipeline=saa_plus", *PIPELINES["saa_plus"])
+    result = finished.result
+    assert result.protocol.name == "saa_plus"
+    values = metrics(finished)
+    assert {category for metric, category in values if metric == "ap"} == {*MVTEC, "mean", "pooled"}
+    assert values["f1_max", "mean"] == pytest.approx(np.mean([values["f1_max", c] for c in MVTEC]))
+    computed = result.measured.samples_computed
+    assert computed["groundingdino"] == computed["saa_regions"] == 30
+    asked = {tuple(facts["settings"]["captions"]) for facts in stage_facts(tmp_path, "groundingdino")}
+    assert len(asked) == 15
+    assert any("screw,." in captions for captions in asked)
+
+
+def stage_facts(folder: Path, stage: str) -> list[dict[str, Any]]:
+    return [yaml.safe_load(p.read_text()) for p in (folder / "cache" / "stages" / stage).glob("*.json")]
+
+
+def test_several_objects_are_compared_with_each_other(tmp_path: Path) -> None:
+    tree(tmp_path / "data" / "parts", ["macaroni1"])
+    finished = run(
+        tmp_path,
+        "dataset=folder",
+        f"dataset.path={tmp_path / 'data' / 'parts'}",
+        "pipeline=saa_plus",
+        "pipeline.prompts=visa",
+        *PIPELINES["saa_plus"],
+    )
+    computed = finished.result.measured.samples_computed
+    assert computed["saa_objects"] == computed["saa_saliency"] == 2
+
+
+@pytest.mark.parametrize("name", ["saa", "anomalyvlm"])
+def test_the_other_profiles_run(name: str, tmp_path: Path) -> None:
+    tree(tmp_path / "data" / "parts", ["gasket"])
+    finished = run(
+        tmp_path, "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", f"pipeline={name}", *PIPELINES[name]
+    )
+    assert finished.result.dataset.n_samples_effective == 2
+    assert metrics(finished)["ap", "mean"] is not None
+
+
+@pytest.mark.realdata
+def test_area_and_number_cost_nothing_on_real_images(real_data: Path, tmp_path: Path) -> None:
+    base = (
+        f"run.data_root={real_data}",
+        "dataset=mtd",
+        "pipeline=saa_plus",
+        "run.limit=6",
+        *PIPELINES["saa_plus"],
+    )
+    computed, seen = [], set()
+    for area in (0.1, 0.9):
+        for number in (1, 5):
+            finished = run(tmp_path, *base, f"pipeline.max_area={area}", f"pipeline.top_k={number}")
+            computed.append(sum(finished.result.measured.samples_computed.values()))
+            seen.add(metrics(finished)["ap", "mean"])
+    assert computed[0] > 0
+    assert computed[1:] == [0, 0, 0]
+    assert len(seen) > 1

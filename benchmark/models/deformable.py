@@ -5,10 +5,15 @@ Each takes the place of a module of ``groundingdino-py`` and holds that module's
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+
+CHUNK = 4096
+"""Queries computed together, so that what is written down for them stays in the processor's cache."""
 
 
 def deformable_attention(
@@ -31,38 +36,52 @@ def deformable_attention(
         (B, Q, M * D) float32.
     """
     import torch
+
+    heads, depth = value.shape[2:]
+    queries = locations.shape[1]
+    summed = torch.empty((len(value), queries, heads * depth), dtype=value.dtype, device=value.device)
+    for image in range(len(value)):
+        table = value[image].reshape(-1, depth)
+        for start in range(0, queries, CHUNK):
+            part = slice(start, start + CHUNK)
+            summed[image, part] = _gather(table, shapes, locations[image, part], weights[image, part])
+    return summed
+
+
+def _gather(
+    table: torch.Tensor, shapes: list[tuple[int, int]], locations: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Some queries of one image: table (S * M, D), locations (Q, M, L, P, 2), weights (Q, M, L, P) -> (Q, M * D)."""
+    import torch
     from torch.nn import functional as F
 
-    batch, positions, heads, depth = value.shape
-    queries, levels = locations.shape[1], len(shapes)
-    sizes = torch.tensor([[w, h] for h, w in shapes], dtype=locations.dtype, device=value.device)
-    starts = torch.tensor([0, *(h * w for h, w in shapes)], device=value.device).cumsum(0)[:-1]
-    place = locations * sizes[:, None] - 0.5
-    corner = place.floor()
-    x_high, y_high = (place - corner).unbind(-1)
-    x, y = corner.to(torch.int32).unbind(-1)
-    width = torch.tensor([w for _, w in shapes], dtype=torch.int32, device=value.device)[:, None]
-    height = torch.tensor([h for h, _ in shapes], dtype=torch.int32, device=value.device)[:, None]
-    heads_at = torch.arange(heads, dtype=torch.int32, device=value.device)[:, None, None]
-    batch_at = torch.arange(batch, dtype=torch.int32, device=value.device)[:, None, None, None, None] * positions
-    base = batch_at + starts.to(torch.int32)[:, None]
-    rows = torch.empty((*x.shape, 4), dtype=torch.int32, device=value.device)
-    shares = torch.empty((*x.shape, 4), dtype=value.dtype, device=value.device)
-    inside_x = (x >= 0) & (x < width), (x >= -1) & (x < width - 1)
-    inside_y = (y >= 0) & (y < height), (y >= -1) & (y < height - 1)
-    share_x = ((1 - x_high) * inside_x[0], x_high * inside_x[1])
-    share_y = ((1 - y_high) * inside_y[0] * weights, y_high * inside_y[1] * weights)
-    columns = x.clamp(min=0).minimum(width - 1), (x + 1).clamp(min=0).minimum(width - 1)
-    lines = (
-        (y.clamp(min=0).minimum(height - 1) * width + base) * heads + heads_at,
-        ((y + 1).clamp(min=0).minimum(height - 1) * width + base) * heads + heads_at,
-    )
-    for i in range(2):
-        for j in range(2):
-            torch.add(lines[i], columns[j], alpha=heads, out=rows[..., 2 * i + j])
-            torch.mul(share_y[i], share_x[j], out=shares[..., 2 * i + j])
-    bag = levels * locations.shape[4] * 4
-    summed = F.embedding_bag(
-        rows.view(-1, bag), value.reshape(-1, depth), mode="sum", per_sample_weights=shares.view(-1, bag)
-    )
-    return summed.view(batch, queries, heads * depth)
+    def level(numbers: list[int]) -> torch.Tensor:
+        return torch.tensor(numbers, dtype=locations.dtype, device=table.device)[:, None]
+
+    queries, heads = locations.shape[:2]
+    width, height = level([w for _, w in shapes]), level([h for h, _ in shapes])
+    starts = level([0, *accumulate(h * w for h, w in shapes)][:-1])
+    head = torch.arange(heads, dtype=locations.dtype, device=table.device)[:, None, None]
+    x = locations[..., 0] * width - 0.5
+    y = locations[..., 1] * height - 0.5
+    left, above = x.floor(), y.floor()
+    right_share, below_share = x - left, y - above
+    rows = torch.empty((*x.shape, 4), dtype=torch.int32, device=table.device)
+    shares = torch.empty((*x.shape, 4), dtype=table.dtype, device=table.device)
+    columns = [_inside(left, width, 1 - right_share), _inside(left + 1, width, right_share)]
+    lines = [_inside(above, height, (1 - below_share) * weights), _inside(above + 1, height, below_share * weights)]
+    # Row numbers are exact in float32: they stay far below 2 ** 24.
+    firsts = [((line * width + starts) * heads + head, share) for line, share in lines]
+    for i, (first, share_y) in enumerate(firsts):
+        for j, (column, share_x) in enumerate(columns):
+            rows[..., 2 * i + j] = torch.add(first, column, alpha=heads)
+            torch.mul(share_y, share_x, out=shares[..., 2 * i + j])
+    bag = rows[0, 0].numel()
+    gathered = F.embedding_bag(rows.view(-1, bag), table, mode="sum", per_sample_weights=shares.view(-1, bag))
+    return gathered.view(queries, -1)
+
+
+def _inside(place: torch.Tensor, size: torch.Tensor, share: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move places into the grid; a place that was outside counts for nothing."""
+    moved = place.clamp(min=0).minimum(size - 1)
+    return moved, share * (moved == place)

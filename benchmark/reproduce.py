@@ -249,17 +249,20 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
 def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
     """Return the settings of the command line that hold for a cell.
 
-    A key that begins with a pipeline's name (``sam_clip.sam.model=vit_b``) holds for that pipeline alone.
+    A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
+    ``mvtec_domain_gap.allow_partial=true``) holds for the cells of that one alone.
     """
     from benchmark.config import options
 
     chosen = []
+    own = {"pipeline": cell.method.pipeline, "dataset": _option(cell.overrides, "dataset")}
     for setting in extra:
         head, _, rest = setting.partition(".")
-        if head not in options("pipeline"):
+        group = next((g for g in own if head in options(g)), None)
+        if group is None:
             chosen.append(setting)
-        elif head == cell.method.pipeline:
-            chosen.append(f"pipeline.{rest}")
+        elif head == own[group]:
+            chosen.append(f"{group}.{rest}")
     return chosen
 
 

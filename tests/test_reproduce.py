@@ -200,6 +200,8 @@ def test_settings_of_one_pipeline_reach_its_cells_alone() -> None:
     cell = Cell(row=DataRow(name="r"), method=Method(name="m", pipeline="constant"), overrides=(), published=())
     extra = ["run.limit=3", "constant.policy=prevalence", "resnet_mlp.weights=none"]
     assert extras_for(cell, extra) == ["run.limit=3", "pipeline.policy=prevalence"]
+    cell = Cell(row=DataRow(name="r"), method=Method(name="m"), overrides=("dataset=sat",), published=())
+    assert extras_for(cell, ["sat.size=64", "mtd.allow_partial=true"]) == ["dataset.size=64"]
 
 
 def test_a_dry_run_lists_cells_and_expected_cost_and_runs_nothing(

@@ -83,7 +83,11 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
     paired = None if unpaired else (read_details(first).replicates, read_details(second).replicates)
     names = _names(a, b)
     notes = [f"{n}: {r.id}" for n, r in zip(names, (a, b), strict=True)] + list(_settings_apart(a, b, names))
-    notes += [f"not comparable: {p}" for p in problems] or [f"no interval: {p}" for p in unpaired]
+    protocol, data = f"{a.protocol.name} {a.protocol.hash[:8]}", f"{a.dataset.name} {a.dataset.fingerprint[:8]}"
+    notes += [f"not comparable: {p}" for p in problems] or [
+        f"same protocol ({protocol}), same data ({data})",
+        *(f"no interval: {p}" for p in unpaired),
+    ]
     notes += [f"{r.id}: random weights, its numbers mean nothing" for r in (a, b) if r.meaningless]
     confidence = float(a.protocol.settings.get("confidence", 0.95))
     if not unpaired:

@@ -52,7 +52,7 @@ def build(runs: Sequence[Run], sweeps: Sequence[Path], *, megabytes: float = MEG
         script=script,
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[run_page(r) for r in results],
+        runs=[run_page(result, _totals(folder)) for folder, result in ordered],
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
@@ -84,6 +84,20 @@ def _size_said(galleries: Galleries) -> str:
         f"{galleries.shown} of {galleries.total} images, {size}: as many as the limit allows, those that went "
         "most wrong and most right first."
     )
+
+
+def _totals(folder: Path) -> dict[str, float]:
+    """Sum what a pipeline counted for each image: its tokens and its cost."""
+    import pyarrow.parquet as pq
+
+    path = folder / files.ROWS
+    if not path.exists():
+        return {}
+    counted = [
+        name for name in pq.read_schema(path).names if name.startswith(("cost", "tokens")) or name.endswith("_tokens")
+    ]
+    table = pq.read_table(path, columns=counted).to_pydict()
+    return {name: float(sum(v for v in values if isinstance(v, int | float))) for name, values in table.items()}
 
 
 def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:

@@ -150,7 +150,8 @@ def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]
     for row in published():
         level = row.usable and row.fraction is not None and _our_metric(row) in metrics
         if level and row.dataset == theirs and row.category in WHOLE:
-            groups.setdefault((row.paper, row.method, row.protocol), []).append(row)
+            part = "" if row.category == "mean" else f", {row.category}"
+            groups.setdefault((row.paper + part, row.method, row.protocol), []).append(row)
     for (paper, method, protocol), rows in groups.items():
         values = {_our_metric(r): r for r in rows}
         about = protocols()[protocol]
@@ -194,8 +195,13 @@ def _constants(runs: Sequence[RunResult]) -> str:
     return ", ".join(said)
 
 
-def run_page(result: RunResult) -> dict[str, Any]:
-    """Return everything that the page of one run shows."""
+def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:
+    """Return everything that the page of one run shows.
+
+    Args:
+        result: of the run.
+        totals: sums over its images of what its pipeline counted (tokens, cost).
+    """
     return {
         "anchor": anchor(result),
         "id": result.id,
@@ -206,7 +212,7 @@ def run_page(result: RunResult) -> dict[str, Any]:
         "warnings": list(_warnings(result)),
         "bars": [_bars(result, metric) for metric in dict.fromkeys(m.metric for m in result.metrics)],
         "tables": list(_tables(result)),
-        "cost": list(_cost(result)),
+        "cost": [*_cost(result), *((f"{name}, all images", f"{value:.6g}") for name, value in totals.items())],
         "facts": list(_facts(result)),
         "config": json.dumps({"choices": result.choices, **result.config}, indent=1, sort_keys=True),
     }

@@ -47,6 +47,7 @@ def test_lines_hold_the_difference_of_the_runs_and_an_interval_around_it(first: 
             assert line.difference == one.value - two.value
             assert line.low is not None and line.high is not None and line.low <= line.high
     assert any("smoothing" in note for note in found.notes)
+    assert any(note.startswith("same protocol (default") for note in found.notes)
 
 
 def test_a_run_against_itself_differs_nowhere(first: Path) -> None:

@@ -182,6 +182,16 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
     assert page.run("list.map(i => i.id)") == ["part/test/scratch/c.png"]
 
 
+def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:
+    folder = next(f for f, r in report.find_runs(root) if r.choices["dataset"] == "folder")
+    shutil.copytree(folder, tmp_path / "run")
+    table = files.read_rows(folder).assign(cost_usd=0.25, prompt_tokens=[100, None, 100, 100, 100, 100, 100])
+    table.to_parquet(tmp_path / "run" / files.ROWS, index=False)
+    html = report.build([(tmp_path / "run", files.read_result(folder))], [])
+    assert "cost_usd, all images</dt><dd>1.75" in html
+    assert "prompt_tokens, all images</dt><dd>600" in html
+
+
 def test_thumbnails_are_bounded_and_small_defects_stay_visible(tmp_path: Path) -> None:
     import cv2
 

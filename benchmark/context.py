@@ -89,6 +89,7 @@ class Context:
         on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
         refresh: compute each entry once anew in this process, whatever is stored.
         on_progress: called as (stage name, done, total, reused) after each image of ``run``.
+        prompts_root: folder of the records of generated prompts; None: ``prompts`` beside the store's folder.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Context:
         refresh: bool = False,
         on_progress: Progress | None = None,
         weights_root: Path | None = None,
+        prompts_root: Path | None = None,
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers is {workers}: give 0 or more")
@@ -113,6 +115,7 @@ class Context:
         self.seed = seed
         self._device = device
         self.weights_root = weights_root
+        self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
         self.weights: dict[str, WeightsUsed] = {}
         """By name; filled by the pipeline through ``note_weights``."""
         self.workers = workers

@@ -150,6 +150,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         on_error=config.run.on_error,
         on_progress=StageProgress(),
         weights_root=config.run.weights_root,
+        prompts_root=config.run.results_root / "prompts",
     )
 
 

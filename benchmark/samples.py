@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Split = Literal["train", "test"]
 MaskFormat = Literal["grey", "class_ids", "trimap"]
 Outcome = Literal["ok", "failed", "invalid", "blocked"]
-Combine = Literal["max", "mean", "mean_with_one"]
-"""How the scores of the regions that cover a pixel become one: their largest, their mean, or their sum over one
-more than their number (caoyunkang/Segment-Any-Anomaly:SAA/model.py); 0 where no region covers it."""
+Combine = Literal["max", "mean", "mean_with_one", "sum"]
+"""How the scores of the regions that cover a pixel become one: their largest, their mean, their sum over one
+more than their number (caoyunkang/Segment-Any-Anomaly:SAA/model.py), or their sum; 0 where no region covers it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +182,8 @@ def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule
     for inside, score in zip(covered, scores, strict=True):
         np.add(total, np.float64(score), out=total, where=inside)
         number += inside
+    if rule == "sum":
+        return total.astype(np.float32)
     return np.divide(total, number, out=total, where=number > 0).astype(np.float32)
 
 

@@ -133,7 +133,7 @@ def _checked(settings: Any, card: Any, data_root: Path) -> str:
 
 def option(name: str) -> dict[str, Any]:
     """Return a dataset option as composed for the application."""
-    from benchmark.reproduce import compose
+    from benchmark.compose import compose
 
     return dict(compose([f"dataset={name}"])[0]["dataset"])
 
@@ -167,7 +167,7 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
     """Yield (paper, table, cells that could be run now, what is missing) of every table of a paper."""
     from collections import Counter
 
-    from benchmark.reproduce import Missing, obstacle
+    from benchmark.availability import Missing, obstacle
     from benchmark.results.papers import cells, load_paper, paper_names
 
     for name in paper_names():
@@ -186,7 +186,7 @@ def _gigabytes(size: int) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Say what this machine has and what could be run on it: ``python -m benchmark.doctor [verify] [key=value …]``."""
-    from benchmark.reproduce import compose
+    from benchmark.compose import compose
 
     parser = argparse.ArgumentParser(prog="python -m benchmark.doctor", description=main.__doc__)
     parser.add_argument(

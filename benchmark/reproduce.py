@@ -10,23 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmark.errors import BenchmarkError, ConfigError, DataError, WeightsError
+from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacle
+from benchmark.compose import compose
+from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
 from benchmark.results.schema import RunResult
-
-if TYPE_CHECKING:
-    from benchmark.config import RunConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Missing:
-    """Why a cell has no number of ours."""
-
-    phrase: str
-    mend: str | None = None
-    """The command that mends it; None where nothing does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,115 +45,11 @@ def plan(cell: Cell, *, extra: Sequence[str]) -> Planned:
     try:
         manifest = found.dataset.manifest(found.run.data_root)
     except DataError as error:
-        mend = f"make data DATASET={_dataset_name(found)} ARGS=verify"
-        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {_first_line(error)}", mend=mend))
+        mend = f"make data DATASET={dataset_name(found)} ARGS=verify"
+        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", mend=mend))
     n_images = min(found.run.limit or len(manifest.test), len(manifest.test))
     seconds = seconds_per_image(found.run.results_root, cell.method.pipeline or "")
     return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
-
-
-def obstacle(cell: Cell, *, extra: Sequence[str]) -> Missing | RunConfig | None:
-    """Return what keeps a cell from running as far as that shows without reading data, else its config.
-
-    None for a cell that is not run itself, being a mean over others.
-    """
-    missing = _without_config(cell)
-    if missing is not None or cell.row.parts:
-        return missing
-    from benchmark.config import build
-
-    try:
-        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
-    except ConfigError as error:
-        return Missing(phrase=_first_line(error))
-    pipeline = cell.method.pipeline or ""
-    return _both(data_missing(config), weights_missing(config.pipeline, pipeline, config.run.weights_root)) or config
-
-
-def _without_config(cell: Cell) -> Missing | None:
-    """What stands in the way whatever the settings are."""
-    from benchmark.config import options
-
-    if cell.row.private:
-        return Missing(phrase="private dataset")
-    if cell.method.pipeline is None:
-        return Missing(phrase=cell.method.absent or "no pipeline of this package")
-    if cell.row.parts:
-        return None
-    for group, name in (("pipeline", cell.method.pipeline), ("dataset", _option(cell.overrides, "dataset"))):
-        if name not in options(group):
-            return Missing(phrase=f"no {group} {name} in conf/{group}")
-    return None
-
-
-def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Compose the application's config as plain containers, with the choice of each group.
-
-    Raises:
-        ConfigError: an override is refused.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from benchmark.config import CONF, explain_composition_error
-
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", list(overrides), return_hydra_config=True)
-        choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
-        plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
-        composed: Any = OmegaConf.to_container(plain, resolve=True)
-        return composed, choices
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain_composition_error(error, overrides)) from None
-
-
-def data_missing(config: RunConfig) -> Missing | None:
-    """Say that a dataset is not there at all; None when its folder is, or when it is generated."""
-    from benchmark.data.card import find_card
-
-    name = _dataset_name(config)
-    card = find_card(name)
-    path = getattr(config.dataset, "path", None)
-    place = Path(path) if path else config.run.data_root / name
-    if place.exists() or (card is not None and card.source.kind == "generated"):
-        return None
-    return Missing(phrase=f"data missing: {name}", mend=f"make data DATASET={name}")
-
-
-def _dataset_name(config: RunConfig) -> str:
-    """Name of the data, whichever preset of it was chosen."""
-    return str(getattr(config.dataset, "name", config.choices["dataset"]))
-
-
-def _both(*problems: Missing | None) -> Missing | None:
-    """Join what is missing into one reason."""
-    found = [p for p in problems if p is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    return Missing(phrase="; ".join(p.phrase for p in found), mend=" && ".join(p.mend for p in found if p.mend))
-
-
-def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
-    """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
-    from benchmark.weights import find
-
-    needed = getattr(pipeline, "needed_weights", None)
-    if needed is None:
-        return None
-    try:
-        entries = [find(weights) for weights in needed()]
-    except (ConfigError, WeightsError) as error:
-        return Missing(phrase=_first_line(error))
-    absent = [e.name for e in entries if any(not (root / file.file).is_file() for file in e.files)]
-    if not absent:
-        return None
-    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=f"make weights PIPELINE={name}")
 
 
 def seconds_per_image(results_root: Path, pipeline: str) -> float | None:
@@ -246,37 +132,9 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
         tracker.finish_sweep(folder, results_root=results_root, metrics={})
 
 
-def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
-    """Return the settings of the command line that hold for a cell.
-
-    A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
-    ``mvtec_domain_gap.allow_partial=true``) holds for the cells of that one alone.
-    """
-    from benchmark.config import options
-
-    chosen = []
-    own = {"pipeline": cell.method.pipeline, "dataset": _option(cell.overrides, "dataset")}
-    for setting in extra:
-        head, _, rest = setting.partition(".")
-        group = next((g for g in own if head in options(g)), None)
-        if group is None:
-            chosen.append(setting)
-        elif head == own[group]:
-            chosen.append(f"{group}.{rest}")
-    return chosen
-
-
 def general(extra: Sequence[str]) -> list[str]:
     """Return the settings that hold for a table as a whole, not for the dataset or pipeline of a cell."""
     return [o for o in extra if o.partition("=")[0].lstrip("+").partition(".")[0] in ("run", "tracking")]
-
-
-def _option(overrides: Sequence[str], group: str) -> str:
-    return next((o.partition("=")[2] for o in overrides if o.startswith(f"{group}=")), "")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: Sequence[str]) -> list[Planned]:
@@ -292,13 +150,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     known = ", ".join(paper_names())
     parser = argparse.ArgumentParser(prog="python -m benchmark.reproduce", description=main.__doc__)
-    parser.add_argument("paper", help=f"one of: {known}")
+    parser.add_argument("paper", nargs="?", help=f"one of: {known}")
     parser.add_argument("words", nargs="*", metavar="TABLE | dry_run | key=value", help="no table: all of the paper")
     chosen = parser.parse_args(arguments)
     extra = [w for w in chosen.words if "=" in w]
     plain = [w for w in chosen.words if "=" not in w]
     dry = "dry_run" in plain
     try:
+        if chosen.paper is None:
+            raise ConfigError(f"say which paper: make reproduce PAPER=… ({known})")
         paper = load_paper(chosen.paper)
         for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
             table = choose_table(paper, number)

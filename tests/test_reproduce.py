@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.availability import Missing, extras_for
+from benchmark.compose import compose
 from benchmark.config import build, options
 from benchmark.errors import ConfigError
-from benchmark.reproduce import Missing, Planned, compose, extras_for, plan, reproduce, run_cells, seconds_per_image
+from benchmark.reproduce import Planned, plan, reproduce, run_cells, seconds_per_image
 from benchmark.results.paper_table import layout, long_form, numbers, write_table
 from benchmark.results.papers import (
     Cell,

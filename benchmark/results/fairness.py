@@ -31,6 +31,21 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
     return None
 
 
+def is_partial(result: RunResult) -> bool:
+    """Whether the run saw only part of its dataset, or its numbers mean nothing."""
+    data = result.dataset
+    whole = data.n_samples_effective == data.n_samples_original
+    expected = data.n_samples_expected in (None, data.n_samples_original)
+    return result.meaningless or not whole or not expected
+
+
+def images(result: RunResult) -> str:
+    """Return ``263`` or ``10 of 263``."""
+    data = result.dataset
+    of = data.n_samples_expected or data.n_samples_original
+    return str(data.n_samples_effective) if data.n_samples_effective == of else f"{data.n_samples_effective} of {of}"
+
+
 def unfair(result: RunResult, row: PublishedRow) -> Iterator[str]:
     """Yield every reason why a run's number and a published one do not measure the same thing."""
     yield from unfair_protocol(result, row)

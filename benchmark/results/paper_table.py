@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results.fairness import unfair, unfair_protocol
+from benchmark.results.fairness import images, unfair, unfair_protocol
 from benchmark.results.files import write_atomically
 from benchmark.results.render import Grid, csv_text, latex, markdown, show
 
@@ -71,14 +71,12 @@ def _number(one: Planned, metric: TableMetric, row: PublishedRow | None) -> Numb
         return number(ours=None, reason=reason, mend=mend)
     own = result.headline().get(metric.ours)
     reason = "not reported by the run" if own is None else (own.reason or "") if own.value is None else ""
-    data = result.dataset
-    whole = data.n_samples_effective == data.n_samples_original
     return number(
         ours=own.value if own else None,
         low=own.low if own else None,
         high=own.high if own else None,
         run=result.id,
-        images=str(data.n_samples_effective) if whole else f"{data.n_samples_effective} of {data.n_samples_original}",
+        images=images(result),
         meaningless=result.meaningless,
         reason=reason,
         remarks=tuple(unfair(result, row)) if row else (),

@@ -42,8 +42,8 @@ def entries(folder: Path = FOLDER) -> dict[str, ReferenceRun]:
 
 def make(entry: ReferenceRun, *, extra: Sequence[str]) -> RunResult:
     """Carry out one reference run; raises as any run does."""
+    from benchmark.compose import compose
     from benchmark.config import build
-    from benchmark.reproduce import compose
     from benchmark.run import execute
 
     words = [*entry.settings, "metric=full", "tracking=none"]

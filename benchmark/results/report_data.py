@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.results.fairness import OTHER_NAME, WHOLE
+from benchmark.results.fairness import OTHER_NAME, WHOLE, images, is_partial
 from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
 from benchmark.results.schema import RunResult, flatten
 from benchmark.results.tables import number
@@ -15,21 +15,6 @@ from benchmark.results.tables import number
 def anchor(result: RunResult) -> str:
     """Return the run's id as an HTML id."""
     return "run-" + "".join(c if c.isalnum() or c in "-_" else "_" for c in result.id)
-
-
-def is_partial(result: RunResult) -> bool:
-    """Whether the run saw only part of its dataset, or its numbers mean nothing."""
-    data = result.dataset
-    whole = data.n_samples_effective == data.n_samples_original
-    expected = data.n_samples_expected in (None, data.n_samples_original)
-    return result.meaningless or not whole or not expected
-
-
-def images(result: RunResult) -> str:
-    """Return ``263`` or ``10 of 263``."""
-    data = result.dataset
-    of = data.n_samples_expected or data.n_samples_original
-    return str(data.n_samples_effective) if data.n_samples_effective == of else f"{data.n_samples_effective} of {of}"
 
 
 def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from benchmark.errors import ResultsError
 from benchmark.metrics.bootstrap import resample
 from benchmark.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
 from benchmark.results import compare, files
-from benchmark.results.compare import compare_published, compare_runs, paired_interval
+from benchmark.results.comparison import compare_published, compare_runs, paired_interval
 from benchmark.results.details import read_details
 from benchmark.results.fairness import preset_hash
 from benchmark.results.render import Grid, csv_text, latex, markdown
@@ -60,7 +60,7 @@ def test_a_run_against_itself_differs_nowhere(first: Path) -> None:
 def test_pairing_takes_off_what_the_images_have_in_common(first: Path, second: Path) -> None:
     one, two = (read_details(f).replicates["image_auroc", "mean"] for f in (first, second))
     low, high = paired_interval(one, two, confidence=0.95)
-    unpaired = compare.paired_interval(one, np.roll(two, 1), confidence=0.95)
+    unpaired = paired_interval(one, np.roll(two, 1), confidence=0.95)
     assert low is not None and high is not None and unpaired[0] is not None and unpaired[1] is not None
     assert high - low < unpaired[1] - unpaired[0]
 

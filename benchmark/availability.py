@@ -1,0 +1,130 @@
+"""Whether a cell of a paper's table could be run here, and what command mends it where not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.compose import compose
+from benchmark.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    from benchmark.config import RunConfig
+    from benchmark.results.papers import Cell
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Why a cell has no number of ours."""
+
+    phrase: str
+    mend: str | None = None
+    """The command that mends it; None where nothing does."""
+
+
+def obstacle(cell: Cell, *, extra: Sequence[str]) -> Missing | RunConfig | None:
+    """Return what keeps a cell from running as far as that shows without reading data, else its config.
+
+    None for a cell that is not run itself, being a mean over others.
+    """
+    missing = _without_config(cell)
+    if missing is not None or cell.row.parts:
+        return missing
+    from benchmark.config import build
+
+    try:
+        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
+    except ConfigError as error:
+        return Missing(phrase=first_line(error))
+    pipeline = cell.method.pipeline or ""
+    return _both(data_missing(config), weights_missing(config.pipeline, pipeline, config.run.weights_root)) or config
+
+
+def _without_config(cell: Cell) -> Missing | None:
+    """What stands in the way whatever the settings are."""
+    from benchmark.config import options
+
+    if cell.row.private:
+        return Missing(phrase="private dataset")
+    if cell.method.pipeline is None:
+        return Missing(phrase=cell.method.absent or "no pipeline of this package")
+    if cell.row.parts:
+        return None
+    for group, name in (("pipeline", cell.method.pipeline), ("dataset", _option(cell.overrides, "dataset"))):
+        if name not in options(group):
+            return Missing(phrase=f"no {group} {name} in conf/{group}")
+    return None
+
+
+def data_missing(config: RunConfig) -> Missing | None:
+    """Say that a dataset is not there at all; None when its folder is, or when it is generated."""
+    from benchmark.data.card import find_card
+
+    name = dataset_name(config)
+    card = find_card(name)
+    path = getattr(config.dataset, "path", None)
+    place = Path(path) if path else config.run.data_root / name
+    if place.exists() or (card is not None and card.source.kind == "generated"):
+        return None
+    return Missing(phrase=f"data missing: {name}", mend=f"make data DATASET={name}")
+
+
+def dataset_name(config: RunConfig) -> str:
+    """Name of the data, whichever preset of it was chosen."""
+    return str(getattr(config.dataset, "name", config.choices["dataset"]))
+
+
+def _both(*problems: Missing | None) -> Missing | None:
+    """Join what is missing into one reason."""
+    found = [p for p in problems if p is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return Missing(phrase="; ".join(p.phrase for p in found), mend=" && ".join(p.mend for p in found if p.mend))
+
+
+def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
+    """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
+    from benchmark.weights import find
+
+    needed = getattr(pipeline, "needed_weights", None)
+    if needed is None:
+        return None
+    try:
+        entries = [find(weights) for weights in needed()]
+    except (ConfigError, WeightsError) as error:
+        return Missing(phrase=first_line(error))
+    absent = [e.name for e in entries if any(not (root / file.file).is_file() for file in e.files)]
+    if not absent:
+        return None
+    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=f"make weights PIPELINE={name}")
+
+
+def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
+    """Return the settings of the command line that hold for a cell.
+
+    A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
+    ``mvtec_domain_gap.allow_partial=true``) holds for the cells of that one alone.
+    """
+    from benchmark.config import options
+
+    chosen = []
+    own = {"pipeline": cell.method.pipeline, "dataset": _option(cell.overrides, "dataset")}
+    for setting in extra:
+        head, _, rest = setting.partition(".")
+        group = next((g for g in own if head in options(g)), None)
+        if group is None:
+            chosen.append(setting)
+        elif head == own[group]:
+            chosen.append(f"{group}.{rest}")
+    return chosen
+
+
+def _option(overrides: Sequence[str], group: str) -> str:
+    return next((o.partition("=")[2] for o in overrides if o.startswith(f"{group}=")), "")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return str(error).splitlines()[0]

@@ -1,0 +1,35 @@
+"""The application's config composed in-process, as the command line would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmark.errors import ConfigError
+
+
+def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Compose the application's config as plain containers, with the choice of each group.
+
+    Raises:
+        ConfigError: an override is refused.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from benchmark.config import CONF, explain_composition_error
+
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra_compose("config", list(overrides), return_hydra_config=True)
+        choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+        plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
+        composed: Any = OmegaConf.to_container(plain, resolve=True)
+        return composed, choices
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain_composition_error(error, overrides)) from None

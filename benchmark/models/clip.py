@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +34,40 @@ def prompt_ensemble(text: str) -> list[str]:
     return [template(text) for template in OPENAI_IMAGENET_TEMPLATES] + [t.format(text) for t in SURGERY_TEMPLATES]
 
 
-def squash(image: NDArray[np.uint8], side: int) -> torch.Tensor:
+def token_ids(prompts: Sequence[str], *, most: int) -> torch.Tensor:
+    """Cut texts into CLIP's tokens, (N, most) int64: start, text, end, zeros.
+
+    Raises:
+        ConfigError: a text has more than ``most`` tokens.
+    """
+    from open_clip import get_tokenizer
+
+    tokenizer = get_tokenizer("ViT-B-16-quickgelu")
+    for prompt in prompts:
+        length = len(tokenizer.encode(prompt)) + 2
+        if length > most:
+            raise ConfigError(f"the text {prompt!r} has {length} tokens, CLIP reads {most}: shorten it")
+    ids: torch.Tensor = tokenizer(list(prompts), context_length=most)
+    return ids
+
+
+def squash(image: NDArray[np.uint8], side: int, *, on: Literal["pixels", "tensor"] = "pixels") -> torch.Tensor:
     """Resize an image, (H, W, 3) uint8 RGB, to a square and normalise it: (3, side, side) float32.
 
-    Bicubic on 8-bit pixels, the whole image, proportions lost on purpose
+    Bicubic with antialias, the whole image, proportions lost on purpose
     (xmed-lab/CLIP_Surgery:clip/clip.py, _transform).
+
+    Args:
+        on: resize 8-bit pixels, whose values are rounded then, or floats.
     """
     from PIL import Image
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.functional import normalize, resize, to_tensor
 
-    pixels = to_tensor(resize(Image.fromarray(image), [side, side], InterpolationMode.BICUBIC))
+    if on == "pixels":
+        pixels = to_tensor(resize(Image.fromarray(image), [side, side], InterpolationMode.BICUBIC))
+    else:
+        pixels = resize(to_tensor(image), [side, side], InterpolationMode.BICUBIC, antialias=True)
     return normalize(pixels, list(MEAN), list(DEVIATION))
 
 
@@ -94,29 +117,31 @@ class Clip:
         Raises:
             ConfigError: a prompt is longer than the network reads.
         """
-        from open_clip import get_tokenizer
-
-        tokenizer = get_tokenizer("ViT-B-16-quickgelu")
-        most = self.network.context_length
-        for prompt in prompts:
-            length = len(tokenizer.encode(prompt)) + 2
-            if length > most:
-                raise ConfigError(f"the text {prompt!r} has {length} tokens, CLIP reads {most}: shorten it")
         with Device(name=self.device.name).inference():
-            vectors = self.network.encode_text(tokenizer(list(prompts), context_length=most).to(self.device.name))
+            vectors = self._text(prompts)
             vectors = vectors / vectors.norm(dim=-1, keepdim=True)
             mean = vectors.mean(dim=0) if len(prompts) > 1 else vectors[0]
             unit: torch.Tensor = mean / mean.norm() if len(prompts) > 1 else mean
             return np.asarray(unit.cpu().numpy(), dtype=np.float32)
+
+    def text_vectors(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed prompts one by one: (N, E) float32, not normalised.
+
+        Raises:
+            ConfigError: a prompt is longer than the network reads.
+        """
+        with Device(name=self.device.name).inference():
+            return np.asarray(self._text(prompts).cpu().numpy(), dtype=np.float32)
+
+    def _text(self, prompts: Sequence[str]) -> torch.Tensor:
+        return self.network.encode_text(token_ids(prompts, most=self.network.context_length).to(self.device.name))
 
     def _vision(self, pixels: torch.Tensor, surgery: int) -> torch.Tensor:
         """The vision transformer (xmed-lab/CLIP_Surgery:clip/clip_surgery_model.py, VisionTransformer.forward)."""
         import torch
 
         visual = self.network.visual
-        patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
-        start = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
-        stream = visual.ln_pre(torch.cat([start, patches], dim=1) + _positions(visual, patches.shape[1]))
+        stream = visual.ln_pre(embed(visual, pixels))
         blocks = visual.transformer.resblocks
         plain, second = len(blocks) - surgery, None
         if plain < 0:
@@ -125,14 +150,23 @@ class Clip:
             if surgery and i == plain:
                 second = stream
             read = block.ln_1(stream)
-            query, key, value = _heads(block, read)
+            query, key, value = heads(block, read)
             if second is not None:
-                second = second + _attend(block, value, value, value)
-            stream = stream + _attend(block, query, key, value)
+                second = second + attend(block, value, value, value)
+            stream = stream + attend(block, query, key, value)
             stream = stream + block.mlp(block.ln_2(stream))
         if second is not None:
             stream = torch.cat([stream[:, :1], second[:, 1:]], dim=1)
         return visual.ln_post(stream) @ visual.proj
+
+
+def embed(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Class and patch embeddings with their positions, before ``ln_pre``: (B, 1 + g * g, C)."""
+    import torch
+
+    patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
+    start = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    return torch.cat([start, patches], dim=1) + _positions(visual, patches.shape[1])
 
 
 def _positions(visual: Any, patches: int) -> torch.Tensor:
@@ -149,7 +183,7 @@ def _positions(visual: Any, patches: int) -> torch.Tensor:
     return torch.cat([codes[:1], resized[0].flatten(1).T])
 
 
-def _heads(block: Any, read: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def heads(block: Any, read: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Query, key and value of a block, (B, heads, N, d) each, from its packed projection."""
     from torch.nn import functional as F
 
@@ -159,7 +193,7 @@ def _heads(block: Any, read: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return packed.view(batch, tokens, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
 
 
-def _attend(block: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+def attend(block: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """softmax(query key' / sqrt(d)) value, then the block's output projection: (B, N, C)."""
     from torch.nn import functional as F
 

@@ -89,6 +89,25 @@ def text_vector(
     return np.asarray(context.once(stage, text)["vector"])
 
 
+def prompt_vectors(
+    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], prompts: Sequence[str]
+) -> NDArray[np.float32]:
+    """CLIP's vectors of some prompts, (N, E) float32, not normalised, kept in the store as one set."""
+
+    def compute(_: Sequence[Inputs]) -> list[Artifact]:
+        return [{"vectors": settings.load(context, chosen).text_vectors(prompts)}]
+
+    stage = Stage(
+        name="clip_prompts",
+        version=1,
+        settings={"model": settings.model, "prompts": list(prompts)},
+        weights={"clip": chosen["clip"].sha256},
+        compute=compute,
+        needs_image=False,
+    )
+    return np.asarray(context.once(stage, "prompts")["vectors"])
+
+
 def tokens_stage(
     context: Context,
     settings: ClipSettings,

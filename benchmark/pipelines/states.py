@@ -1,0 +1,63 @@
+"""Texts of normal and damaged states of a category, and how a map on a patch grid is drawn over an image."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from benchmark.errors import ConfigError, near_matches
+from benchmark.samples import Manifest
+from benchmark.settings import Settings
+
+
+class States(Settings):
+    """Every state of a category in every template: the prompt ensemble of WinCLIP."""
+
+    templates: tuple[str, ...] = Field(min_length=1)
+    """With ``{}`` for the state."""
+    normal: tuple[str, ...] = Field(min_length=1)
+    """With ``{}`` for the name of the category."""
+    abnormal: tuple[str, ...] = Field(min_length=1)
+    names: dict[str, str]
+    """Category to what it is called in texts; others are called by their own names."""
+
+    @field_validator("templates", "normal", "abnormal")
+    @classmethod
+    def _have_one_gap(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [text for text in value if text.count("{}") != 1]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} must hold {{}} once")
+        return value
+
+    def check(self, manifest: Manifest) -> None:
+        """Refuse names for a category that the dataset does not have.
+
+        Raises:
+            ConfigError: naming the category and near ones.
+        """
+        for category in self.names:
+            if category not in manifest.categories:
+                raise ConfigError(
+                    f"pipeline.states.names has {category!r}, which {manifest.dataset} has not; "
+                    f"{near_matches(category, manifest.categories)}"
+                )
+
+    def prompts(self, category: str) -> tuple[list[str], list[str]]:
+        """Return the normal and the abnormal prompts, state by state."""
+        name = self.names.get(category, category)
+
+        def ensemble(states: tuple[str, ...]) -> list[str]:
+            return [template.format(state.format(name)) for state in states for template in self.templates]
+
+        return ensemble(self.normal), ensemble(self.abnormal)
+
+
+def draw(cells: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Draw a square patch grid, (g * g,) or (g, g), over an image of (H, W): float32, bilinear."""
+    import torch
+    from torch.nn import functional as F
+
+    side = round(cells.size**0.5)
+    grid = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.float32)).view(1, 1, side, side)
+    return np.asarray(F.interpolate(grid, size, mode="bilinear", align_corners=False)[0, 0].numpy())

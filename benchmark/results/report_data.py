@@ -195,12 +195,17 @@ def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:
         "protocol": result.protocol.name,
         "images": images(result),
         "warnings": list(_warnings(result)),
-        "bars": [_bars(result, metric) for metric in dict.fromkeys(m.metric for m in result.metrics)],
+        "bars": [_bars(result, metric) for metric in _defined_first(result)],
         "tables": list(_tables(result)),
         "cost": [*_cost(result), *((f"{name}, all images", f"{value:.6g}") for name, value in totals.items())],
         "facts": list(_facts(result)),
         "config": json.dumps({"choices": result.choices, **result.config}, indent=1, sort_keys=True),
     }
+
+
+def _defined_first(result: RunResult) -> list[str]:
+    defined = [m.metric for m in result.metrics if m.value is not None]
+    return list(dict.fromkeys([*defined, *(m.metric for m in result.metrics)]))
 
 
 def _warnings(result: RunResult) -> Iterator[str]:

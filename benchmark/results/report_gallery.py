@@ -103,8 +103,9 @@ def _quality(row: Mapping[str, Any], scores: np.ndarray) -> float:
 
 
 def _needed(folder: Path) -> int:
-    """Bytes of a run's pictures as text, from the file's size: base64 has four letters for three bytes."""
-    return (folder / GALLERY).stat().st_size * 4 // 3
+    """Bytes of a run's pictures as text: four letters for three bytes, score maps twice as large in colour."""
+    size = sum(len(p) for t in read_gallery(folder) for p in (t.image, t.truth, t.mask, t.score, t.score) if p)
+    return size * 4 // 3
 
 
 def _part(
@@ -154,7 +155,7 @@ def _kept(rows: Sequence[Mapping[str, Any]], share: float) -> frozenset[str]:
     ordered = sorted(rows, key=lambda r: float(r["quality"]))
     turns = [r for pair in zip(ordered, reversed(ordered), strict=True) for r in pair]
     unique = list(dict.fromkeys(str(r["id"]) for r in turns))
-    return frozenset(unique[: int(len(rows) * share)])
+    return frozenset(unique[: max(1, int(len(rows) * share))])
 
 
 def _ends(thumbnails: Sequence[Thumbnails], by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:

@@ -32,6 +32,7 @@ def speed_up(network: Any, *, deformable: bool) -> None:
     if deformable:
         for layer in transformer.encoder.layers:
             layer.self_attn.forward = partial(sampled_attention, layer.self_attn)
+            layer.forward_ffn = partial(feed_forward, layer)
         for layer in transformer.decoder.layers:
             layer.cross_attn.forward = partial(sampled_attention, layer.cross_attn)
 
@@ -108,6 +109,27 @@ def fused_attention(
     return F.dropout(delta_image, module.dropout, module.training), delta_text
 
 
+ROWS = 1024
+"""Positions that pass the wide layer together, so that its output stays in the processor's cache."""
+
+
+def feed_forward(layer: Any, src: torch.Tensor) -> torch.Tensor:
+    """The two-layer perceptron of an encoder layer with its residual and norm, some positions at a time.
+
+    Args:
+        src: (B, S, C) (groundingdino:transformer.py, DeformableTransformerEncoderLayer.forward_ffn).
+    """
+    import torch
+
+    wide = torch.empty_like(src)
+    for image in range(len(src)):
+        for start in range(0, src.shape[1], ROWS):
+            part = (image, slice(start, start + ROWS))
+            wide[part] = layer.linear2(layer.activation(layer.linear1(src[part])))
+    normed: torch.Tensor = layer.norm2(wide.add_(src))
+    return normed
+
+
 def sampled_attention(
     module: Any,
     query: torch.Tensor,
@@ -146,16 +168,13 @@ def sampled_attention(
     layout = (batch, queries, module.num_heads, module.num_levels, module.num_points)
     offsets = module.sampling_offsets(query).view(*layout, 2)
     weights = module.attention_weights(query).view(*layout[:3], -1).softmax(-1).view(layout)
-    centre = reference_points[:, :, None, :, None, :2]
-    if reference_points.shape[-1] == 2:
-        steps = torch.tensor([[w, h] for h, w in shapes], dtype=offsets.dtype, device=offsets.device)
-        locations = centre + offsets / steps[:, None]
-    else:
-        locations = centre + offsets / module.num_points * reference_points[:, :, None, :, None, 2:] * 0.5
-    sampled = deformable_attention(
-        values.float().view(batch, -1, module.num_heads, values.shape[-1] // module.num_heads),
-        shapes,
-        locations.float(),
-        weights.float(),
-    )
+    sizes = torch.tensor([[w, h] for h, w in shapes], dtype=torch.float32, device=offsets.device)
+    # In pixels, 0 at the centre of the first one; the offsets of plain points are pixels already.
+    centre = reference_points[..., :2] * sizes - 0.5
+    if reference_points.shape[-1] == 4:
+        reach = reference_points[..., 2:] * sizes * (0.5 / module.num_points)
+        offsets = offsets * reach[:, :, None, :, None]
+    x, y = (offsets[..., i].float() + centre[:, :, None, :, None, i] for i in (0, 1))
+    heads = values.float().view(batch, -1, module.num_heads, values.shape[-1] // module.num_heads)
+    sampled = deformable_attention(heads, shapes, x, y, weights.float())
     return module.output_proj(sampled.to(values.dtype))

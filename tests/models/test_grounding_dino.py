@@ -132,7 +132,9 @@ def test_deformable_attention_is_the_librarys() -> None:
     places[:, :3] = places[:, :3].round()
     weights = torch.rand(2, 11, 4, 4, 3, generator=generator)
     expected = multi_scale_deformable_attn_pytorch(value, torch.tensor(shapes), places, weights)
-    torch.testing.assert_close(deformable_attention(value, shapes, places, weights), expected, atol=1e-5, rtol=1e-5)
+    sizes = torch.tensor([[w, h] for h, w in shapes])[:, None]
+    x, y = (places * sizes - 0.5).unbind(-1)
+    torch.testing.assert_close(deformable_attention(value, shapes, x, y, weights), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_a_wrong_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def text_map(
 
 
 def reference_map(
-    vectors: WindowVectors, memory: WindowVectors, *, sizes: Sequence[int], side: int, mean: Mean
+    vectors: WindowVectors, memory: WindowVectors, *, sizes: Sequence[int], side: int, mean: Mean, slipped: bool
 ) -> Floats:
     """Few-shot map on the patch grid, (side * side,): the mean over patches and window sizes of ``distance``.
 
@@ -96,11 +96,15 @@ def reference_map(
         vectors: of one image (B = 1).
         memory: of the normal images.
         mean: over the windows that cover a patch.
+        slipped: the first window of each size but the first is compared with the memory of the size before it
+            (caoyunkang/WinClip:WinCLIP/model.py, calculate_visual_anomaly_score).
     """
-    maps = [
-        spread(distance(own[0], _rows(other)), side=side, size=size, mean=mean)
-        for own, other, size in zip(vectors.windows, memory.windows, sizes, strict=True)
-    ]
+    known = [_rows(windows) for windows in memory.windows]
+    scores = [distance(own[0], other) for own, other in zip(vectors.windows, known, strict=True)]
+    if slipped:
+        for own, score, before in zip(vectors.windows[1:], scores[1:], known, strict=False):
+            score[0] = distance(own[0, :1], before)[0]
+    maps = [spread(score, side=side, size=size, mean=mean) for score, size in zip(scores, sizes, strict=True)]
     if vectors.patches is not None and memory.patches is not None:
         maps.append(distance(vectors.patches[0], _rows(memory.patches)))
     return np.asarray(np.mean(maps, axis=0))

@@ -52,6 +52,8 @@ class WinClip(Settings):
     """Single patches that are compared too, with ``shots``."""
     shot_mean: Mean
     """Over the windows that cover a patch, with ``shots``."""
+    shot_slip: bool
+    """The first window of each further size is compared with the normal windows of the size before it."""
     fusion: Fusion
     image_score: Literal["image", "map_max"]
     """``image``: the abnormal probability of the whole image, with ``shots`` its mean with the map's maximum."""
@@ -107,7 +109,7 @@ class WinClip(Settings):
         )
         few = None
         if memory is not None:
-            few = reference_map(vectors, memory, sizes=sizes, side=side, mean=self.shot_mean)
+            few = reference_map(vectors, memory, sizes=sizes, side=side, mean=self.shot_mean, slipped=self.shot_slip)
             whole = (whole + float(few.max())) / 2
         drawn = draw(fuse(zero, few, self.fusion), (int(artifact["height"]), int(artifact["width"])))
         return Prediction(score_map=drawn, image_score=whole if self.image_score == "image" else float(drawn.max()))

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark import sweep, sweeper
 from benchmark.config import CONF, build, explain_composition_error
-from benchmark.errors import BenchmarkError, TrackingError
+from benchmark.errors import BenchmarkError, DryRun, TrackingError
 from benchmark.provenance import redact
 
 _failures: list[BenchmarkError] = []
@@ -66,6 +66,9 @@ def main() -> int:
         return _fail(explain_composition_error(error, words))
     except KeyboardInterrupt:
         return _fail("interrupted; the same command goes on where it stopped", code=130)
+    if _failures and isinstance(_failures[-1], DryRun):
+        print(redact(str(_failures[-1])))
+        return 0
     if _failures:
         return _fail(str(_failures[-1]))
     return sweep.exit_code()

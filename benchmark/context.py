@@ -124,6 +124,8 @@ class Context:
         self.on_progress = on_progress
         self.stats: dict[str, StageStats] = {}
         """By stage name."""
+        self.counters: dict[str, float] = {}
+        """What a pipeline counted in this run (calls, tokens, money), by name; not part of the result."""
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
         self._explained: set[str] = set()

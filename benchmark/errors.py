@@ -10,6 +10,10 @@ class BenchmarkError(Exception):
     """Something the user can mend; shown as one message without a traceback."""
 
 
+class DryRun(BenchmarkError):
+    """Not a failure: what a run would do, asked for in place of the run."""
+
+
 class ConfigError(BenchmarkError):
     """A config key, option or value that cannot be used."""
 

@@ -45,8 +45,9 @@ class Protocol(Settings):
     """A score map without a binary mask is cut here (``score >= threshold``) for IoU; None leaves IoU undefined."""
     normalisation: Literal["none", "image", "category"]
     """Min-max of the score maps: none, each map before it is resized, or all maps of a category together."""
-    failures: Literal["wrong", "exclude"]
-    """Failed, invalid and blocked answers count as wrong, or are left out; their number is reported either way."""
+    failures: Literal["wrong", "exclude", "defective", "good"]
+    """Failed, invalid and blocked answers count as wrong, are left out, or count as one of the two labels; their
+    number is reported either way."""
     aupro_limit: float = Field(gt=0, le=1)
     """AUPRO is taken up to this false-positive rate."""
     resamples: int = Field(ge=0)

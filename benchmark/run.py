@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 import json
 import os
@@ -84,7 +86,7 @@ def execute(
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)
-    settings = identity(composed)
+    settings = identity(composed, getattr(config.pipeline, "not_in_result", ()))
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
@@ -107,9 +109,17 @@ def execute(
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
 
 
-def identity(composed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that make the result what it is: paths, device and workers stay out."""
-    kept = {group: dict(composed[group]) for group in ("dataset", "pipeline", "protocol", "metric")}
+def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings that make the result what it is: paths, device and workers stay out.
+
+    Args:
+        composed: all settings.
+        pipeline_leaves_out: dotted keys of the pipeline that change no prediction.
+    """
+    kept = {group: copy.deepcopy(dict(composed[group])) for group in ("dataset", "pipeline", "protocol", "metric")}
+    for key in pipeline_leaves_out:
+        *parents, last = key.split(".")
+        functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
     return dict(plain(kept))
@@ -307,6 +317,7 @@ def measure(
         seconds_per_stage={name: round(s.seconds, 3) for name, s in sorted(context.stats.items())},
         samples_computed={name: s.computed for name, s in sorted(context.stats.items())},
         samples_reused={name: s.reused for name, s in sorted(context.stats.items())},
+        counters=dict(sorted(context.counters.items())),
         peak_memory_mb=provenance.peak_memory_mb(),
         gpu_memory_mb=provenance.gpu_memory_mb(),
         git_commit=commit,

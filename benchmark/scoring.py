@@ -73,8 +73,8 @@ def score(
 ) -> ScoredImage:
     """Apply the protocol to one prediction.
 
-    A failed, invalid or blocked answer that counts as wrong found nothing: every pixel has the lowest score, its
-    mask is empty, and its image score and label are the opposite of the truth.
+    A failed, invalid or blocked answer found nothing: every pixel has the lowest score and its mask is empty. Its
+    image score and label are the opposite of the truth, or the label that the protocol gives it.
 
     Args:
         sample: the image.
@@ -107,7 +107,8 @@ def score(
     if image_score is None and ok:
         image_score = table.high if table is not None else _largest(prediction)
     if not ok:
-        image_score, label = (-math.inf if defective else math.inf), not defective
+        label = {"defective": True, "good": False}.get(protocol.failures, not defective)
+        image_score = math.inf if label else -math.inf
     elif image_score is not None and not math.isfinite(image_score):
         raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")
     return ScoredImage(

@@ -147,6 +147,7 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
     values |= {f"outcome/{k}": float(v) for k, v in result.outcomes.items()}
     values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
+    values |= result.measured.counters
     values["seconds/total"] = result.measured.seconds
     _log_metrics(client, run_id, values)
     data = Dataset(

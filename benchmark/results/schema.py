@@ -104,6 +104,8 @@ class Measured(Record):
     seconds_per_stage: dict[str, float]
     samples_computed: dict[str, int]
     samples_reused: dict[str, int]
+    counters: dict[str, float] = Field(default_factory=dict)
+    """What the pipeline counted (calls, tokens, money)."""
     peak_memory_mb: float
     gpu_memory_mb: float | None
     git_commit: str | None

@@ -1,0 +1,329 @@
+"""Ask what is not stored yet: bounded concurrency, retries that obey the server, nothing asked twice."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import tenacity
+from filelock import FileLock, Timeout
+
+from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.vlm.access import Calls
+from benchmark.vlm.answers import AnswerStore, Record
+from benchmark.vlm.limits import Budget, Limiter, Stop
+from benchmark.vlm.pricing import Price, cost
+from benchmark.vlm.providers.base import CallError, Provider, Raw
+from benchmark.vlm.question import Draft, Question, SentImage, digest
+from benchmark.vlm.secrets import scrub
+
+log = logging.getLogger(__name__)
+LONG = 10
+"""A server that asks for more than this many times ``longest_delay_s`` ends the run."""
+IMAGE_TOKENS = 1300
+"""Guess for one image until the service has said how many tokens a question has."""
+VERSION_SUFFIX = re.compile(r"(-\d{3}|-\d{4}-\d{2}-\d{2})?")
+"""What a service may append to the name of the very model that was asked."""
+
+
+class Asker:
+    """Turns drafts into records, from the store or from the model.
+
+    Args:
+        provider: the model.
+        store: where answers are kept.
+        dataset: name, for the records.
+        calls: concurrency and retries.
+        limiter: rate limits.
+        budget: limit on money.
+        price: of the model; None: not known.
+        max_output_tokens: most tokens of one answer, for the budget.
+        refresh: ask anew what is stored, once in this run.
+        allow_drift: accept answers of another model than the one that was asked.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        store: AnswerStore,
+        *,
+        dataset: str,
+        calls: Calls,
+        limiter: Limiter,
+        budget: Budget,
+        price: Price | None,
+        max_output_tokens: int,
+        refresh: bool = False,
+        allow_drift: bool = False,
+    ) -> None:
+        self.provider = provider
+        self.store = store
+        self.dataset = dataset
+        self.calls = calls
+        self.limiter = limiter
+        self.budget = budget
+        self.price = price
+        self.max_output_tokens = max_output_tokens
+        self.refresh = refresh
+        self.allow_drift = allow_drift
+        self.counted: Counter[str] = Counter()
+        self.usd = 0.0
+        self._facts = provider.facts()
+        self._lock = threading.RLock()
+        self._pool = ThreadPoolExecutor(calls.max_concurrency, thread_name_prefix="ask")
+        self._process_lock: FileLock | None = None
+        self._under_way: dict[str, Future[Record]] = {}
+        self._settled: dict[str, Record | None] = {}
+        """Keys that this run asked: None where the store has the answer, else the miss."""
+        self._first = True
+        self._failures_in_a_row = 0
+        self._most_prompt_tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.limiter.stop("the run was stopped")
+        self._pool.shutdown(wait=True, cancel_futures=True)  # calls under way end and are kept
+        self.provider.close()
+        if self._process_lock is not None:
+            self._process_lock.release()
+
+    def submit(self, draft: Draft) -> Future[Record]:
+        """Return the record of a draft, now or later.
+
+        Raises:
+            ConfigError: the first question shows that no question will be answered.
+            Stop: nothing more may be sent.
+        """
+        question, prepared = draft.make()
+        request = question.facts(self._facts)
+        key = digest(request)
+        with self._lock:
+            if key in self._under_way:
+                self.counted["shared"] += 1
+                return self._under_way[key]
+            stored = self._stored(key)
+            if stored is not None:
+                self.counted["reused"] += 1
+                return _done(self._checked(stored))
+            first, self._first = self._first, False
+            if first:
+                self.begin()
+            future: Future[Record] = Future()
+            self._under_way[key] = future
+
+        def work() -> None:
+            try:
+                future.set_result(self._ask(draft, question, prepared, request, key, first=first))
+            except BaseException as error:
+                future.set_exception(error)
+            finally:
+                with self._lock:
+                    self._under_way.pop(key, None)
+
+        if first:  # alone: a wrong key or model name is to cost one call, not one for every thread
+            work()
+            future.result()
+        else:
+            running = self._pool.submit(work)
+            running.add_done_callback(lambda r: future.cancel() if r.cancelled() else None)
+        return future
+
+    def _stored(self, key: str) -> Record | None:
+        if key in self._settled:
+            return self._settled[key] or self.store.get(key)
+        return None if self.refresh else self.store.get(key)
+
+    def begin(self) -> None:
+        """Get ready to spend: key or credentials, and no other process that asks the same model."""
+        self.provider.open()
+        folder = self.store.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process_lock = FileLock(folder / f"{_file_name(self.provider)}.lock")
+        try:
+            self._process_lock.acquire(timeout=0)
+        except Timeout:
+            log.warning("another process asks %s; waiting, as limits are shared", self.provider.model)
+            self._process_lock.acquire()
+
+    def _ask(
+        self,
+        draft: Draft,
+        question: Question,
+        prepared: dict[str, Any],
+        request: dict[str, Any],
+        key: str,
+        *,
+        first: bool,
+    ) -> Record:
+        """Get one answer and keep it at once."""
+        stored = self._stored(key)  # another process may have asked while this one waited
+        if stored is not None:
+            self.counted["reused"] += 1
+            return self._checked(stored)
+        tokens = self._estimate(question)
+        most = cost_at_most(self.price, tokens, self.max_output_tokens)
+        self.budget.reserve(most)
+        attempts, start, paid = 0, time.monotonic(), 0.0
+        raw: Raw | None = None
+        failure: CallError | None = None
+        try:
+            for attempt in self._attempts():
+                with attempt:
+                    self.limiter.acquire(tokens)
+                    attempts += 1
+                    start = time.monotonic()
+                    raw = self._call(question)
+        except CallError as error:
+            failure = error
+        finally:
+            latency = time.monotonic() - start
+            if raw is not None:
+                paid = self._account(raw)
+            self.budget.settle(most, paid)
+            with self._lock:
+                self.counted["attempts"] += attempts
+                self.counted["retries"] += max(0, attempts - 1)
+        if failure is not None:
+            self._explain(failure, first=first)
+        record = Record(
+            key=key,
+            recipe=draft.recipe,
+            request=request,
+            prepared=prepared,
+            dataset=self.dataset,
+            sample=draft.sample_id,
+            response=raw.response if raw else None,
+            failure=None if failure is None else f"{scrub(str(failure))} (after {attempts} attempts)",
+            cost_usd=paid if raw and self.price is not None else None,
+            attempts=attempts,
+            latency_s=round(latency, 3),
+            software=raw.software if raw else "",
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        return self._checked(self._keep(record))
+
+    def _keep(self, record: Record) -> Record:
+        answered = record.response is not None and self.provider.read(record.response).blocked is None
+        if answered and self.refresh:
+            self.store.retire(record.key)
+        self.store.put(record, "answers" if answered else "misses")
+        with self._lock:
+            self._settled[record.key] = None if answered else record
+            failed = record.response is None
+            self.counted["failed" if failed else "answered" if answered else "blocked"] += 1
+            self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
+            if self._failures_in_a_row >= self.calls.give_up_after:
+                reason = f"{self._failures_in_a_row} questions in a row failed, the last one with: {record.failure}"
+                self.limiter.stop(reason)
+                raise Stop(reason)
+        return record
+
+    def _call(self, question: Question) -> Raw:
+        try:
+            return self.provider.ask(question)
+        except CallError as error:
+            if error.retry_after is not None and error.passing:
+                if error.retry_after > LONG * self.calls.longest_delay_s:
+                    raise CallError(f"{error} (asks to wait {error.retry_after:.0f} s)", kind="quota") from None
+                self.limiter.pause(error.retry_after)
+            raise
+
+    def _attempts(self) -> tenacity.Retrying:
+        spread = tenacity.wait_random_exponential(multiplier=self.calls.first_delay_s, max=self.calls.longest_delay_s)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            asked = error.retry_after if isinstance(error, CallError) else None
+            return spread(state) if asked is None else asked
+
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.calls.attempts),
+            wait=wait,
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, CallError) and e.passing),
+            sleep=self.limiter.sleep,
+            reraise=True,
+        )
+
+    def _explain(self, failure: CallError, *, first: bool) -> None:
+        """Raise where a failure is not that of one question alone."""
+        if failure.kind == "quota":
+            reason = f"the quota is used up: {failure}"
+            self.limiter.stop(reason)
+            raise Stop(reason)
+        if failure.kind == "refused" or (first and failure.kind == "request"):
+            self.limiter.stop(str(failure))
+            raise ConfigError(f"{self.provider.model} cannot be asked: {scrub(str(failure))}")
+        if first and failure.kind == "transport":
+            self.limiter.stop(str(failure))
+            raise BenchmarkError(f"{self.provider.model} cannot be reached: {scrub(str(failure))}")
+
+    def _account(self, raw: Raw) -> float:
+        usage = self.provider.read(raw.response).usage
+        paid = cost(self.price, usage) or 0.0
+        with self._lock:
+            self._most_prompt_tokens = max(self._most_prompt_tokens, usage.prompt)
+            self.counted["prompt_tokens"] += usage.prompt
+            self.counted["output_tokens"] += usage.output
+            self.usd += paid
+        return paid
+
+    def _estimate(self, question: Question) -> int:
+        return max(self._most_prompt_tokens, estimate_tokens(question))
+
+    def _checked(self, record: Record) -> Record:
+        """Refuse the answer of a model that was put in the asked one's place."""
+        answered = None if record.response is None else self.provider.read(record.response).model_version
+        asked = self.provider.model
+        same = answered is None or (answered.startswith(asked) and VERSION_SUFFIX.fullmatch(answered[len(asked) :]))
+        if same or self.allow_drift:
+            return record
+        reason = (
+            f"{asked} was asked, {answered} answered; the answer is kept, but it is not of the model that the result "
+            "names: choose pipeline.provider.model anew, or accept it with pipeline.allow_model_drift=true"
+        )
+        self.limiter.stop(reason)
+        raise ConfigError(reason)
+
+    def find(self, draft: Draft) -> Record | None:
+        """Return what is recorded for a draft, an answer or a miss, without asking; None where nothing is."""
+        found = self.store.by_recipe(draft.recipe)
+        if found is None:
+            question, _ = draft.make()
+            key = digest(question.facts(self._facts))
+            found = self.store.get(key) or self.store.get(key, "misses")
+        if found is None:
+            return None
+        self.counted["reused"] += 1
+        return self._checked(found)
+
+
+def estimate_tokens(question: Question) -> int:
+    """Guess the prompt tokens of a question."""
+    return sum(IMAGE_TOKENS if isinstance(p, SentImage) else len(p) // 3 + 8 for p in question.parts)
+
+
+def cost_at_most(price: Price | None, prompt: int, output: int) -> float:
+    """Return the largest cost that a call is expected to have, US dollars; a quarter is added to the prompt."""
+    return 0.0 if price is None else (1.25 * prompt * price.input + output * price.output) / 1e6
+
+
+def _done(record: Record) -> Future[Record]:
+    future: Future[Record] = Future()
+    future.set_result(record)
+    return future
+
+
+def _file_name(provider: Provider) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{provider.name}-{provider.model}")

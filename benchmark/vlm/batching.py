@@ -1,0 +1,259 @@
+"""The batch API of Gemini: half the price, hours of waiting, and restarts that find their jobs again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.results.files import write_atomically
+from benchmark.settings import Settings
+from benchmark.vlm.answers import AnswerStore, Record
+from benchmark.vlm.limits import Budget
+from benchmark.vlm.pricing import Price, cost
+from benchmark.vlm.providers.base import CallError
+from benchmark.vlm.providers.google import Google, calls, plain_response
+from benchmark.vlm.question import Draft, digest
+from benchmark.vlm.secrets import scrub
+
+log = logging.getLogger(__name__)
+ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
+"""States after which nothing more happens (without their prefix)."""
+
+
+class BatchSettings(Settings):
+    """Whether questions go through the batch API."""
+
+    mode: Literal["off", "jsonl"]
+    max_mb: int = Field(ge=1, le=2000)
+    """Largest request file; more questions make more jobs."""
+    poll_s: float = Field(gt=0)
+    """Seconds between two looks at a job."""
+
+
+class Job(BaseModel):
+    """One job as it lies on disk before it is sent, so that no crash forgets it."""
+
+    model_config = ConfigDict(extra="forbid")
+    display_name: str
+    """Unique; finds the job when the machine went down between sending and writing its name."""
+    name: str | None
+    """What the service calls it; None: not known to be sent."""
+    model: str
+    records: list[Record]
+    """One per question, without a response."""
+
+
+class Batches:
+    """Sends questions as jobs and brings their answers into the store.
+
+    Args:
+        provider: the model.
+        store: where answers go, and below which jobs are remembered.
+        dataset: name, for the records.
+        settings: size and patience.
+        price: per million tokens; None: not known.
+        factor: on the price.
+        budget: limit on money.
+        max_output_tokens: most tokens of one answer.
+    """
+
+    def __init__(
+        self,
+        provider: Google,
+        store: AnswerStore,
+        *,
+        dataset: str,
+        settings: BatchSettings,
+        price: Price | None,
+        factor: float,
+        budget: Budget,
+        max_output_tokens: int,
+    ) -> None:
+        if provider.settings.backend != "developer":
+            raise ConfigError(
+                "pipeline.batch.mode=jsonl needs pipeline.provider.backend=developer: the enterprise API reads "
+                "batches from Cloud Storage alone"
+            )
+        self.provider = provider
+        self.store = store
+        self.dataset = dataset
+        self.settings = settings
+        self.price = price
+        self.factor = factor
+        self.budget = budget
+        self.max_output_tokens = max_output_tokens
+        self.folder = store.root / "batches"
+        self.answered = 0
+        self.usd = 0.0
+
+    def collect(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Wait for every job of this model that was sent, by this run or an earlier one, and keep its answers.
+
+        Raises:
+            BenchmarkError: a job that failed as a whole.
+        """
+        for path in sorted(self.folder.glob("*.job.json")):
+            job = Job.model_validate_json(path.read_bytes())
+            if job.model != self.provider.model:
+                continue
+            if job.name is None:
+                job = self._sent(path, job)
+            self._wait(path, job, sleep)
+
+    def send(self, drafts: Iterable[Draft]) -> int:
+        """Send what the store does not hold, and return how many questions that are."""
+        number = 0
+        for records, lines in self._files(drafts):
+            most = self.factor * sum(_most(self.price, line, self.max_output_tokens) for line in lines)
+            self.budget.reserve(most)
+            self.budget.settle(most, 0.0)
+            name = f"benchmark-{secrets.token_hex(8)}"
+            path = self.folder / f"{name}.job.json"
+            job = Job(display_name=name, name=None, model=self.provider.model, records=records)
+            write_atomically(path.with_name(f"{name}.jsonl"), "".join(line + "\n" for line in lines).encode())
+            write_atomically(path, job.model_dump_json().encode())
+            self._sent(path, job)
+            number += len(records)
+        return number
+
+    def _files(self, drafts: Iterable[Draft]) -> Iterator[tuple[list[Record], list[str]]]:
+        """Cut the missing questions into request files of the allowed size."""
+        facts, seen = self.provider.facts(), set[str]()
+        records: list[Record] = []
+        lines: list[str] = []
+        size = 0
+        for draft in drafts:
+            question, prepared = draft.make()
+            request = question.facts(facts)
+            key = digest(request)
+            if key in seen or self.store.get(key) is not None:
+                continue
+            seen.add(key)
+            line = json.dumps({"key": key, "request": self.provider.batch_request(question)})
+            if records and size + len(line) > self.settings.max_mb * 1_000_000:
+                yield records, lines
+                records, lines, size = [], [], 0
+            lines.append(line)
+            size += len(line) + 1
+            records.append(
+                Record(
+                    key=key,
+                    recipe=draft.recipe,
+                    request=request,
+                    prepared=prepared,
+                    dataset=self.dataset,
+                    sample=draft.sample_id,
+                    response=None,
+                    failure=None,
+                    cost_usd=None,
+                    attempts=1,
+                    latency_s=0.0,
+                    software="batch",
+                    time="",
+                )
+            )
+        if records:
+            yield records, lines
+
+    def _sent(self, path: Path, job: Job) -> Job:
+        """Make sure that the service has the job: it may, if an earlier process stopped in between."""
+        client = self.provider.client
+        with _named(), calls():
+            known = [b.name for b in client.batches.list() if b.display_name == job.display_name]
+            if not known:
+                file = client.files.upload(
+                    file=str(path.with_name(f"{job.display_name}.jsonl")),
+                    config={"display_name": job.display_name, "mime_type": "application/jsonl"},
+                )
+                made = client.batches.create(
+                    model=job.model, src=str(file.name), config={"display_name": job.display_name}
+                )
+                known = [made.name]
+        named = job.model_copy(update={"name": known[0]})
+        write_atomically(path, named.model_dump_json().encode())
+        log.warning("batch job %s: %d questions", named.name, len(job.records))
+        return named
+
+    def _wait(self, path: Path, job: Job, sleep: Callable[[float], None]) -> None:
+        client = self.provider.client
+        while True:
+            with _named(), calls():
+                now = client.batches.get(name=str(job.name))
+            state = str(now.state.value if now.state else "").removeprefix("JOB_STATE_").removeprefix("BATCH_STATE_")
+            if state in ENDED:
+                break
+            sleep(self.settings.poll_s)
+        file = now.dest.file_name if now.dest else None
+        content = b""
+        if file:
+            with _named(), calls():
+                content = client.files.download(file=file)
+        elif state in ("FAILED", "CANCELLED"):
+            reason = scrub(str(now.error.message if now.error else "no reason given"))
+            self._forget(path, job)
+            raise BenchmarkError(f"batch job {job.name} ended as {state}: {reason}; the same command sends it anew")
+        self._keep(job, content, state)
+        self._forget(path, job)
+
+    def _keep(self, job: Job, content: bytes, state: str) -> None:
+        """Bring every line of a result file into the store; a question without a line becomes a miss."""
+        import warnings
+
+        from google.genai import __version__, types
+
+        lines: dict[str, dict[str, Any]] = {}
+        for line in content.decode("utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # a damaged line leaves its question a miss
+                read = json.loads(line)
+                lines[str(read["key"])] = read
+        for record in job.records:
+            if self.store.get(record.key) is not None:
+                continue  # kept before this process was stopped
+            line_of = lines.get(record.key, {})
+            changes: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
+            blocked = None
+            if "response" in line_of:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    raw = plain_response(types.GenerateContentResponse.model_validate(line_of["response"]))
+                reading = self.provider.read(raw)
+                blocked, paid = reading.blocked, cost(self.price, reading.usage, factor=self.factor)
+                changes |= {"response": raw, "cost_usd": paid, "software": f"google-genai {__version__} batch"}
+                self.budget.settle(0.0, paid or 0.0)
+                self.usd += paid or 0.0
+                self.answered += 1
+            else:
+                said = (line_of.get("error") or {}).get("message") or f"no answer in a job that ended as {state}"
+                changes["failure"] = scrub(str(said))
+            done = record.model_copy(update=changes)
+            self.store.put(done, "answers" if done.response is not None and blocked is None else "misses")
+
+    def _forget(self, path: Path, job: Job) -> None:
+        path.with_name(f"{job.display_name}.jsonl").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _most(price: Price | None, line: str, output: int) -> float:
+    return 0.0 if price is None else (min(len(line), 8000) * price.input + output * price.output) / 1e6
+
+
+class _named:
+    """Say of a failed call to the batch API that the job is not lost."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Turn a failed call into an error for people."""
+        if isinstance(error, CallError):
+            raise BenchmarkError(f"the batch API: {error}; the job is remembered, run the same command again") from None

@@ -1,0 +1,112 @@
+"""The texts of a question, and the order of texts and images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, model_validator
+
+from benchmark.config import CONF
+from benchmark.errors import ConfigError, near_matches
+from benchmark.settings import Settings
+from benchmark.vlm.question import Part, SentImage
+
+FOLDER = CONF / "prompts"
+Place = Literal["reference", "image", "prompt"]
+
+
+class Texts(Settings):
+    """The prompts for one dataset, as a file of conf/prompts/gemini gives them."""
+
+    source: str
+    """Who wrote them."""
+    basic: str
+    """A short question."""
+    refined: str | None
+    """What the object is and what its defects look like; None: only single categories have one."""
+    refined_by_category: dict[str, str]
+    """In place of ``refined``."""
+
+
+class Layout(Settings):
+    """Which parts stand where."""
+
+    order: tuple[Place, ...]
+    """Each of ``image`` and ``prompt`` once; ``reference`` before ``image``, left out where none is shown."""
+    reference_caption: str | None
+    """Text before the reference image."""
+    image_caption: str | None
+    """Text before the image to inspect."""
+
+    @model_validator(mode="after")
+    def _checked(self) -> Layout:
+        if sorted(self.order) not in (["image", "prompt"], ["image", "prompt", "reference"]):
+            raise ValueError("order needs image and prompt, and at most one reference")
+        if "reference" in self.order and self.order.index("reference") > self.order.index("image"):
+            raise ValueError("the reference has to come before the image: prompts speak of the last image given")
+        return self
+
+    def parts(self, *, reference: SentImage | None, image: SentImage, prompt: str) -> tuple[Part, ...]:
+        """Put texts and images in order."""
+        parts: list[Part] = []
+        for place in self.order:
+            if place == "prompt":
+                parts.append(prompt)
+                continue
+            sent, caption = (reference, self.reference_caption) if place == "reference" else (image, self.image_caption)
+            if sent is not None:
+                parts += [caption, sent] if caption else [sent]
+        return tuple(parts)
+
+
+def load_texts(name: str, *, dataset: str) -> Texts:
+    """Read the prompts of a dataset.
+
+    Args:
+        name: name below conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+        dataset: name of the dataset.
+
+    Raises:
+        ConfigError: there is no such file (with near names), or it is not valid.
+    """
+    import yaml
+
+    wanted = name.replace("{dataset}", dataset)
+    known = [p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.glob("*/*.yaml")]
+    path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; {near_matches(wanted, known)} "
+            "Write one for your product (conf/prompts/gemini/generic.yaml shows how), or use "
+            "pipeline.prompts=gemini/generic"
+        )
+    try:
+        return Texts.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the prompts {path} cannot be read: {error}") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"the prompts {path} are not valid: {where}: {problem['msg']}") from None
+
+
+def text_for(texts: Texts, prompt: Literal["basic", "refined", "custom"], *, custom: str | None, category: str) -> str:
+    """Return the prompt of a category.
+
+    Raises:
+        ConfigError: there is no such text.
+    """
+    if prompt == "custom":
+        if not custom:
+            raise ConfigError("pipeline.prompt=custom needs a text: pipeline.custom_prompt='…'")
+        return custom.replace("{category}", category)
+    if prompt == "basic":
+        return texts.basic
+    found = texts.refined_by_category.get(category, texts.refined)
+    if found is None:
+        raise ConfigError(
+            f"the prompts have no refined text for {category!r}; "
+            f"{near_matches(category, texts.refined_by_category)} Add one, or use pipeline.prompt=basic"
+        )
+    return found.replace("{category}", category)

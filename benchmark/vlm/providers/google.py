@@ -1,0 +1,297 @@
+"""Gemini through google-genai: the developer API and the enterprise one."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from benchmark.errors import ConfigError
+from benchmark.settings import Settings
+from benchmark.vlm.access import HttpAccess
+from benchmark.vlm.profiles import Sampling, Thinking, check, profile_of
+from benchmark.vlm.providers.base import CallError, Raw
+from benchmark.vlm.question import Question, digest
+from benchmark.vlm.secrets import api_key, scrub, scrub_json
+from benchmark.vlm.verdict import Order, Reading, Usage, schema
+
+if TYPE_CHECKING:
+    from google.genai import Client, types
+
+BLOCKS = frozenset(
+    {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT"}
+    | {"IMAGE_RECITATION", "MODEL_ARMOR"}
+)
+"""Finish reasons that mean that the answer was withheld."""
+HARMS = ("HARASSMENT", "HATE_SPEECH", "SEXUALLY_EXPLICIT", "DANGEROUS_CONTENT")
+
+
+class GoogleAccess(HttpAccess):
+    """How the API is reached; nothing here changes an answer."""
+
+    project: str | None
+    """Enterprise: Google Cloud project; null: GOOGLE_CLOUD_PROJECT."""
+    location: str | None
+    """Enterprise: region; null: GOOGLE_CLOUD_LOCATION, else global."""
+
+
+class GoogleSettings(Settings):
+    """The provider ``google``."""
+
+    kind: Literal["google"]
+    model: str
+    profile: Literal["auto", "2.5", "3", "3.6"]
+    backend: Literal["developer", "enterprise"]
+    api_version: Literal["v1", "v1beta", "v1beta1"]
+    sampling: Sampling
+    thinking: Thinking
+    max_output_tokens: int = Field(ge=16)
+    """Thinking takes from it too."""
+    media_resolution: Literal["low", "medium", "high"] | None
+    safety: Literal["off", "default"]
+    """``off`` asks the service not to block by harm category; blocks are counted all the same."""
+    response: Literal["json_schema", "schema", "text"]
+    access: GoogleAccess
+
+    @field_validator("model")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        if "/" in value:
+            raise ValueError("give the bare name, such as gemini-3.8-flash")
+        return value
+
+
+class Google:
+    """One Gemini model."""
+
+    name = "google"
+
+    def __init__(self, settings: GoogleSettings, *, order: Order) -> None:
+        """Check the settings against the model's generation; nothing is connected yet."""
+        check(profile_of(settings.model, settings.profile), settings.model, settings.sampling, settings.thinking)
+        self.settings = settings
+        self.model = settings.model
+        self.order = order
+        self._client: Client | None = None
+        self._lock = threading.Lock()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what changes an answer beside the question."""
+        s = self.settings
+        return {
+            "provider": self.name,
+            "backend": s.backend,
+            "model": s.model,
+            "api_version": s.api_version,
+            "sampling": s.sampling.given(),
+            "thinking": s.thinking.model_dump(),
+            "max_output_tokens": s.max_output_tokens,
+            "media_resolution": s.media_resolution,
+            "safety": s.safety,
+            "response": s.response,
+            "schema": None if s.response == "text" else digest([self.order, schema(self.order)]),
+        }
+
+    def open(self) -> None:
+        """Build the client; raises ConfigError where the key or the credentials are missing."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+
+    def _connect(self) -> Client:
+        from google import genai
+        from google.genai import types
+
+        s, access = self.settings, self.settings.access
+        options = types.HttpOptions(
+            base_url=access.base_url, api_version=s.api_version, timeout=int(access.timeout_s * 1000)
+        )
+        if s.backend == "developer":
+            names = (access.key_env,) if access.key_env else ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+            key = api_key(*names, mend="replay stored answers with pipeline.answers.mode=replay")
+            return genai.Client(api_key=key, enterprise=False, http_options=options)
+        import google.auth
+        from google.auth.exceptions import DefaultCredentialsError
+
+        try:
+            credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        except DefaultCredentialsError:
+            raise ConfigError(
+                "no Google Cloud credentials: run `gcloud auth application-default login`, "
+                "or replay stored answers with pipeline.answers.mode=replay"
+            ) from None
+        project = access.project or os.environ.get("GOOGLE_CLOUD_PROJECT") or project
+        if not project:
+            raise ConfigError("no Google Cloud project: set GOOGLE_CLOUD_PROJECT or pipeline.provider.access.project")
+        place = access.location or os.environ.get("GOOGLE_CLOUD_LOCATION") or "global"
+        return genai.Client(
+            enterprise=True, project=project, location=place, credentials=credentials, http_options=options
+        )
+
+    @property
+    def client(self) -> Client:
+        """The SDK's client, connected at the first use."""
+        self.open()
+        assert self._client is not None
+        return self._client
+
+    def ask(self, question: Question) -> Raw:
+        """Send one question; raises CallError."""
+        import warnings
+
+        from google.genai import __version__
+
+        with calls(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an unknown finish reason is counted, not warned of
+            reply = self.client.models.generate_content(
+                model=self.model, contents=self._contents(question), config=self._config()
+            )
+        return Raw(response=plain_response(reply), software=f"google-genai {__version__}")
+
+    def _contents(self, question: Question) -> types.ContentListUnionDict:
+        from google.genai import types
+
+        parts = [
+            types.Part.from_text(text=p) if isinstance(p, str) else types.Part.from_bytes(data=p.data, mime_type=p.mime)
+            for p in question.parts
+        ]
+        return [types.Content(role="user", parts=parts)]
+
+    def _config(self) -> types.GenerateContentConfig:
+        from google.genai import types
+
+        return types.GenerateContentConfig.model_validate(self._generation() | self._safety())
+
+    def _generation(self) -> dict[str, Any]:
+        """The generation settings in the SDK's names, which are the API's in snake case."""
+        s = self.settings
+        made: dict[str, Any] = {"max_output_tokens": s.max_output_tokens, **s.sampling.given()}
+        if s.thinking.level is not None:
+            made["thinking_config"] = {"thinking_level": s.thinking.level}
+        elif s.thinking.budget is not None:
+            made["thinking_config"] = {"thinking_budget": s.thinking.budget}
+        if s.media_resolution is not None:
+            made["media_resolution"] = f"MEDIA_RESOLUTION_{s.media_resolution.upper()}"
+        if s.response != "text":
+            made["response_mime_type"] = "application/json"
+            made["response_json_schema" if s.response == "json_schema" else "response_schema"] = schema(self.order)
+        return made
+
+    def _safety(self) -> dict[str, Any]:
+        if self.settings.safety == "default":
+            return {}
+        return {"safety_settings": [{"category": f"HARM_CATEGORY_{harm}", "threshold": "BLOCK_NONE"} for harm in HARMS]}
+
+    def batch_request(self, question: Question) -> dict[str, Any]:
+        """Return the question as one request of a batch file (the API's JSON)."""
+        parts = [
+            {"text": p}
+            if isinstance(p, str)
+            else {"inline_data": {"mime_type": p.mime, "data": base64.b64encode(p.data).decode()}}
+            for p in question.parts
+        ]
+        return {
+            "contents": [{"role": "user", "parts": parts}],
+            "generation_config": self._generation(),
+            **self._safety(),
+        }
+
+    def read(self, response: dict[str, Any]) -> Reading:
+        """Read a raw reply; thought parts are not part of the text."""
+        candidates = response.get("candidates") or [{}]
+        first = candidates[0]
+        parts = (first.get("content") or {}).get("parts") or []
+        text = "".join(p.get("text") or "" for p in parts if not p.get("thought"))
+        finish = first.get("finish_reason")
+        feedback = (response.get("prompt_feedback") or {}).get("block_reason")
+        blocked = f"prompt, {feedback}" if feedback else f"answer, {finish}" if finish in BLOCKS else None
+        used = response.get("usage_metadata") or {}
+        return Reading(
+            text=text or None,
+            blocked=blocked,
+            truncated=finish == "MAX_TOKENS",
+            finish=finish,
+            model_version=response.get("model_version"),
+            response_id=response.get("response_id"),
+            usage=Usage(
+                prompt=int(used.get("prompt_token_count") or 0),
+                output=int(used.get("candidates_token_count") or 0) + int(used.get("thoughts_token_count") or 0),
+                cached=int(used.get("cached_content_token_count") or 0),
+            ),
+        )
+
+    def count_tokens(self, question: Question) -> int | None:
+        """Ask the service for the prompt's tokens (not billed)."""
+        with calls():
+            return self.client.models.count_tokens(model=self.model, contents=self._contents(question)).total_tokens
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+
+def plain_response(reply: types.GenerateContentResponse) -> dict[str, Any]:
+    """Return a reply as JSON values that the SDK can read back, without headers and secrets."""
+    left_out = {"sdk_http_response", "parsed", "automatic_function_calling_history"}
+    dumped = reply.model_dump(mode="json", exclude_none=True, exclude=left_out)
+    found: dict[str, Any] = scrub_json(dumped)
+    return found
+
+
+@contextmanager
+def calls() -> Iterator[None]:
+    """Turn every way in which the SDK fails into a CallError without secrets."""
+    import httpx2
+    from google.auth.exceptions import GoogleAuthError
+    from google.genai import errors
+
+    try:
+        yield
+    except errors.APIError as error:
+        failure = _explained(error)
+    except errors.UnknownApiResponseError:
+        failure = CallError("the reply is not JSON", kind="server")
+    except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
+        failure = CallError(f"{type(error).__name__}: {scrub(str(error)) or 'no reply'}", kind="transport")
+    except GoogleAuthError as error:
+        failure = CallError(scrub(f"credentials refused: {error}"), kind="refused")
+    else:
+        return
+    raise failure from None
+
+
+def _explained(error: Any) -> CallError:
+    code = int(error.code or 0)
+    said = scrub(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
+    details = list(_details(error.details))
+    delay = next((_seconds(d["retryDelay"]) for d in details if "retryDelay" in d), None)
+    if code == 429:
+        violations = [v for d in details for v in d.get("violations") or [] if isinstance(v, dict)]
+        daily = any("perday" in str(v.get("quotaId", "")).lower() for v in violations)
+        return CallError(said, kind="quota" if daily else "rate", retry_after=delay)
+    if code == 408 or code >= 500:
+        return CallError(said, kind="server", retry_after=delay)
+    wrong_key = any(d.get("reason") == "API_KEY_INVALID" for d in details) or "api key not valid" in said.lower()
+    return CallError(said, kind="refused" if code in (401, 403, 404) or wrong_key else "request")
+
+
+def _details(body: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        listed = inner.get("details") if isinstance(inner, dict) else None
+        yield from (d for d in listed or [] if isinstance(d, dict))
+
+
+def _seconds(text: Any) -> float | None:
+    try:
+        return max(0.0, float(str(text).strip().removesuffix("s")))
+    except ValueError:
+        return None

@@ -1,0 +1,172 @@
+"""An open-weight model on this machine, through transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from benchmark.context import Context, WeightsUsed
+from benchmark.errors import WeightsError
+from benchmark.settings import Settings
+from benchmark.vlm.profiles import Sampling
+from benchmark.vlm.providers.base import CallError, Raw
+from benchmark.vlm.question import Question
+from benchmark.vlm.verdict import Order, Reading, Usage, instruction
+
+
+class LocalAccess(Settings):
+    """Where the model lies; nothing here changes an answer."""
+
+    path: str | None
+    """Folder with config, processor and safetensors files."""
+
+
+class LocalSettings(Settings):
+    """The provider ``hf_local``."""
+
+    kind: Literal["hf_local"]
+    model: str
+    """Name in results, such as the repository that the files come from."""
+    licence: str | None
+    trained_on: tuple[str, ...] | None
+    """Training data by name; null: not known."""
+    precision: Literal["fp32", "bf16", "fp16"]
+    sampling: Sampling
+    """Without a temperature the likeliest token is taken each time."""
+    max_output_tokens: int = Field(ge=1)
+    access: LocalAccess
+
+
+class LocalModel:
+    """One model in this process; questions are answered one after the other."""
+
+    name = "hf_local"
+
+    def __init__(self, settings: LocalSettings, *, order: Order, context: Context) -> None:
+        """Check the files and take their digest; the model is loaded with the first question.
+
+        Raises:
+            WeightsError: there is no such folder, or it holds no safetensors.
+        """
+        self.settings = settings
+        self.model = settings.model
+        self.order = order
+        self.context = context
+        self.sha256 = _digest(settings.access.path)
+        context.note_weights(
+            WeightsUsed(
+                name=settings.model,
+                sha256=self.sha256,
+                licence=settings.licence,
+                trained_on=settings.trained_on,
+                target_data=None,
+            )
+        )
+        self._one_at_a_time = threading.Lock()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what changes an answer beside the question."""
+        s = self.settings
+        return {
+            "provider": self.name,
+            "model": s.model,
+            "files": self.sha256,
+            "precision": s.precision,
+            "sampling": s.sampling.given(),
+            "max_output_tokens": s.max_output_tokens,
+            "instruction": instruction(self.order),
+        }
+
+    def open(self) -> None:
+        """Load the model."""
+        self._loaded()
+
+    def _loaded(self) -> tuple[Any, Any]:
+        device, precision = self.context.device, self.settings.precision
+        key = ("hf_local", self.sha256, device, precision)
+        return self.context.model(key, lambda: _load(str(self.settings.access.path), device, precision))
+
+    def ask(self, question: Question) -> Raw:
+        """Answer one question; raises CallError where memory does not suffice."""
+        import torch
+        import transformers
+
+        s = self.settings
+        processor, model = self._loaded()
+        with self._one_at_a_time, torch.inference_mode():
+            try:
+                inputs = self._inputs(processor, question).to(model.device)
+                given = {k: v for k, v in s.sampling.given().items() if k != "seed"}
+                torch.manual_seed((s.sampling.seed or 0) + question.draw)
+                made = model.generate(
+                    **inputs, max_new_tokens=s.max_output_tokens, do_sample="temperature" in given, **given
+                )
+            except torch.OutOfMemoryError:
+                raise CallError("out of memory: use a smaller pipeline.image.max_side", kind="request") from None
+        sent = int(inputs["input_ids"].shape[1])
+        new = made[0, sent:]
+        ends = model.generation_config.eos_token_id
+        ended = len(new) > 0 and int(new[-1]) in (ends if isinstance(ends, list) else [ends])
+        text = processor.decode(new, skip_special_tokens=True)
+        reply = {"text": text, "prompt_tokens": sent, "output_tokens": len(new), "ended": ended, "model": s.model}
+        return Raw(response=reply, software=f"transformers {transformers.__version__}")
+
+    def _inputs(self, processor: Any, question: Question) -> Any:
+        from PIL import Image
+
+        words = (*question.parts, instruction(self.order))
+        content = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in words]
+        images = [Image.open(io.BytesIO(p.data)).convert("RGB") for p in question.parts if not isinstance(p, str)]
+        prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        return processor(text=prompt, images=images, return_tensors="pt")
+
+    def read(self, response: dict[str, Any]) -> Reading:
+        """Read a raw reply."""
+        return Reading(
+            text=response["text"],
+            truncated=not response["ended"],
+            finish="stop" if response["ended"] else "length",
+            model_version=response["model"],
+            usage=Usage(prompt=int(response["prompt_tokens"]), output=int(response["output_tokens"])),
+        )
+
+    def count_tokens(self, question: Question) -> int | None:
+        """Count with the model's own processor."""
+        processor, _ = self._loaded()
+        return int(self._inputs(processor, question)["input_ids"].shape[1])
+
+    def close(self) -> None:
+        """Nothing is closed: the model stays loaded for the next job of a sweep."""
+
+
+def _digest(path: str | None) -> str:
+    """Return the digest over the files that make the model."""
+    from benchmark.weights.digests import file_digests
+
+    folder = None if path is None else Path(path).expanduser()
+    if folder is None or not folder.is_dir():
+        raise WeightsError(
+            f"pipeline.provider.access.path={path}: no such folder; download a model in the layout of transformers "
+            "(config.json, *.safetensors, processor files) and name its folder"
+        )
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".txt", ".model", ".jinja"))
+    if not any(p.suffix == ".safetensors" for p in files):
+        raise WeightsError(f"{folder} holds no *.safetensors; other formats can run code and are not loaded")
+    listing = "\n".join(f"{p.name} {file_digests(p)[0]}" for p in files)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def _load(path: str, device: str, precision: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    strict = {"local_files_only": True, "trust_remote_code": False}
+    processor = AutoProcessor.from_pretrained(path, **strict)
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=kind, use_safetensors=True, **strict)
+    return processor, model.to(device).eval()

@@ -1,0 +1,23 @@
+"""Settings of the pipeline ``vlm`` that are shared by its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Discriminator
+
+from benchmark.settings import Settings
+from benchmark.vlm.providers.google import GoogleSettings
+from benchmark.vlm.providers.hf_local import LocalSettings
+from benchmark.vlm.providers.openai_compatible import OpenAISettings
+
+ProviderSettings = Annotated[GoogleSettings | OpenAISettings | LocalSettings, Discriminator("kind")]
+
+
+class AnswersSettings(Settings):
+    """Where answers are kept, and whether any is asked for."""
+
+    mode: Literal["auto", "replay", "refresh"]
+    """``auto`` asks what is not stored; ``replay`` asks nothing; ``refresh`` asks everything anew, once a run."""
+    path: Path

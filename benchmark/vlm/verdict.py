@@ -1,0 +1,136 @@
+"""From a model's text to a label: the answer's schema, and its validation by this package."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.samples import Outcome
+
+Order = Literal["reasoning_first", "label_first"]
+Label = Literal["OK", "NOK"]
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
+
+
+class Answer(BaseModel):
+    """What a model must answer."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    reasoning: str
+    label: Label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Tokens that one call was billed for."""
+
+    prompt: int = 0
+    """Text and images sent, cached ones included."""
+    output: int = 0
+    """Answer and thinking."""
+    cached: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The parts of a raw reply that matter, whichever provider it came from."""
+
+    text: str | None
+    blocked: str | None = None
+    """Why the prompt or the answer was blocked."""
+    truncated: bool = False
+    finish: str | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What one reply says."""
+
+    outcome: Outcome
+    status: str
+    """``json``, ``fenced`` or ``embedded`` where valid; else ``bad_label``, ``not_json``, ``truncated``, ``empty``,
+    ``blocked``, or ``failed``."""
+    label: Label | None = None
+    reasoning: str | None = None
+    message: str | None = None
+
+
+def schema(order: Order) -> dict[str, Any]:
+    """Return the JSON schema of the answer; with reasoning first the model thinks before it labels."""
+    fields = {
+        "reasoning": {"type": "string", "description": "The specific reason for the label."},
+        "label": {
+            "type": "string",
+            "enum": ["OK", "NOK"],
+            "description": "NOK if the image contains an anomaly or defect, OK if it contains none.",
+        },
+    }
+    names = ["reasoning", "label"] if order == "reasoning_first" else ["label", "reasoning"]
+    return {"type": "object", "properties": {n: fields[n] for n in names}, "required": names, "propertyOrdering": names}
+
+
+def instruction(order: Order) -> str:
+    """Return the words that ask for the same JSON from a model without structured output."""
+    first, second = (
+        ('"reasoning": "…", ', '"label": "OK" or "NOK"')
+        if order == "reasoning_first"
+        else (
+            '"label": "OK" or "NOK", ',
+            '"reasoning": "…"',
+        )
+    )
+    return (
+        f"Answer with one JSON object and nothing else: {{{first}{second}}}. "
+        "The label is NOK if the image contains an anomaly or defect, OK if it contains none."
+    )
+
+
+def judge(reading: Reading) -> Verdict:
+    """Validate a reply: blocked, invalid, or ok with its label and reasoning."""
+    if reading.blocked:
+        return Verdict(outcome="blocked", status="blocked", message=f"blocked: {reading.blocked}")
+    text = (reading.text or "").strip()
+    found, status = _json_of(text)
+    if isinstance(found, dict):
+        try:
+            answer = Answer.model_validate(found)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            return Verdict(outcome="invalid", status="bad_label", message=f"{where}: {problem['msg']}")
+        return Verdict(outcome="ok", status=status, label=answer.label, reasoning=answer.reasoning)
+    if reading.truncated:
+        return Verdict(outcome="invalid", status="truncated", message="the answer ended at the token limit")
+    if not text:
+        reason = f" (finish reason {reading.finish})" if reading.finish else ""
+        return Verdict(outcome="invalid", status="empty", message=f"the answer is empty{reason}")
+    return Verdict(outcome="invalid", status="not_json", message="the answer holds no JSON object")
+
+
+def _json_of(text: str) -> tuple[Any, str]:
+    """Return the first JSON object of a text, and where it was found."""
+    try:
+        return json.loads(text), "json"
+    except ValueError:
+        pass
+    fenced = _FENCE.search(text)
+    if fenced:
+        try:
+            return json.loads(fenced.group(1)), "fenced"
+        except ValueError:
+            pass
+    decoder = json.JSONDecoder()
+    for match in re.finditer(r"\{", text):
+        try:
+            found, _ = decoder.raw_decode(text, match.start())
+        except ValueError:
+            continue
+        return found, "embedded"
+    return None, "not_json"

@@ -1,0 +1,80 @@
+"""A small dataset, and runs of the pipeline over it in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.config import build
+from benchmark.data.images import load_image
+from benchmark.pipelines.vlm import VisionLanguage
+from benchmark.samples import Manifest, Prediction, Sample
+from benchmark.stages import Context
+from benchmark.store import Store
+from benchmark.vlm.prepare import encode, shrink
+from tests.harness import compose
+
+KEY = "AIzaSy-not-a-real-key-0123456789"
+PLAIN = ("pipeline.reference.kind=none", "pipeline.align.motion=none", "pipeline.prompts=gemini/generic")
+FAST = ("pipeline.calls.first_delay_s=0.01", "pipeline.calls.longest_delay_s=0.05", "pipeline.calls.rpm=null")
+
+
+def pipeline(folder: Path, *overrides: str, name: str = "gemini") -> VisionLanguage:
+    """The pipeline as the command line makes it, one draw, against nothing unless told otherwise."""
+    given = [f"pipeline={name}", f"pipeline.answers.path={folder / 'answers'}", "pipeline.draws=1", *PLAIN, *FAST]
+    built = build(*compose(*given, *overrides)).pipeline
+    assert isinstance(built, VisionLanguage)
+    return built
+
+
+def images(folder: Path, n: int, *, side: int = 12, seed: int = 0) -> tuple[Sample, ...]:
+    """Write ``n`` random images, every third defective, as test samples."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(seed)
+    samples = []
+    for i in range(n):
+        path = folder / f"{i:04d}.png"
+        Image.fromarray(generator.integers(0, 255, (side, side, 3), dtype=np.uint8)).save(path)
+        samples.append(
+            Sample(
+                id=path.name,
+                image=path,
+                mask=None,
+                defective=i % 3 == 0,
+                category="toy",
+                defect_type="scratch" if i % 3 == 0 else "good",
+                group=path.name,
+                split="test",
+                sha256=f"{seed:032x}{i:032x}",
+            )
+        )
+    return tuple(samples)
+
+
+def context(folder: Path, samples: tuple[Sample, ...], *, train: tuple[Sample, ...] = ()) -> Context:
+    """A context over samples of the dataset ``toy``."""
+    manifest = Manifest(dataset="toy", samples=(*train, *samples))
+    return Context(manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0)
+
+
+def predict(pipeline: VisionLanguage, where: Context) -> list[Prediction]:
+    """Predict all samples, in order."""
+    pairs = list(pipeline.predict(where))
+    assert [s.id for s, _ in pairs] == [s.id for s in where.samples]
+    return [p for _, p in pairs]
+
+
+def sent_sha256(sample: Sample, *, max_side: int | None = 1024) -> str:
+    """Hash of the bytes that are sent for an image that is not aligned."""
+    return encode(shrink(load_image(sample.image), max_side)).sha256
+
+
+def everything_below(folder: Path) -> Any:
+    """Yield (path, content) of every file."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path, path.read_bytes()

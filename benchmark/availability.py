@@ -39,7 +39,15 @@ def obstacle(cell: Cell, *, extra: Sequence[str]) -> Missing | RunConfig | None:
     except ConfigError as error:
         return Missing(phrase=first_line(error))
     pipeline = cell.method.pipeline or ""
-    return _both(data_missing(config), weights_missing(config.pipeline, pipeline, config.run.weights_root)) or config
+    weights = weights_missing(config.pipeline, pipeline, config.run.weights_root)
+    return _both(data_missing(config), weights, _pipeline_missing(config.pipeline)) or config
+
+
+def _pipeline_missing(pipeline: object) -> Missing | None:
+    """What the pipeline itself says it lacks, such as a key."""
+    said = getattr(pipeline, "missing", None)
+    found = None if said is None else said()
+    return None if found is None else Missing(phrase=found[0], mend=found[1])
 
 
 def _without_config(cell: Cell) -> Missing | None:
@@ -59,16 +67,21 @@ def _without_config(cell: Cell) -> Missing | None:
 
 
 def data_missing(config: RunConfig) -> Missing | None:
-    """Say that a dataset is not there at all; None when its folder is, or when it is generated."""
+    """Say that a dataset is not there at all; None when its folder holds something, or when it is generated."""
     from benchmark.data.card import find_card
 
     name = dataset_name(config)
     card = find_card(name)
     path = getattr(config.dataset, "path", None)
     place = Path(path) if path else config.run.data_root / name
-    if place.exists() or (card is not None and card.source.kind == "generated"):
+    if holds_data(place) or (card is not None and card.source.kind == "generated"):
         return None
     return Missing(phrase=f"data missing: {name}", mend=f"make data DATASET={name}")
+
+
+def holds_data(folder: Path) -> bool:
+    """Whether there is anything in a dataset's folder beside its card, which lies at the default place."""
+    return folder.is_dir() and any(p.name != "card.yaml" and not p.name.startswith(".") for p in folder.iterdir())
 
 
 def dataset_name(config: RunConfig) -> str:

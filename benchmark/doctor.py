@@ -92,6 +92,7 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
         data_root: folder that holds the datasets.
         deep: decode every image and mask, in place of comparing names and counts alone.
     """
+    from benchmark.availability import holds_data
     from benchmark.config import option_settings
     from benchmark.data.card import card_names, load_card
 
@@ -101,7 +102,7 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
             yield name, "generated on first use", ""
             continue
         settings: Any = option_settings("dataset", option(name))
-        if not (data_root / name).exists():
+        if not holds_data(data_root / name):
             yield name, "not here", f"make data DATASET={name}"
             continue
         try:

@@ -58,7 +58,9 @@ def test_every_table_of_every_paper_is_listed(tmp_path: Path) -> None:
         for paper, table, ready, _ in doctor.tables([*places(tmp_path), f"run.weights_root={tmp_path / 'w'}"])
     }
     assert {("domain_gap", "1"), ("domain_gap", "2"), ("iap_as", "1"), ("iap_as", "3")} <= set(found)
-    assert found["domain_gap", "2"] == "1 of 12"  # the constant answers over generated images
+    ready, total = found["domain_gap", "2"].split(" of ")
+    assert 1 <= int(ready) < int(total)  # the constant answers over generated images
+    assert found["iap_as", "3"].startswith("0 of")
 
 
 def test_the_command_prints_all_parts_and_no_secret(

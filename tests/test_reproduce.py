@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.availability import Missing, extras_for
+from benchmark.availability import Missing, extras_for, holds_data
 from benchmark.compose import compose
 from benchmark.config import build, options
 from benchmark.errors import ConfigError
@@ -136,6 +136,23 @@ def test_cells_say_in_one_phrase_what_is_missing(tmp_path: Path) -> None:
     other = found["stand-in", "other"].missing
     assert other is not None and "no pipeline no_such_pipeline" in other.phrase
     assert all("\n" not in p.missing.phrase for p in found.values() if p.missing)
+
+
+def test_a_folder_with_its_card_alone_holds_no_data(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "mvtec"
+    assert not holds_data(folder)
+    folder.mkdir(parents=True)
+    (folder / "card.yaml").write_text("name: mvtec")
+    assert not holds_data(folder)
+    paper, table = small_table()
+    cell = next(c for c in cells(paper, table) if c.row.name == "absent")
+    assert plan(cell, extra=places(tmp_path)).missing == Missing(
+        phrase="data missing: mvtec", mend="make data DATASET=mvtec"
+    )
+    (folder / "carpet").mkdir()
+    assert holds_data(folder)
+    missing = plan(cell, extra=places(tmp_path)).missing
+    assert missing is not None and missing.mend == "make data DATASET=mvtec ARGS=verify"
 
 
 def test_missing_weights_name_their_command(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,9 +41,7 @@ def token_ids(prompts: Sequence[str], *, most: int) -> torch.Tensor:
     Raises:
         ConfigError: a text has more than ``most`` tokens.
     """
-    from open_clip import get_tokenizer
-
-    tokenizer = get_tokenizer("ViT-B-16-quickgelu")
+    tokenizer = _tokenizer()
     for prompt in prompts:
         length = len(tokenizer.encode(prompt)) + 2
         if length > most:
@@ -167,6 +166,14 @@ def embed(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
     patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
     start = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     return torch.cat([start, patches], dim=1) + _positions(visual, patches.shape[1])
+
+
+@cache
+def _tokenizer() -> Any:
+    """OpenAI's byte-pair tokenizer; reading its merges takes a quarter of a second."""
+    from open_clip import get_tokenizer
+
+    return get_tokenizer("ViT-B-16-quickgelu")
 
 
 def _positions(visual: Any, patches: int) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import hashlib
 import json
 import os
@@ -30,12 +31,15 @@ MOST_POINTS = 200
 Run = tuple[Path, RunResult]
 
 
-def build(runs: Sequence[Run], sweeps: Sequence[Path], *, megabytes: float = MEGABYTES) -> str:
+def build(
+    runs: Sequence[Run], sweeps: Sequence[Path], *, papers: Sequence[Path] = (), megabytes: float = MEGABYTES
+) -> str:
     """Return the report as HTML.
 
     Args:
         runs: folder and result of every run.
         sweeps: folders of sweeps.
+        papers: CSV files that ``make reproduce`` wrote.
         megabytes: most megabytes of pictures.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -56,6 +60,7 @@ def build(runs: Sequence[Run], sweeps: Sequence[Path], *, megabytes: float = MEG
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
+        papers=[_paper_table(path) for path in papers],
         sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
         galleries=[{"title": p.title} for p in galleries.parts],
         thumbnails=_size_said(galleries),
@@ -115,6 +120,39 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         svg = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)), name=f"curve{at}")
         alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
         yield {"title": f"{dataset}, protocol {protocol}", "svg": svg, "alt": alt}
+
+
+def _paper_table(path: Path) -> dict[str, Any]:
+    """Read a reproduced table: one line a number, those with a number of ours first."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        lines = list(csv.DictReader(handle))
+    cells = []
+    for line in sorted(lines, key=lambda row: not row["ours"]):
+        ours, low, high, theirs, gap = (_ratio(line[k]) for k in ("ours", "low", "high", "published", "difference"))
+        span = f"{low} – {high}" if low and high else ""
+        said = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
+        marks = ["random weights"] if line["random_weights"] == "true" else []
+        marks += [f"{line['images']} images"] if " of " in line["images"] else []
+        marks += [f"published value {line['flag']}"] if line["flag"] else []
+        cells.append(
+            (
+                line["row"],
+                line["method"],
+                line["metric"],
+                ours,
+                span,
+                theirs,
+                gap,
+                line["protocol"],
+                "; ".join(marks) or said,
+            )
+        )
+    title = f"{lines[0]['paper']}, {lines[0]['table']}" if lines else path.stem
+    return {"title": title, "rows": cells, "n": sum(bool(line["ours"]) for line in lines), "total": len(lines)}
+
+
+def _ratio(text: str) -> str:
+    return f"{float(text):.4f}" if text else ""
 
 
 def _sweep(folder: Path) -> dict[str, Any] | None:
@@ -191,7 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         root: Path = chosen.results_root
         runs = find_runs(root)
-        page = build(runs, sorted(p for p in root.glob("sweeps/*") if p.is_dir()), megabytes=chosen.megabytes)
+        sweeps = sorted(p for p in root.glob("sweeps/*") if p.is_dir())
+        page = build(runs, sweeps, papers=sorted(root.glob("papers/*.csv")), megabytes=chosen.megabytes)
         out = chosen.out or root / "report.html"
         files.write_atomically(out, page.encode())
         print(f"{len(runs)} runs, {len(page) / 1e6:.1f} MB: {out.resolve().as_uri()}")

@@ -184,6 +184,20 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
     assert page.run("list.map(i => i.id)") == ["part/test/scratch/c.png"]
 
 
+def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None:
+    from benchmark.reproduce import Planned
+    from benchmark.results.paper_table import write_table
+    from benchmark.results.papers import cells, choose_table, load_paper
+
+    paper = load_paper("iap_as")
+    table = choose_table(paper, "1")
+    write_table(tmp_path, "t", paper, table, [Planned(cell=c) for c in cells(paper, table)])
+    html = report.build(report.find_runs(root), [], papers=[tmp_path / "t.csv"])
+    assert "0 of 98 numbers are ours" in html
+    assert html.count("published value inconsistent") == 6
+    assert "0.3143" in html and "not run yet" in html
+
+
 def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:
     folder = next(f for f, r in report.find_runs(root) if r.choices["dataset"] == "folder")
     shutil.copytree(folder, tmp_path / "run")

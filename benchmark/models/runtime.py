@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -67,11 +68,23 @@ def build(make: Callable[[], Net], *, device: str) -> Net:
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(RANDOM_SEED)
         network = make()
     return network.eval().requires_grad_(False).to(device)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep libraries from printing, and from warning that a network has no weights before they are loaded."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:

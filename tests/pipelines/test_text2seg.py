@@ -144,6 +144,29 @@ def test_what_cannot_run_says_so_at_once(
     assert not (tmp_path / "cache" / "stages").exists()
 
 
+@pytest.mark.parametrize("pipeline", THREE)
+def test_images_of_any_kind_go_through(tmp_path: Path, pipeline: str) -> None:
+    from PIL import Image
+
+    grey = np.random.default_rng(0).integers(0, 256, (30, 45), dtype=np.uint8)
+    images = {
+        "grey": Image.fromarray(grey),
+        "deep": Image.fromarray(grey.astype(np.uint16) * 257),
+        "palette": Image.fromarray(grey).convert("P"),
+        "alpha": Image.fromarray(np.dstack([grey] * 4)),
+        "pixel": Image.fromarray(grey[:1, :1]),
+        "thin": Image.fromarray(grey[:2]),
+        "large": Image.fromarray(np.tile(grey, (20, 20))),
+    }
+    (tmp_path / "set" / "x" / "train" / "good").mkdir(parents=True)
+    (tmp_path / "set" / "x" / "test" / "good").mkdir(parents=True)
+    images["grey"].save(tmp_path / "set" / "x" / "train" / "good" / "0.png")
+    for name, image in images.items():
+        image.save(tmp_path / "set" / "x" / "test" / "good" / f"{name}.png")
+    finished = go(tmp_path, tmp_path / "set", pipeline)
+    assert finished.result.outcomes == {"ok": len(images)}
+
+
 def test_clip_surgery_takes_one_text(tmp_path: Path, tree: Path) -> None:
     with pytest.raises(ConfigError, match="asks for one text, not 2"):
         go(tmp_path, tree, "clip_surgery_sam", "pipeline.prompts.default=[a,b]")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from benchmark.results.schema import RunResult
 
+COMMAND = "command.json"
+"""File in a sweep's folder: the words that it was started with."""
 FOLDER_VARIABLE = "BENCH_SWEEP_FOLDER"
 _failed = 0
 
@@ -90,9 +92,20 @@ def _write_record(record: Mapping[str, Any]) -> None:
 
 
 def _print_record(record: Mapping[str, Any], value: float) -> None:
-    point = " ".join(f"{k}={v}" for k, v in record["overrides"].items())
+    swept = _swept_keys()
+    point = " ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept)
     said = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
     print(f"[{record['number']}] {point}: {said}", flush=True)
+
+
+def _swept_keys() -> set[str]:
+    """Keys that the sweep's command line gives several values; empty where that cannot be told."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    command = Path(folder or "") / COMMAND
+    if not folder or not command.exists():
+        return set()
+    words = (word.partition("=") for word in json.loads(command.read_text()))
+    return {key for key, _, value in words if any(mark in value for mark in (",", "(")) and not value.startswith("[")}
 
 
 class SweepSummary(Callback):
@@ -110,7 +123,7 @@ class SweepSummary(Callback):
         folder = Path(composed["run"]["results_root"]).resolve() / "sweeps" / name
         shutil.rmtree(folder / "points", ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "command.json").write_text(json.dumps(words, indent=1))
+        (folder / COMMAND).write_text(json.dumps(words, indent=1))
         os.environ[FOLDER_VARIABLE] = str(folder)
         self._track(composed, lambda tracker, root: tracker.start_sweep(" ".join(words)[:200], results_root=root))
 

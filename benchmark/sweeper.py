@@ -1,26 +1,28 @@
-"""Hydra's own sweeper, made to compose each point once instead of twice."""
+"""Hydra's sweepers, made to compose each point once instead of twice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.plugins.sweeper import Sweeper
+
+_validate_all = Sweeper.validate_batch_is_legal
 
 
 def compose_points_once() -> None:
-    """Let Hydra's basic sweeper check one point of every combination of options before it starts.
+    """Let Hydra's sweepers check one point of every combination of options before they start.
 
-    It composes every point before the first one runs, and the launcher composes each again: a third of the time
+    They compose every point before the first one runs, and the launcher composes each again: a third of the time
     of a sweep over cheap settings. Points that choose the same options have the same keys, and their values are
     checked when they run, where a wrong one becomes a failed row instead of ending the sweep. A subclass would be
-    the usual way, but Hydra takes plugins from the package ``hydra_plugins`` alone.
+    the usual way, but Hydra takes plugins from the package ``hydra_plugins`` alone, and loads the modules of its own
+    anew, so that only the method of their common base can be replaced.
     """
-    BasicSweeper.validate_batch_is_legal = _validate  # type: ignore[assignment]
+    Sweeper.validate_batch_is_legal = _validate  # type: ignore[method-assign]
 
 
-def _validate(self: BasicSweeper, batch: Sequence[Sequence[str]]) -> None:
-    Sweeper.validate_batch_is_legal(self, list({choices(point): point for point in reversed(batch)}.values()))
+def _validate(self: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+    _validate_all(self, list({choices(point): point for point in reversed(batch)}.values()))
 
 
 def choices(point: Sequence[str]) -> tuple[str, ...]:

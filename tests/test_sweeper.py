@@ -1,40 +1,35 @@
-"""A sweep composes one point of every combination of options before it starts, and finds what cannot be composed."""
+"""A sweep composes each point once, and one of every combination of options before it starts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
 
-import pytest
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from benchmark.sweeper import choices
+from tests.harness import ROOT, SMALL_SAT, places
 
-from benchmark.sweeper import choices, compose_points_once
+COUNTING = """
+import sys
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+load, count = ConfigLoaderImpl.load_sweep_config, [0]
+def counted(*arguments, **named):
+    count[0] += 1
+    return load(*arguments, **named)
+ConfigLoaderImpl.load_sweep_config = counted
+sys.argv = ["benchmark", *{words!r}]
+from benchmark.__main__ import main
+code = main()
+print("CODE", code, "COMPOSED", count[0])
+"""
 
 
 def test_values_of_plain_keys_do_not_count() -> None:
     assert choices(["pipeline=a", "pipeline.k=3", "+x.y=2"]) == ("pipeline=a", "pipeline.k", "+x.y")
 
 
-def test_one_point_of_each_choice_is_composed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BasicSweeper, "validate_batch_is_legal", BasicSweeper.validate_batch_is_legal)
-    compose_points_once()
-    composed: list[list[str]] = []
-
-    class Loader:
-        def load_sweep_config(self, *, master_config: Any, sweep_overrides: list[str]) -> None:
-            composed.append(sweep_overrides)
-
-    class Context:
-        config_loader = Loader()
-
-    sweeper = BasicSweeper(max_batch_size=None)
-    sweeper.config = {}  # type: ignore[assignment]
-    sweeper.hydra_context = Context()  # type: ignore[assignment]
-    batch: Sequence[Sequence[str]] = [
-        [f"pipeline={name}", f"run.seed={seed}", f"protocol.k={k}"]
-        for name in ("a", "b")
-        for seed in (1, 2, 3)
-        for k in (1, 2)
-    ]
-    sweeper.validate_batch_is_legal(batch)
-    assert sorted(composed) == [[f"pipeline={name}", "run.seed=1", "protocol.k=1"] for name in ("a", "b")]
+def test_points_are_composed_once_and_one_of_each_choice_before_the_first(tmp_path: Path) -> None:
+    words = ("-m", *places(tmp_path), *SMALL_SAT, "pipeline=constant", "metric=mission,full", "run.seed=0,1,2")
+    program = [sys.executable, "-c", COUNTING.format(words=words)]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    assert done.stdout.splitlines()[-1] == "CODE 0 COMPOSED 8"

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.vlm.access import Calls
 from benchmark.vlm.answers import AnswerStore, Record
-from benchmark.vlm.limits import Budget, Limiter, Stop
+from benchmark.vlm.limits import Budget, Limiter
 from benchmark.vlm.pricing import Price, cost
 from benchmark.vlm.providers.base import CallError, Provider, Raw
 from benchmark.vlm.question import Draft, Question, SentImage, digest
@@ -226,8 +226,7 @@ class Asker:
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
             if self._failures_in_a_row >= self.calls.give_up_after:
                 reason = f"{self._failures_in_a_row} questions in a row failed, the last one with: {record.failure}"
-                self.limiter.stop(reason)
-                raise Stop(reason)
+                raise self.limiter.stop(reason)
         return record
 
     def _call(self, question: Question) -> Raw:
@@ -259,9 +258,7 @@ class Asker:
     def _explain(self, failure: CallError, *, first: bool) -> None:
         """Raise where a failure is not that of one question alone."""
         if failure.kind == "quota":
-            reason = f"the quota is used up: {failure}"
-            self.limiter.stop(reason)
-            raise Stop(reason)
+            raise self.limiter.stop(f"the quota is used up: {failure}")
         if failure.kind == "refused" or (first and failure.kind == "request"):
             self.limiter.stop(str(failure))
             raise ConfigError(f"{self.provider.model} cannot be asked: {scrub(str(failure))}")

@@ -77,16 +77,12 @@ class Limiter:
                     raise Stop(self._stopped)
                 self._turn.wait(left)
 
-    def stop(self, reason: str) -> None:
-        """Let nothing more start, and wake all who wait."""
+    def stop(self, reason: str) -> Stop:
+        """Let nothing more start, wake all who wait, and return what to raise: the first reason holds."""
         with self._turn:
             self._stopped = self._stopped or reason
             self._turn.notify_all()
-
-    @property
-    def stopped(self) -> str | None:
-        """Why nothing more may start; None while it may."""
-        return self._stopped
+            return Stop(self._stopped)
 
 
 class Budget:

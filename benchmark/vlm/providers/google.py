@@ -146,11 +146,10 @@ class Google:
 
         from google.genai import __version__
 
+        contents, config = self._contents(question), self._config()
         with calls(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown finish reason is counted, not warned of
-            reply = self.client.models.generate_content(
-                model=self.model, contents=self._contents(question), config=self._config()
-            )
+            reply = self.client.models.generate_content(model=self.model, contents=contents, config=config)
         return Raw(response=plain_response(reply), software=f"google-genai {__version__}")
 
     def _contents(self, question: Question) -> types.ContentListUnionDict:
@@ -227,8 +226,9 @@ class Google:
 
     def count_tokens(self, question: Question) -> int | None:
         """Ask the service for the prompt's tokens (not billed)."""
+        contents = self._contents(question)
         with calls():
-            return self.client.models.count_tokens(model=self.model, contents=self._contents(question)).total_tokens
+            return self.client.models.count_tokens(model=self.model, contents=contents).total_tokens
 
     def close(self) -> None:
         """Close the connections."""
@@ -257,8 +257,8 @@ def calls() -> Iterator[None]:
         yield
     except errors.APIError as error:
         failure = _explained(error)
-    except errors.UnknownApiResponseError:
-        failure = CallError("the reply is not JSON", kind="server")
+    except ValueError:  # not JSON, or JSON that is not a reply
+        failure = CallError("the reply is not what the API promises", kind="server")
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
         failure = CallError(f"{type(error).__name__}: {scrub(str(error)) or 'no reply'}", kind="transport")
     except GoogleAuthError as error:

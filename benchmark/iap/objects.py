@@ -1,0 +1,116 @@
+"""From the tags of good images to the names of the object (step 1-1 of the paper)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from benchmark.iap.captions import split_caption, tag_caption, tag_caption_released
+from benchmark.models.choice import Chosen
+from benchmark.models.grounding_dino import normalise, phrase
+from benchmark.models.letters import SPECIAL
+from benchmark.models.prompted import DetectorSettings, detection_stage, detections
+from benchmark.settings import Settings
+from benchmark.stages import Artifact, Context
+from benchmark.taggers.base import ImageTags
+
+
+class ObjectSettings(Settings):
+    """How a category's object gets its name."""
+
+    choice: Literal["detector", "vote"]
+    """``detector``: the words of the best box that the detector finds for an image's tags, best over all images;
+    ``vote``: the tags seen on most images."""
+    number: int = Field(ge=1)
+    """Names that are kept (the released code: 1; Table 2 of the paper shows up to 2)."""
+    dropped_words: tuple[str, ...]
+    """Tags with one of these words do not count: defects, colours."""
+    tag_caption: Literal["plain", "released_code"]
+    """How tags become the detector's caption."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """What the object may be called."""
+
+    text: str
+    score: float | None
+    """The detector's, None where it was not asked."""
+
+
+def without_words(images: Iterable[ImageTags], dropped: Sequence[str]) -> list[ImageTags]:
+    """Take away the tags that have one of the words; images without any tag left are left out."""
+    bad = {word.casefold() for word in dropped}
+
+    def clean(word: str) -> bool:
+        return word.casefold() not in bad and not bad.intersection(word.casefold().split())
+
+    kept = [ImageTags(sample=i.sample, tags=tuple(t for t in i.tags if clean(t.word))) for i in images]
+    return [image for image in kept if image.tags]
+
+
+def by_vote(images: Sequence[ImageTags], number: int) -> tuple[Name, ...]:
+    """Return the tags that were seen on most images; of equals the surest, then the first in the alphabet."""
+    seen = Counter(word for image in images for word in {tag.word for tag in image.tags})
+    surest: dict[str, float] = {}
+    for image in images:
+        for tag in image.tags:
+            surest[tag.word] = max(surest.get(tag.word, 0.0), tag.score or 0.0)
+    ranked = sorted(seen, key=lambda word: (-seen[word], -surest[word], word))
+    return tuple(Name(text=word, score=None) for word in ranked[:number])
+
+
+def by_detector(
+    context: Context,
+    detector: DetectorSettings,
+    chosen: Mapping[str, Chosen],
+    images: Sequence[ImageTags],
+    settings: ObjectSettings,
+    *,
+    box_threshold: float,
+    text_threshold: float,
+    count: Callable[[str], int],
+) -> tuple[Name, ...]:
+    """Return the phrases with the best boxes over all images; empty where the detector finds none.
+
+    Every image is asked its own tags; its best box gives one phrase, and a phrase's score is its best over the
+    images (sybeam27/IAP-ZSAS:test_zsas.py; the non-maximum suppression there never drops the best box).
+
+    Args:
+        box_threshold: boxes with a higher score are kept.
+        text_threshold: word pieces with a higher probability make up a box's words.
+        count: tokens of a text.
+    """
+    write = tag_caption_released if settings.tag_caption == "released_code" else tag_caption
+    best: dict[str, float] = {}
+    for image in images:
+        captions = split_caption(normalise(write([tag.word for tag in image.tags])), count)
+        stage = detection_stage(context, detector, chosen, captions=captions)
+        for _, artifact in context.run(stage, [image.sample]):
+            found = best_phrase(artifact, box_threshold=box_threshold, text_threshold=text_threshold)
+            if found is not None and found.text:
+                best[found.text] = max(best.get(found.text, 0.0), found.score or 0.0)
+    ranked = sorted(best, key=lambda text: (-best[text], text))
+    return tuple(Name(text=text, score=round(best[text], 6)) for text in ranked[: settings.number])
+
+
+def best_phrase(artifact: Artifact, *, box_threshold: float, text_threshold: float) -> Name | None:
+    """Return the words and the score of an image's best box; None where there is no box."""
+    found = detections(artifact)
+    if not len(found.scores) or found.scores.max() <= np.float32(box_threshold):
+        return None
+    best = int(found.scores.argmax())
+    spelt = phrase(artifact["pieces"][int(found.caption[best])], found.tokens[best], text_threshold)
+    return Name(text=plain_phrase(spelt), score=float(found.scores[best]))
+
+
+def plain_phrase(text: str) -> str:
+    """Take the special tokens and full stops out of the detector's words."""
+    for token in SPECIAL:
+        text = text.replace(token, " ")
+    return " ".join(text.replace(".", " ").split())

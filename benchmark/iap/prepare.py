@@ -1,0 +1,264 @@
+"""Stage 1 of IAP-AS, once a category: what the object is called, which defects it may have, what is asked of images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmark.errors import BenchmarkError
+from benchmark.iap import records
+from benchmark.iap.captions import (
+    RELEASED_WITHOUT_ANSWER,
+    prompt_caption,
+    prompt_caption_released,
+    split_caption,
+)
+from benchmark.iap.normals import NormalSettings, choose, pool
+from benchmark.iap.objects import Name, ObjectSettings, by_detector, by_vote, without_words
+from benchmark.iap.records import Answered, Named, PromptRecord, TaggedImage
+from benchmark.iap.terms import FIXED, Parsed, parse_released, parse_robust
+from benchmark.models.choice import Chosen
+from benchmark.models.grounding_dino import normalise
+from benchmark.models.prompted import DetectorSettings
+from benchmark.prompters.base import Prompter, Request
+from benchmark.prompters.wording import VERSION, Wording, messages
+from benchmark.samples import Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context
+from benchmark.taggers.base import ROLE, ImageTags, Tagger, plain_name
+
+log = logging.getLogger(__name__)
+Step = Literal["tagging", "llm_prompt", "size_filter"]
+
+
+class PromptSettings(Settings):
+    """How tags and answers become the detector's caption."""
+
+    wording: Wording
+    """What a language model is asked for."""
+    parser: Literal["robust", "released_code"]
+    """How answers are read and captions are written."""
+    bad_answer: Literal["fixed_words", "stop"]
+    """Of an answer that is empty, a refusal or nonsense: go on with the fixed words, or stop with an error."""
+    without_tagging: Literal["category_name", "one_image"]
+    """Ablation: the category's name stands for the object, or one image is looked at (released code)."""
+    without_llm: Literal["fixed_and_object", "fixed"]
+    """Ablation: the fixed words with the tagged object's name, or alone (released code)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What stage 2 asks of the images of one category."""
+
+    objects: tuple[str, ...]
+    """What the object is called."""
+    object_captions: tuple[str, ...]
+    """What finds the object, normalised."""
+    captions: tuple[str, ...]
+    """P_final, normalised, in as many parts as the detector's limit asks for."""
+    assumed: tuple[str, ...]
+    """What was assumed for want of something better; told once a category, and in every row."""
+    record: str | None
+    """Name of the record below the folder of prompts; None where the prompt repeats older records."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Stage 1 for the categories of one run."""
+
+    context: Context
+    chosen: Mapping[str, Chosen]
+    steps: frozenset[Step]
+    tagger: Tagger
+    prompter: Prompter
+    normals: NormalSettings
+    objects: ObjectSettings
+    prompt: PromptSettings
+    detector: DetectorSettings
+    box_threshold: float
+    text_threshold: float
+    count: Callable[[str], int]
+    """Tokens of a text."""
+
+    def prepare(self, category: str) -> Prepared:
+        """Carry out stage 1 for a category; an answer that a record holds already is not asked for again.
+
+        Raises:
+            BenchmarkError: the prompter gives no answer, or one that may not be used.
+        """
+        images, names, source, assumed = self._object(category)
+        objects = tuple(name.text for name in names)
+        key = records.digest(self._facts(category, images, names))
+        path = records.record_path(
+            self.context.prompts_root, dataset=self.context.manifest.dataset, category=category, key=key
+        )
+        answers = self._answers(category, objects, key, path) if "llm_prompt" in self.steps else []
+        assumed += [_told(one) for one in answers if one.outcome != "ok"]
+        captions = split_caption(normalise(self._caption(objects, answers, named=self._looks)), self.count)
+        for note in assumed:
+            log.warning("%s: %s", category, note)
+        record = PromptRecord(
+            schema_version=records.SCHEMA,
+            key=key,
+            dataset=self.context.manifest.dataset,
+            category=category,
+            steps=sorted(self.steps - {"size_filter"}),
+            tagger=self._tagger_facts(),
+            images=[_image_record(image) for image in images],
+            objects=[Named(name=name.text, score=name.score) for name in names],
+            objects_from=source,
+            prompter=dict(self.prompter.identity()) if answers else {},
+            answers=answers,
+            captions=list(captions),
+            tokens=[self.count(caption) for caption in captions],
+            assumed=assumed,
+        )
+        written = self._keep(path, record)
+        return Prepared(
+            objects=objects,
+            object_captions=split_caption(normalise(". ".join(objects)), self.count),
+            captions=captions,
+            assumed=tuple(assumed),
+            record=f"{path.parent.name}/{path.name}" if written else None,
+        )
+
+    @property
+    def _looks(self) -> bool:
+        """Whether the object's name comes from images, and so into the caption."""
+        return "tagging" in self.steps or self.prompt.without_tagging == "one_image"
+
+    def _object(self, category: str) -> tuple[Sequence[ImageTags], tuple[Name, ...], str, list[str]]:
+        """Step 1-1: the images that were looked at, the object's names, where they come from, what was assumed."""
+        stand_in = (Name(text=plain_name(category), score=None),)
+        if not self._looks:
+            return (), stand_in, "the category's name, as tagging is off", []
+        dataset = self.context.manifest.dataset
+        number = None if "tagging" in self.steps else 1
+        normals = choose(pool(self.context.manifest, category, kind=self.normals.pool), self.normals, number=number)
+        tagged = self.tagger.look(self.context, self.chosen, normals, dataset=dataset, category=category)
+        if tagged.objects is not None:
+            return (), tuple(Name(text=name, score=None) for name in tagged.objects), tagged.source or "the tagger", []
+        if not normals:
+            note = f"no good image to tag, so the object is called {stand_in[0].text!r} after its category"
+            return (), stand_in, "the category's name", [note]
+        images = without_words(tagged.images, self.objects.dropped_words)
+        if not images:
+            note = f"the tagger saw nothing on the good images, so the object is called {stand_in[0].text!r}"
+            return tagged.images, stand_in, "the category's name", [note]
+        return tagged.images, *self._choice(images)
+
+    def _choice(self, images: Sequence[ImageTags]) -> tuple[tuple[Name, ...], str, list[str]]:
+        """Choose the object's names among the tags of its images."""
+        if self.objects.choice == "vote":
+            return by_vote(images, self.objects.number), "votes", []
+        names = by_detector(
+            self.context,
+            self.detector,
+            self.chosen,
+            images,
+            self.objects,
+            box_threshold=self.box_threshold,
+            text_threshold=self.text_threshold,
+            count=self.count,
+        )
+        if names:
+            return names, "the detector", []
+        names = by_vote(images, self.objects.number)
+        called = ", ".join(repr(name.text) for name in names)
+        note = f"the detector found no tag on a good image, so the object is called {called} by votes"
+        return names, "votes", [note]
+
+    def _answers(self, category: str, objects: Sequence[str], key: str, path: Path) -> list[Answered]:
+        """Step 1-3: one answer for every name of the object, from the record where it has them."""
+        from filelock import FileLock
+
+        locks = self.context.store.root.parent / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{key[:16]}.lock"):  # of several shards one asks
+            kept = records.read_record(path) if path.is_file() and not self.context.refresh else None
+            if kept is not None and kept.key == key and [one.object for one in kept.answers] == list(objects):
+                return kept.answers
+            return [self._answer(category, name) for name in objects]
+
+    def _answer(self, category: str, name: str) -> Answered:
+        system, user = messages(self.prompt.wording, name)
+        dataset = self.context.manifest.dataset
+        request = Request(dataset=dataset, category=category, object=name, system=system, user=user)
+        answer = self.prompter.answer(self.context, request)
+        parsed = self._read(answer.raw) if answer.withheld is None else Parsed(terms=(), outcome="refused")
+        if parsed.outcome != "ok" and self.prompt.bad_answer == "stop":
+            raise BenchmarkError(
+                f"category {category!r}: the answer for {name!r} is {parsed.outcome} ({answer.raw[:80]!r}); ask "
+                "another model, use prompter@pipeline.prompter=static, or set pipeline.prompt.bad_answer=fixed_words"
+            )
+        return Answered(
+            object=name,
+            system=system,
+            user=user,
+            messages_sha256=records.digest([system, user]),
+            raw=answer.raw,
+            terms=list(parsed.terms),
+            outcome=parsed.outcome,
+            facts={**answer.facts, "withheld": answer.withheld},
+            asked=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _read(self, raw: str) -> Parsed:
+        """Read an answer; the released code's reading takes every answer for a good one."""
+        parsed = parse_robust(raw)
+        if self.prompt.parser == "robust" or not raw.strip():
+            return parsed
+        parts = (part.strip() for part in parse_released(raw).split("."))
+        return Parsed(terms=tuple(part for part in parts if part and part not in FIXED), outcome="ok")
+
+    def _caption(self, objects: Sequence[str], answers: Sequence[Answered], *, named: bool) -> str:
+        """P_final."""
+        released = self.prompt.parser == "released_code"
+        if released and answers:
+            return prompt_caption_released([one.raw for one in answers], objects)
+        if not answers and self.prompt.without_llm == "fixed":
+            return RELEASED_WITHOUT_ANSWER if released else prompt_caption([], [])
+        return prompt_caption([t for one in answers for t in one.terms], objects if named else [])
+
+    def _facts(self, category: str, images: Sequence[ImageTags], names: Sequence[Name]) -> dict[str, Any]:
+        """All that the record's answers depend on."""
+        return {
+            "schema": records.SCHEMA,
+            "dataset": self.context.manifest.dataset,
+            "category": category,
+            "steps": sorted(self.steps - {"size_filter"}),
+            "tagger": self._tagger_facts(),
+            "images": [image.sample.sha256 for image in images],
+            "objects": [name.text for name in names],
+            "prompter": dict(self.prompter.identity()) if "llm_prompt" in self.steps else None,
+            "prompt": self.prompt.model_dump(mode="json"),
+            "wording_version": VERSION,
+        }
+
+    def _tagger_facts(self) -> dict[str, Any]:
+        if not self._looks:
+            return {}
+        weights = {"weights_sha256": self.chosen[ROLE].sha256} if ROLE in self.chosen else {}
+        return {**self.tagger.identity(), **weights}
+
+    def _keep(self, path: Path, record: PromptRecord) -> bool:
+        """Write the record, unless it stands there already; False where it would repeat what others hold."""
+        if "cached" in (record.tagger.get("kind"), record.prompter.get("kind")):
+            return False
+        if not path.is_file() or records.read_record(path) != record:
+            records.write_record(path, record)
+        return True
+
+
+def _image_record(image: ImageTags) -> TaggedImage:
+    sample: Sample = image.sample
+    return TaggedImage(id=sample.id, sha256=sample.sha256, tags=[(tag.word, tag.score) for tag in image.tags])
+
+
+def _told(answer: Answered) -> str:
+    kinds = {"empty": "is empty", "refused": "is a refusal", "unusable": "names no defect"}
+    return f"the answer for {answer.object!r} {kinds[answer.outcome]}, so only the fixed words are asked"

@@ -1,0 +1,29 @@
+"""Options of further config groups inside a pipeline's settings: ``/tagger@tagger: clip_vocab`` in its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import PlainValidator
+
+from benchmark.config import option_settings
+from benchmark.settings import Settings
+
+
+def option(key: str) -> PlainValidator:
+    """Return the annotation of a field that holds an option of a group, built by its ``_target_``.
+
+    Args:
+        key: of the field, for messages, such as ``pipeline.tagger``.
+    """
+
+    def build(value: Any) -> Settings:
+        if isinstance(value, Settings):
+            return value
+        if not isinstance(value, Mapping):
+            group = key.rpartition(".")[2]
+            raise ValueError(f"must be an option of the group {group}: give {group}@{key}=NAME")
+        return option_settings(key, value)
+
+    return PlainValidator(build)

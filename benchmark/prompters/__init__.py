@@ -1,0 +1,1 @@
+"""Prompters: who names the defects that an object may have (conf/prompter)."""

@@ -1,0 +1,40 @@
+"""Gemini names the defects, through google-genai."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmark.errors import ConfigError
+from benchmark.prompters.asking import Retries, ask, own_keys
+from benchmark.prompters.base import Answer, Request
+from benchmark.settings import Settings
+from benchmark.stages import Context
+from benchmark.vlm.providers.google import Google, GoogleSettings
+
+
+class GooglePrompter(Settings):
+    """Asks Gemini; both messages go as texts of one turn, and the answer is plain text."""
+
+    provider: GoogleSettings
+    retries: Retries
+    allow_model_drift: bool
+    """Take the answer of another model than the one that was asked."""
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return provider, model and sampling."""
+        return {"kind": "google_genai", **self._google().facts()}
+
+    def check(self) -> None:
+        """Raise ConfigError for settings that the model's generation ignores, or an answer that is not text."""
+        if self.provider.response != "text":
+            raise ConfigError("pipeline.prompter.provider.response must be text: prompts are read from plain text")
+        self._google()
+
+    def answer(self, context: Context, request: Request) -> Answer:
+        """Ask, and ask again after failures that may pass."""
+        return ask(self._google(), request, self.retries, allow_model_drift=self.allow_model_drift)
+
+    def _google(self) -> Google:
+        with own_keys():
+            return Google(self.provider, order="reasoning_first")

@@ -1,0 +1,1 @@
+"""Taggers: what is seen on the good images of a category (conf/tagger)."""

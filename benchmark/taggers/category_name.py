@@ -1,0 +1,36 @@
+"""The category's name as the only tag: needs nothing, and is the lower bound for any tagger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.models.choice import Chosen, Wanted
+from benchmark.samples import Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context
+from benchmark.taggers.base import Tagged, plain_name
+
+
+class CategoryName(Settings):
+    """Calls the object by the name of its category."""
+
+    names: dict[str, str]
+    """Category to a better name: ``{macaroni1: macaroni}``."""
+
+    def wanted(self) -> dict[str, Wanted]:
+        """Return nothing: no weights."""
+        return {}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return kind and names."""
+        return {"kind": "category_name", "names": dict(self.names)}
+
+    def check(self) -> None:
+        """Nothing can be missing."""
+
+    def look(
+        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+    ) -> Tagged:
+        """Return the name; no image is looked at."""
+        return Tagged(objects=(self.names.get(category) or plain_name(category),), source="the category's name")

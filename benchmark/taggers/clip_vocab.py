@@ -1,0 +1,127 @@
+"""Tags from a vocabulary of nouns: those whose CLIP text vectors lie nearest to the image's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from benchmark.errors import ConfigError
+from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.worded import ClipSettings, tokens_stage
+from benchmark.samples import Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage
+from benchmark.taggers.base import ROLE, ImageTags, Tag, Tagged
+
+if TYPE_CHECKING:
+    from benchmark.artifacts import Artifact
+
+OWN_WORDS = Path(__file__).with_name("vocabulary.txt")
+
+
+class ClipVocabulary(Settings):
+    """Zero-shot tags: cosine of CLIP's image vector with the mean vector of each word's templates.
+
+    Cosines only rank the words of one image; there is no threshold under which a word is absent.
+    """
+
+    clip: ClipSettings
+    vocabulary: str | None
+    """Text file with one noun a line, ``#`` begins a comment; None: the project's own."""
+    templates: tuple[str, ...] = Field(min_length=1)
+    """``{}`` stands for the word."""
+    number: int = Field(ge=1)
+    """Tags of an image."""
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("{}" not in template for template in value):
+            raise ValueError("every template needs {} where the word goes")
+        return value
+
+    def wanted(self) -> dict[str, Wanted]:
+        """Return CLIP, under the tagger's role."""
+        return {ROLE: self.clip.wanted()["clip"]}
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return network, words and templates."""
+        return {
+            "kind": "clip_vocab",
+            "model": self.clip.model,
+            "precision": self.clip.precision,
+            "input_size": self.clip.input_size,
+            "vocabulary_sha256": hashlib.sha256("\n".join(self.words()).encode()).hexdigest(),
+            "templates": list(self.templates),
+            "number": self.number,
+        }
+
+    def check(self) -> None:
+        """Read the vocabulary; raises ConfigError where it cannot be read."""
+        self.words()
+
+    def words(self) -> tuple[str, ...]:
+        """Return the vocabulary."""
+        return read_words(OWN_WORDS if self.vocabulary is None else Path(self.vocabulary).expanduser())
+
+    def look(
+        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+    ) -> Tagged:
+        """Return the nearest words of every image, the nearest first."""
+        clip = {"clip": chosen[ROLE]}
+        words = self.words()
+        vectors = self._text_vectors(context, clip, words)
+        stage = tokens_stage(context, self.clip, clip, surgery=0, image_path="squashed")
+        images = []
+        for sample, artifact in context.run(stage, normals):
+            seen = artifact["tokens"][0]
+            cosines = vectors @ (seen / np.linalg.norm(seen))
+            best = np.argsort(-cosines, kind="stable")[: self.number]
+            tags = tuple(Tag(words[int(i)], round(float(cosines[int(i)]), 6)) for i in best)
+            images.append(ImageTags(sample=sample, tags=tags))
+        return Tagged(images=tuple(images))
+
+    def _text_vectors(
+        self, context: Context, chosen: Mapping[str, Chosen], words: tuple[str, ...]
+    ) -> NDArray[np.float32]:
+        """Unit vectors of all words, (N, E), computed once per vocabulary."""
+
+        def compute(_: Sequence[Inputs]) -> list[Artifact]:
+            network = self.clip.load(context, chosen)
+            rows = [network.text([template.format(word) for template in self.templates]) for word in words]
+            return [{"vectors": np.stack(rows)}]
+
+        stage = Stage(
+            name="clip_vocabulary",
+            version=1,
+            settings={"model": self.clip.model, "words": list(words), "templates": list(self.templates)},
+            weights={"clip": chosen["clip"].sha256},
+            compute=compute,
+            needs_image=False,
+        )
+        return np.asarray(context.once(stage, "vocabulary")["vectors"])
+
+
+@cache
+def read_words(path: Path) -> tuple[str, ...]:
+    """Read a vocabulary: one noun a line, once each, in its order.
+
+    Raises:
+        ConfigError: the file cannot be read, or has no word.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the tagger's vocabulary {path} cannot be read ({error})") from error
+    words = tuple(dict.fromkeys(" ".join(line.partition("#")[0].split()).lower() for line in lines))
+    found = tuple(word for word in words if word)
+    if not found:
+        raise ConfigError(f"the tagger's vocabulary {path} has no word; write one noun a line")
+    return found

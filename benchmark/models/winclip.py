@@ -52,7 +52,8 @@ def spread(values: Floats, *, side: int, size: int, mean: Mean) -> Floats:
     """
     places = window_places(side, size)
     spoken = values if mean == "arithmetic" else _inverse(values)
-    total = np.bincount(places.ravel(), np.repeat(spoken, places.shape[1]), minlength=side * side)
+    total: Floats = np.zeros(side * side)
+    np.add.at(total, places.ravel(), np.repeat(spoken, places.shape[1]))
     number = np.bincount(places.ravel(), minlength=side * side)
     return np.asarray(total / number if mean == "arithmetic" else number * _inverse(total))
 

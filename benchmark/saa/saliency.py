@@ -1,8 +1,8 @@
 """Visual saliency: how unlike the rest of the image, or the other objects, each place is.
 
 Both modes compare features of a convolutional network by cosine. The feature of a place is the concatenation of
-several levels, the coarse ones repeated to the finest grid, so a dot product is a sum over levels, and the products
-of the coarse levels are computed once per coarse place: a quarter of the work of multiplying the long vectors.
+several levels, the coarse ones repeated to the finest grid. So a dot product is a sum over levels, and the products
+of a coarse level are computed once per pair of its cells: a sixth of the work of multiplying the long vectors.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 Neighbours = Literal["farthest", "nearest"]
-COLUMNS = 8192
-"""Places that are compared with at a time between objects; it bounds memory and does not change results."""
+ROWS, COLUMNS = 1024, 8192
+"""Places that are compared at a time between objects; it bounds memory and does not change results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,23 @@ class Levels:
         """Return which cell of the next level each cell of a level lies in."""
         side = self.side >> level
         return (cells // side >> 1) * (side >> 1) + (cells % side >> 1)
+
+    def pyramid(self, places: torch.Tensor) -> list[torch.Tensor]:
+        """Return places, and the distinct cells of each further level that they lie in, ascending."""
+        import torch
+
+        return [places, *(torch.unique(self.cells(places, number)) for number in range(1, len(self.maps)))]
+
+    def links(self, cells: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return for each level of a pyramid but the last which cell of the next one each cell lies in."""
+        import torch
+
+        return [torch.searchsorted(cells[n + 1], self.parents(cells[n], n)) for n in range(len(cells) - 1)]
+
+    @cached_property
+    def flat(self) -> tuple[torch.Tensor, ...]:
+        """Return each level as (cells, C_l), row by row."""
+        return tuple(level.flatten(1).T.contiguous() for level in self.maps)
 
     def norms(self) -> torch.Tensor:
         """Return the length of each place's whole feature, (S * S,), at least 1e-12."""
@@ -83,12 +101,41 @@ def whole_image(levels: Levels, *, number: int, neighbours: Neighbours, factor: 
     inverse = 1.0 / levels.norms()
     found = torch.empty_like(inverse)
     sign = 1.0 if neighbours == "farthest" else -1.0
-    columns = [sign * column for column in _columns(levels, places, inverse)]
-    for rows, products in _products(levels, places, columns):
+    columns = _Columns.of(levels, places, sign * inverse)
+    # One strip of the coarsest level at a time: its cells are then computed once, for all places in them.
+    for rows in places.split(levels.side << (len(levels.maps) - 1)):
+        products = _products(levels, rows, columns)
         found[rows] = _mean_of_smallest(products, min(number, products.shape[1]))
     cosine = sign * found * inverse
     saliency: NDArray[np.float32] = (factor * (1.0 - cosine)).view(levels.side, levels.side).cpu().numpy()
     return saliency
+
+
+def mean_squared_distance(features: torch.Tensor, *, number: int) -> NDArray[np.float32]:
+    """Return each place's mean squared distance to its nearest places of the same image, itself among them.
+
+    V(p) = mean over q in P(p) of |F_p - F_q|^2, P(p) the ``number`` nearest places
+    (TArdelean/AnomalyLocalizationFCA:sc_methods.py, sc_aota, after Aota et al., WACV 2023).
+
+    Args:
+        features: (C, h, w) float32.
+        number: size of P(p); all places where there are fewer.
+
+    Returns:
+        (h, w) float32, >= 0.
+    """
+    import torch
+
+    rows = features.flatten(1).T
+    rows = rows - rows.mean(0)  # distances stay the same, and less is lost where long products cancel
+    squares = rows.square().sum(1)
+    found = torch.empty_like(squares)
+    step = max(1, ROWS // len(rows))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        distances = (squares[part, None] + squares[None] - 2.0 * (rows[part] @ rows.T)).clamp_min_(0)
+        found[part] = _mean_of_smallest(distances, min(number, len(rows)))
+    return np.asarray(found.view(features.shape[1:]).cpu().numpy(), dtype=np.float32)
 
 
 def between_objects(levels: Levels, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -111,32 +158,29 @@ def between_objects(levels: Levels, masks: NDArray[np.bool_]) -> NDArray[np.floa
     flat = masks.reshape(len(masks), -1)
     covered = np.flatnonzero(flat.any(axis=0))
     # Places in the same objects are one group: whether they count for object i is asked once a group.
-    codes = np.packbits(flat[:, covered], axis=0).T
-    groups, which = np.unique(codes, axis=0, return_inverse=True)
+    codes, which = np.unique(np.packbits(flat[:, covered], axis=0).T, axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")
     places = torch.from_numpy(covered[order]).to(device)
     ends = np.cumsum(np.bincount(which.ravel()))
-    member = torch.from_numpy(np.unpackbits(groups, axis=1, count=len(masks)).astype(bool)).to(device)
-    group = torch.from_numpy(np.sort(which.ravel())).to(device)
+    member = torch.from_numpy(np.unpackbits(codes, axis=1, count=len(masks)).astype(bool)).to(device)
     inverse = 1.0 / levels.norms()
     # Features are not negative, so 0 stands for "none" as in the released code, which zeroes the object's own places.
     nearest = torch.zeros((len(masks), len(places)), device=device)
-    position = torch.empty(levels.side**2, dtype=torch.int64, device=device)
-    position[places] = torch.arange(len(places), device=device)
-    for start in range(0, len(places), COLUMNS):
-        chosen = places[start : start + COLUMNS]
-        inside = group[start : start + COLUMNS]
-        present = torch.unique_consecutive(inside)
-        stops = [int(ends[g]) - start for g in present.tolist()]
-        for rows, products in _products(levels, places.sort().values, _columns(levels, chosen, inverse)):
-            starts = [0, *stops[:-1]]
-            pieces = zip(starts, stops, strict=True)
-            largest = torch.stack([products[:, a:b].amax(1) for a, b in pieces], dim=1)
-            _update(nearest, position[rows], largest, own=member[group[position[rows]]], there=member[present])
-    cosine = nearest * inverse[places]
-    values = torch.where(member[group].T, 0.5 * (1.0 - cosine), 0.0).amax(0)
+    for left in range(0, len(places), COLUMNS):
+        right = min(left + COLUMNS, len(places))
+        columns = _Columns.of(levels, places[left:right], inverse[places[left:right]])
+        for start, stop, after in _row_blocks(ends):
+            first = max(left, after)
+            if first >= right:
+                continue
+            rows = places[start:stop]
+            products = _products(levels, rows, columns.behind(first - left))
+            products *= inverse[rows][:, None]
+            _update(nearest, products, rows=(start, stop), columns=(first, right), ends=ends, member=member)
+            _update(nearest, products.T, rows=(first, right), columns=(start, stop), ends=ends, member=member)
+    inside = member[torch.from_numpy(np.sort(which.ravel())).to(device)].T
     saliency = torch.zeros(levels.side**2, device=device)
-    saliency[places] = values
+    saliency[places] = torch.where(inside, 0.5 * (1.0 - nearest), 0.0).amax(0)
     return np.asarray(saliency.view(levels.side, levels.side).cpu().numpy(), dtype=np.float32)
 
 
@@ -155,58 +199,116 @@ def to_grid(masks: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
     return np.array(small, dtype=bool).reshape(len(masks), side, side)
 
 
-def _update(
-    nearest: torch.Tensor, rows: torch.Tensor, largest: torch.Tensor, *, own: torch.Tensor, there: torch.Tensor
-) -> None:
-    """Raise ``nearest`` (N, places) by the products of some rows with the groups of some columns.
+def _row_blocks(ends: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """Cut places that lie group by group into blocks of rows.
+
+    Products are symmetric, so each block is multiplied with what comes after it only; and places of one group are
+    never compared with each other, so a block of one group is multiplied with the groups behind.
 
     Args:
-        rows: (R,) which places.
-        largest: (R, G) largest product of each row with each group.
-        own: (R, N) objects that hold each row.
-        there: (G, N) objects that hold each group.
+        ends: where each group ends.
+
+    Yields:
+        First row, row behind the last, and the first column to multiply with.
     """
-    for number in own.any(0).nonzero().flatten().tolist():
-        others = ~there[:, number]
-        if not bool(others.any()):
+    start = 0
+    while start < ends[-1]:
+        group = int(np.searchsorted(ends, start, side="right"))
+        if ends[group] - start >= ROWS:
+            yield start, start + ROWS, int(ends[group])
+            start += ROWS
             continue
-        mine = own[:, number]
-        best = largest[mine][:, others].amax(1)
-        nearest[number, rows[mine]] = nearest[number, rows[mine]].maximum(best)
+        # small groups share a block
+        last = int(np.searchsorted(ends, start + ROWS, side="right")) - 1
+        stop = int(ends[max(last, group)])
+        yield start, stop, int(ends[group]) if last <= group else start
+        start = stop
 
 
-def _columns(levels: Levels, places: torch.Tensor, inverse: torch.Tensor) -> list[torch.Tensor]:
-    """Per level the features of places divided by the length of their whole feature, (C_l, P)."""
-    return [level.flatten(1)[:, levels.cells(places, n)] * inverse[places] for n, level in enumerate(levels.maps)]
-
-
-def _products(
-    levels: Levels, places: torch.Tensor, columns: Sequence[torch.Tensor]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (R,) places and their (R, P) dot products with the columns, strip by strip of the coarsest level.
+def _update(
+    nearest: torch.Tensor,
+    products: torch.Tensor,
+    *,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    ends: NDArray[np.int64],
+    member: torch.Tensor,
+) -> None:
+    """Raise ``nearest`` (N, places) at some rows by their products with some columns.
 
     Args:
-        places: ascending; rows of the products.
-        columns: from ``_columns``.
+        products: (R, C) cosines.
+        rows, columns: first place and place behind the last.
+        ends: where each group ends.
+        member: (G, N) objects that hold each group.
     """
     import torch
 
-    strip = levels.side << (len(levels.maps) - 1)
-    edges = torch.arange(0, levels.side**2 + strip, strip, device=places.device)
-    bounds = torch.searchsorted(places, edges).tolist()
-    for a, b in itertools.pairwise(bounds):
-        if a == b:
-            continue
-        rows = places[a:b]
-        cells = [rows, *(torch.unique(levels.cells(rows, number)) for number in range(1, len(levels.maps)))]
-        products = [
-            level.flatten(1)[:, wanted].T @ column
-            for level, wanted, column in zip(levels.maps, cells, columns, strict=True)
-        ]
-        for number in range(len(products) - 2, -1, -1):
-            parents = torch.searchsorted(cells[number + 1], levels.parents(cells[number], number))
-            products[number] += products[number + 1][parents]
-        yield rows, products[0]
+    groups, cuts = _groups(ends, *columns)
+    largest = torch.stack([products[:, a:b].amax(1) for a, b in itertools.pairwise(cuts)], dim=1)
+    own, borders = _groups(ends, *rows)
+    for group, (a, b) in zip(own, itertools.pairwise(borders), strict=True):
+        for number in member[group].nonzero().flatten().tolist():
+            others = ~member[groups, number]
+            if bool(others.any()):
+                place = slice(rows[0] + a, rows[0] + b)
+                nearest[number, place] = nearest[number, place].maximum(largest[a:b, others].amax(1))
+
+
+def _groups(ends: NDArray[np.int64], start: int, stop: int) -> tuple[list[int], list[int]]:
+    """Return which groups some neighbouring places belong to, and where each begins and ends among them."""
+    first, last = (int(np.searchsorted(ends, place, side="right")) for place in (start, stop - 1))
+    cuts = [0, *(int(end) - start for end in ends[first:last]), stop - start]
+    return list(range(first, last + 1)), cuts
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Places that others are multiplied with."""
+
+    features: list[torch.Tensor]
+    """(P_l, C_l) per level: of the places themselves, scaled, then of the coarser cells that they lie in."""
+    parents: list[torch.Tensor]
+    """(P_l,) per level: which row of the next level's features each one belongs to."""
+    scale: torch.Tensor
+    """(P,) factor of each place."""
+
+    @classmethod
+    def of(cls, levels: Levels, places: torch.Tensor, scale: torch.Tensor) -> _Columns:
+        """Gather the features of places."""
+        cells = levels.pyramid(places)
+        features = [flat[wanted] for flat, wanted in zip(levels.flat, cells, strict=True)]
+        features[0] *= scale[:, None]
+        return cls(features, levels.links(cells), scale)
+
+    def behind(self, first: int) -> _Columns:
+        """Leave out the first places."""
+        features, parents = [self.features[0][first:], *self.features[1:]], self.parents
+        return _Columns(features, [parent[first:] for parent in parents[:1]] + parents[1:], self.scale[first:])
+
+
+def _products(levels: Levels, rows: torch.Tensor, columns: _Columns) -> torch.Tensor:
+    """Return the (R, P) dot products of the features of some places with the scaled ones of the columns.
+
+    Coarse levels are multiplied cell by cell and spread to the places in the cells, so rows should be neighbours.
+
+    Args:
+        rows: (R,) places in any order.
+        columns: what to multiply with.
+    """
+    cells = levels.pyramid(rows)
+    links = levels.links(cells)
+    sums = None
+    for number in range(len(cells) - 1, -1, -1):
+        products = levels.flat[number][cells[number]] @ columns.features[number].T
+        if sums is not None:
+            spread = sums.index_select(1, columns.parents[number])
+            if number == 0:
+                spread *= columns.scale
+            products += spread[links[number]]
+        sums = products
+    assert sums is not None
+    return sums
 
 
 def _mean_of_smallest(values: torch.Tensor, number: int) -> torch.Tensor:

@@ -35,12 +35,11 @@ def wide_resnet() -> Any:
     return build(lambda: torchvision.models.wide_resnet50_2(weights=None), device="cpu")
 
 
-def save(folder: Path) -> dict[str, Path]:
-    """Write the toys' weights as files that a config can name."""
+def save(name: str, folder: Path) -> Path:
+    """Write a toy's weights, ``clip`` or ``wide_resnet``, as a file that a config can name."""
     from safetensors.torch import save_file
 
-    files = {}
-    for name, network in (("clip", toy_plus()), ("wide_resnet", wide_resnet())):
-        files[name] = folder / f"{name}.safetensors"
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, files[name])
-    return files
+    network = {"clip": toy_plus, "wide_resnet": wide_resnet}[name]()
+    file = folder / f"{name}.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, file)
+    return file

@@ -28,8 +28,13 @@ CLIP = ("pipeline.clip.model=toy_plus", "pipeline.clip.precision=fp32", "pipelin
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return compared_toys.save(tmp_path_factory.mktemp("weights"))
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compared_toys.save("clip", tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def wide_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compared_toys.save("wide_resnet", tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +81,8 @@ def largest_difference(found: Prediction, public: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("pipeline", ["winclip", "winclip_anomalib", "winclip_caoyunkang"])
 @pytest.mark.parametrize("shots", [0, 2])
-def test_winclip(pipeline: str, shots: int, context: Context, weights: dict[str, Path]) -> None:
-    found = predict(context, pipeline, *CLIP, f"pipeline.clip.weights={weights['clip']}", f"pipeline.shots={shots}")
+def test_winclip(pipeline: str, shots: int, context: Context, clip: Path) -> None:
+    found = predict(context, pipeline, *CLIP, f"pipeline.clip.weights={clip}", f"pipeline.shots={shots}")
     for number, prediction in found:
         public = PUBLIC[pipeline][f"{'few' if shots else 'zero'}_{number}"]
         assert largest_difference(prediction, public) < 1e-4
@@ -85,8 +90,8 @@ def test_winclip(pipeline: str, shots: int, context: Context, weights: dict[str,
 
 
 @pytest.mark.parametrize("text", ["dbscan", "mean"])
-def test_sdp(text: str, context: Context, weights: dict[str, Path]) -> None:
-    asked = (*CLIP, f"pipeline.clip.weights={weights['clip']}", f"pipeline.text={text}")
+def test_sdp(text: str, context: Context, clip: Path) -> None:
+    asked = (*CLIP, f"pipeline.clip.weights={clip}", f"pipeline.text={text}")
     half = "true" if text == "dbscan" else "false"  # only that branch of the released code rounds
     found = predict(context, "sdp", *asked, f"pipeline.half_text={half}")
     public = {number: PUBLIC["sdp"][f"{text}_{number}"] for number, _ in found}
@@ -100,7 +105,16 @@ def test_sdp(text: str, context: Context, weights: dict[str, Path]) -> None:
         assert prediction.image_score == pytest.approx(score, abs=5e-3)
 
 
-def test_the_class_token_of_sdp_matters(context: Context, weights: dict[str, Path]) -> None:
-    asked = (*CLIP, f"pipeline.clip.weights={weights['clip']}", "pipeline.aliased_class=false")
+def test_the_class_token_of_sdp_matters(context: Context, clip: Path) -> None:
+    asked = (*CLIP, f"pipeline.clip.weights={clip}", "pipeline.aliased_class=false")
     number, prediction = predict(context, "sdp", *asked)[0]
     assert largest_difference(prediction, PUBLIC["sdp"][f"dbscan_{number}"]) > 1e-4
+
+
+@pytest.mark.parametrize(("side", "neighbours"), [("192", 400), ("null", 60)])
+def test_utad(side: str, neighbours: int, context: Context, wide_resnet: Path) -> None:
+    asked = (f"pipeline.weights={wide_resnet}", f"pipeline.side={side}", f"pipeline.neighbours={neighbours}")
+    for number, prediction in predict(context, "utad", *asked):
+        public = PUBLIC["utad"][f"{'native' if side == 'null' else side}_{number}"]
+        assert largest_difference(prediction, public) < 1e-4
+        assert prediction.extra["alpha"] == prediction.image_score

@@ -1,0 +1,111 @@
+"""CLIPSeg: a decoder on CLIP's activations that draws where a text applies, through transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.models.clip import token_ids
+from benchmark.models.resnet import MEAN, STD
+from benchmark.models.runtime import Device, build, fill, read_state
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import CLIPSegForImageSegmentation
+
+ClipSegName = Literal["rd64_refined", "rd64", "toy"]
+Resize = Literal["pixels", "tensor"]
+PUBLISHED: dict[str, str] = {"rd64_refined": "clipseg_rd64_refined", "rd64": "clipseg_rd64"}
+"""Registry name of each network's published weights; the toy has none."""
+_TOY_TEXT: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+_TOY_VISION: dict[str, Any] = {**_TOY_TEXT, "num_hidden_layers": 4, "image_size": 64}
+
+
+def load_clipseg(name: ClipSegName, *, weights: Path | None, device: str) -> CLIPSegForImageSegmentation:
+    """Build a CLIPSeg network and load its weights.
+
+    Args:
+        weights: state dict with transformers' names (CIDAS/clipseg-rd64-refined); None: seeded random weights.
+
+    Returns:
+        transformers' network in evaluation mode, float32.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    network = build(lambda: _make(name), device=device)
+    if weights is not None:
+        fill(network, read_state(weights), path=weights, optional=lambda key: key.endswith("position_ids"))
+    return network
+
+
+def _make(name: ClipSegName) -> CLIPSegForImageSegmentation:
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    if name == "toy":
+        config = CLIPSegConfig(
+            text_config=_TOY_TEXT,
+            vision_config={**_TOY_VISION, "patch_size": 16},
+            projection_dim=32,
+            extract_layers=[0, 1, 2],
+            reduce_dim=16,
+            decoder_intermediate_size=32,
+            use_complex_transposed_convolution=True,
+        )
+    else:
+        refined = name == "rd64_refined"
+        config = CLIPSegConfig(vision_config={"patch_size": 16}, use_complex_transposed_convolution=refined)
+    return CLIPSegForImageSegmentation(config)
+
+
+def prepare(image: NDArray[np.uint8], *, side: int, resize: Resize) -> torch.Tensor:
+    """Squash an image, (H, W, 3) uint8 RGB, and normalise it with ImageNet's statistics: (3, side, side) float32.
+
+    Args:
+        resize: ``pixels``: 8-bit, bilinear with antialias, before the normalisation, as transformers does;
+            ``tensor``: after it, bilinear without antialias (timojl/clipseg:Quickstart.ipynb with the torchvision of
+            its time).
+    """
+    from PIL import Image
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as F
+
+    if resize == "pixels":
+        squashed = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+        return F.normalize(F.to_tensor(squashed), list(MEAN), list(STD))
+    pixels = F.normalize(F.to_tensor(np.ascontiguousarray(image)), list(MEAN), list(STD))
+    return F.resize(pixels, [side, side], InterpolationMode.BILINEAR, antialias=False)
+
+
+def logits(
+    network: CLIPSegForImageSegmentation, pixels: torch.Tensor, texts: Sequence[str], *, device: Device
+) -> NDArray[np.float32]:
+    """Return how much each text applies to each place, (N, side, side) float32 logits.
+
+    Args:
+        pixels: from ``prepare``.
+        texts: as they stand, without a template.
+
+    Raises:
+        ConfigError: a text is longer than the network reads.
+    """
+    import torch
+
+    ids = token_ids(texts, most=network.config.text_config.max_position_embeddings)
+    # The text ends at its end token, the largest number; nothing behind that is read.
+    mask = torch.arange(ids.shape[1])[None] <= ids.argmax(dim=1, keepdim=True)
+    with device.inference():
+        batch = pixels[None].expand(len(texts), -1, -1, -1).to(device.name)
+        found = network(
+            input_ids=ids.to(device.name), pixel_values=batch, attention_mask=mask.long().to(device.name)
+        ).logits
+    return np.asarray(found.float().cpu().numpy(), dtype=np.float32).reshape(len(texts), *pixels.shape[1:])

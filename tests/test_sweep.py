@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +89,19 @@ def test_two_numeric_parameters_are_drawn_as_a_heat_map(tmp_path: Path) -> None:
     written = sweep_plots(table, ["pipeline.max_area", "pipeline.top_k"], "ap", tmp_path)
     assert {p.name for p in written} == {"ap_over_max_area.png", "ap_over_top_k.png", "ap_heat_map.png"}
     assert all(p.stat().st_size > 5000 for p in written)
+
+
+@pytest.mark.extra
+def test_optuna_chooses_points_by_the_objective(tmp_path: Path) -> None:
+    if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+        pytest.skip("Optuna is not installed; make extras builds an environment that has it")
+    done = command(
+        "-m", *SMALL_SAT, "dataset.nuisance=0", "pipeline=reference_difference", "hydra/sweeper=optuna_search",
+        "hydra.sweeper.n_trials=3", "pipeline.smoothing=interval(0,4)", "run.objective=ap", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(folder_of(tmp_path) / "points.parquet")
+    assert len(table) == 3 and table["ap"].nunique() > 1
 
 
 def test_a_misspelt_key_ends_a_sweep_before_its_first_point(tmp_path: Path) -> None:

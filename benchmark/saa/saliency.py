@@ -1,20 +1,18 @@
 """Visual saliency: how unlike the rest of the image, or the other objects, each place is.
 
-Both modes compare features of a convolutional network by cosine. The feature of a place is the concatenation of
-several levels, the coarse ones repeated to the finest grid. So a dot product is a sum over levels, and the products
-of a coarse level are computed once per pair of its cells: a sixth of the work of multiplying the long vectors.
+Both modes compare features of a convolutional network by cosine (benchmark/saa/levels.py multiplies them).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.saa.levels import Columns, Levels, dot_products
 
 if TYPE_CHECKING:
     import torch
@@ -22,60 +20,6 @@ if TYPE_CHECKING:
 Neighbours = Literal["farthest", "nearest"]
 ROWS, COLUMNS = 1024, 8192
 """Places that are compared at a time between objects; it bounds memory and does not change results."""
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Feature maps of one image, finest first, every next one of half the side; values >= 0."""
-
-    maps: tuple[torch.Tensor, ...]
-    """(C_l, S / 2^l, S / 2^l) float32 each."""
-
-    def __post_init__(self) -> None:
-        side = self.side
-        for number, level in enumerate(self.maps):
-            if tuple(level.shape[1:]) != (side >> number, side >> number) or side % (1 << number):
-                raise ValueError(f"level {number} is {tuple(level.shape)}, the finest one {tuple(self.maps[0].shape)}")
-
-    @property
-    def side(self) -> int:
-        """Side of the finest grid, S."""
-        return int(self.maps[0].shape[-1])
-
-    def cells(self, places: torch.Tensor, level: int) -> torch.Tensor:
-        """Return which cell of a level each place (row-major number on the finest grid) lies in."""
-        row, column = places // self.side, places % self.side
-        return (row >> level) * (self.side >> level) + (column >> level)
-
-    def parents(self, cells: torch.Tensor, level: int) -> torch.Tensor:
-        """Return which cell of the next level each cell of a level lies in."""
-        side = self.side >> level
-        return (cells // side >> 1) * (side >> 1) + (cells % side >> 1)
-
-    def pyramid(self, places: torch.Tensor) -> list[torch.Tensor]:
-        """Return places, and the distinct cells of each further level that they lie in, ascending."""
-        import torch
-
-        return [places, *(torch.unique(self.cells(places, number)) for number in range(1, len(self.maps)))]
-
-    def links(self, cells: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Return for each level of a pyramid but the last which cell of the next one each cell lies in."""
-        import torch
-
-        return [torch.searchsorted(cells[n + 1], self.parents(cells[n], n)) for n in range(len(cells) - 1)]
-
-    @cached_property
-    def flat(self) -> tuple[torch.Tensor, ...]:
-        """Return each level as (cells, C_l), row by row."""
-        return tuple(level.flatten(1).T.contiguous() for level in self.maps)
-
-    def norms(self) -> torch.Tensor:
-        """Return the length of each place's whole feature, (S * S,), at least 1e-12."""
-        import torch
-
-        places = torch.arange(self.side**2, device=self.maps[0].device)
-        squares = [level.square().sum(0).flatten()[self.cells(places, n)] for n, level in enumerate(self.maps)]
-        return torch.stack(squares).sum(0).sqrt().clamp_min(1e-12)
 
 
 def whole_image(levels: Levels, *, number: int, neighbours: Neighbours, factor: float) -> NDArray[np.float32]:
@@ -101,10 +45,10 @@ def whole_image(levels: Levels, *, number: int, neighbours: Neighbours, factor: 
     inverse = 1.0 / levels.norms()
     found = torch.empty_like(inverse)
     sign = 1.0 if neighbours == "farthest" else -1.0
-    columns = _Columns.of(levels, places, sign * inverse)
+    columns = Columns.of(levels, places, sign * inverse)
     # One strip of the coarsest level at a time: its cells are then computed once, for all places in them.
     for rows in places.split(levels.side << (len(levels.maps) - 1)):
-        products = _products(levels, rows, columns)
+        products = dot_products(levels, rows, columns)
         found[rows] = _mean_of_smallest(products, min(number, products.shape[1]))
     cosine = sign * found * inverse
     saliency: NDArray[np.float32] = (factor * (1.0 - cosine)).view(levels.side, levels.side).cpu().numpy()
@@ -168,13 +112,13 @@ def between_objects(levels: Levels, masks: NDArray[np.bool_]) -> NDArray[np.floa
     nearest = torch.zeros((len(masks), len(places)), device=device)
     for left in range(0, len(places), COLUMNS):
         right = min(left + COLUMNS, len(places))
-        columns = _Columns.of(levels, places[left:right], inverse[places[left:right]])
+        columns = Columns.of(levels, places[left:right], inverse[places[left:right]])
         for start, stop, after in _row_blocks(ends):
             first = max(left, after)
             if first >= right:
                 continue
             rows = places[start:stop]
-            products = _products(levels, rows, columns.behind(first - left))
+            products = dot_products(levels, rows, columns.behind(first - left))
             products *= inverse[rows][:, None]
             _update(nearest, products, rows=(start, stop), columns=(first, right), ends=ends, member=member)
             _update(nearest, products.T, rows=(first, right), columns=(start, stop), ends=ends, member=member)
@@ -260,55 +204,6 @@ def _groups(ends: NDArray[np.int64], start: int, stop: int) -> tuple[list[int], 
     first, last = (int(np.searchsorted(ends, place, side="right")) for place in (start, stop - 1))
     cuts = [0, *(int(end) - start for end in ends[first:last]), stop - start]
     return list(range(first, last + 1)), cuts
-
-
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """Places that others are multiplied with."""
-
-    features: list[torch.Tensor]
-    """(P_l, C_l) per level: of the places themselves, scaled, then of the coarser cells that they lie in."""
-    parents: list[torch.Tensor]
-    """(P_l,) per level: which row of the next level's features each one belongs to."""
-    scale: torch.Tensor
-    """(P,) factor of each place."""
-
-    @classmethod
-    def of(cls, levels: Levels, places: torch.Tensor, scale: torch.Tensor) -> _Columns:
-        """Gather the features of places."""
-        cells = levels.pyramid(places)
-        features = [flat[wanted] for flat, wanted in zip(levels.flat, cells, strict=True)]
-        features[0] *= scale[:, None]
-        return cls(features, levels.links(cells), scale)
-
-    def behind(self, first: int) -> _Columns:
-        """Leave out the first places."""
-        features, parents = [self.features[0][first:], *self.features[1:]], self.parents
-        return _Columns(features, [parent[first:] for parent in parents[:1]] + parents[1:], self.scale[first:])
-
-
-def _products(levels: Levels, rows: torch.Tensor, columns: _Columns) -> torch.Tensor:
-    """Return the (R, P) dot products of the features of some places with the scaled ones of the columns.
-
-    Coarse levels are multiplied cell by cell and spread to the places in the cells, so rows should be neighbours.
-
-    Args:
-        rows: (R,) places in any order.
-        columns: what to multiply with.
-    """
-    cells = levels.pyramid(rows)
-    links = levels.links(cells)
-    sums = None
-    for number in range(len(cells) - 1, -1, -1):
-        products = levels.flat[number][cells[number]] @ columns.features[number].T
-        if sums is not None:
-            spread = sums.index_select(1, columns.parents[number])
-            if number == 0:
-                spread *= columns.scale
-            products += spread[links[number]]
-        sums = products
-    assert sums is not None
-    return sums
 
 
 def _mean_of_smallest(values: torch.Tensor, number: int) -> torch.Tensor:

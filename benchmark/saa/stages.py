@@ -16,9 +16,10 @@ from benchmark.models.prompted import Channels, SamSettings, detections, embedde
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, feature_maps, load_wide_resnet
 from benchmark.saa import rules, saliency, scoring
+from benchmark.saa.levels import Levels
 from benchmark.saa.prompts import Prompts
 from benchmark.saa.proposals import Thresholds, candidate_boxes, object_area, object_boxes
-from benchmark.saa.saliency import Levels, Neighbours
+from benchmark.saa.saliency import Neighbours
 from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 

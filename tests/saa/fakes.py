@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.prompted import DetectorSettings, SamSettings
 from benchmark.models.sam import Embedded, ScoredMasks
-from benchmark.saa.saliency import Levels
+from benchmark.saa.levels import Levels
 from benchmark.saa.stages import SaliencySettings
 from benchmark.samples import MaskSet
 

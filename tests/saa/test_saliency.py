@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmark.saa import saliency
-from benchmark.saa.saliency import Levels, Neighbours, between_objects, to_grid, to_image, whole_image
+from benchmark.saa.levels import Levels
+from benchmark.saa.saliency import Neighbours, between_objects, to_grid, to_image, whole_image
 from tests.saa import naive
 
 torch.set_num_threads(1)
@@ -74,8 +75,10 @@ def test_chunks_of_places_do_not_change_the_result(monkeypatch: pytest.MonkeyPat
     maps = random_maps(3, side=16)
     masks = np.random.default_rng(3).random((4, 16, 16)) < 0.3
     whole = between_objects(levels(maps), masks)
-    monkeypatch.setattr(saliency, "COLUMNS", 7)
-    np.testing.assert_allclose(between_objects(levels(maps), masks), whole, atol=1e-6)
+    for rows, columns in ((1000, 7), (5, 1000), (3, 11)):
+        monkeypatch.setattr(saliency, "ROWS", rows)
+        monkeypatch.setattr(saliency, "COLUMNS", columns)
+        np.testing.assert_allclose(between_objects(levels(maps), masks), whole, atol=1e-6)
 
 
 def test_two_equal_objects_have_nothing_to_compare_with() -> None:

@@ -113,7 +113,7 @@ class GroundingDino:
         self.short_side = short_side
         self.long_side = long_side
         self.captions_per_batch = captions_per_batch
-        self._texts: dict[tuple[str, ...], tuple[dict[str, Any], list[list[str]]]] = {}
+        self._texts: dict[tuple[str, ...], dict[str, Any]] = {}
         speed_up(network, deformable=device.name.startswith("cpu"))
 
     def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -132,7 +132,7 @@ class GroundingDino:
             logits, boxes = [], []
             for start in range(0, len(captions), self.captions_per_batch):
                 part = tuple(captions[start : start + self.captions_per_batch])
-                found = self._match(features, self._text(part)[0], len(part))
+                found = self._match(features, self._text(part), len(part))
                 logits.append(found[0].float())
                 boxes.append(found[1].float())
         return torch.cat(logits).cpu().numpy(), torch.cat(boxes).cpu().numpy()
@@ -189,10 +189,10 @@ class GroundingDino:
             )
         return sources, masks, codes
 
-    def _text(self, captions: tuple[str, ...]) -> tuple[dict[str, Any], list[list[str]]]:
+    def _text(self, captions: tuple[str, ...]) -> dict[str, Any]:
         """Language features of captions, computed once for as long as the model lives."""
         if captions not in self._texts:
-            self._texts[captions] = (self._read(captions), self.pieces(captions))
+            self._texts[captions] = self._read(captions)
         return self._texts[captions]
 
     def _read(self, captions: tuple[str, ...]) -> dict[str, Any]:

@@ -128,7 +128,8 @@ def _paper_table(path: Path) -> dict[str, Any]:
         lines = list(csv.DictReader(handle))
     cells = []
     for line in sorted(lines, key=lambda row: not row["ours"]):
-        ours, low, high, theirs, gap = (_ratio(line[k]) for k in ("ours", "low", "high", "published", "difference"))
+        ours, low, high, gap = (_ratio(line[k]) for k in ("ours", "low", "high", "difference"))
+        theirs = line["printed"] + (" %" if line["unit"] == "percent" else "")
         span = f"{low} – {high}" if low and high else ""
         said = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
         marks = ["random weights"] if line["random_weights"] == "true" else []

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from benchmark.errors import ResultsError
-from benchmark.metrics.bootstrap import resample
+from benchmark.metrics.bootstrap import replicates, resample
+from benchmark.metrics.counts import Counts
 from benchmark.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
+from benchmark.metrics.pixel import ap
 from benchmark.results import compare, files
 from benchmark.results.comparison import compare_published, compare_runs, paired_interval
 from benchmark.results.details import read_details
@@ -59,8 +61,8 @@ def test_a_run_against_itself_differs_nowhere(first: Path) -> None:
 
 def test_pairing_takes_off_what_the_images_have_in_common(first: Path, second: Path) -> None:
     one, two = (read_details(f).replicates["image_auroc", "mean"] for f in (first, second))
-    low, high = paired_interval(one, two, confidence=0.95)
-    unpaired = paired_interval(one, np.roll(two, 1), confidence=0.95)
+    low, high = paired_interval(one, two, confidence=0.95, n=12)
+    unpaired = paired_interval(one, np.roll(two, 1), confidence=0.95, n=12)
     assert low is not None and high is not None and unpaired[0] is not None and unpaired[1] is not None
     assert high - low < unpaired[1] - unpaired[0]
 
@@ -165,7 +167,7 @@ def coverage_of_iou(rng: np.random.Generator, *, trials: int, n: int) -> float:
             for v in (one, two)
         ]
         weights = resample(n, resamples=400, seed=trial, stratum="x")
-        low, high = paired_interval(*(iou_mean_defective(c, weights) for c in counts), confidence=0.95)
+        low, high = paired_interval(*(iou_mean_defective(c, weights) for c in counts), confidence=0.95, n=n)
         assert low is not None and high is not None
         hits += low <= 0.05 <= high
     return hits / trials
@@ -183,7 +185,47 @@ def coverage_of_f2(rng: np.random.Generator, *, trials: int, n: int) -> float:
         called = [np.where(defective, drawn < recall, drawn < false) for recall, false in rates]
         weights = resample(n, resamples=400, seed=trial, stratum="x")
         values = [f_beta(confusion(c, defective, weights), beta=2.0) for c in called]
-        low, high = paired_interval(values[0], values[1], confidence=0.95)
+        rarer = min(int(defective.sum()), n - int(defective.sum()))
+        low, high = paired_interval(values[0], values[1], confidence=0.95, n=rarer)
+        assert low is not None and high is not None
+        hits += low <= true[0] - true[1] <= high
+    return hits / trials
+
+
+LEVELS = 24
+
+
+def pixel_counts(scores: np.ndarray, defects: np.ndarray) -> Counts:
+    """Count images of few-valued pixels, (n, pixels), at every score but the lowest ones; leading axis images."""
+    levels = np.arange(LEVELS - 1, -1, -1)
+    above = scores[:, :, None] >= levels
+    tp, fp = (above & defects[:, :, None]).sum(1), (above & ~defects[:, :, None]).sum(1)
+    strictly = (scores[:, :, None] > levels) & ~defects[:, :, None]
+    n_pos = defects.sum(1)
+    return Counts(
+        score=levels.astype(float), tp=tp, fp=fp, fp_above=strictly.sum(1), n_pos=n_pos, n_neg=defects.shape[1] - n_pos
+    )
+
+
+def images_of_two_runs(rng: np.random.Generator, n: int) -> tuple[Counts, Counts]:
+    """Images of 120 pixels, hard or easy for both runs alike; the first run ranks defects a little higher."""
+    defects = rng.random((n, 120)) < 0.15
+    ease, noise = rng.normal(0.0, 1.0, (n, 1)), rng.normal(0.0, 2.0, defects.shape)
+    lifts = (2.4, 2.0)
+    drawn = [defects * (lift + ease) + noise + rng.normal(0.0, 0.7, defects.shape) for lift in lifts]
+    first, second = (np.clip(np.round(d * 2.0) + 8, 0, LEVELS - 1).astype(int) for d in drawn)
+    return pixel_counts(first, defects), pixel_counts(second, defects)
+
+
+def coverage_of_ap(rng: np.random.Generator, *, trials: int, n: int) -> float:
+    """The same for the pixel AP of two score maps over pooled pixels; the truth comes from 20,000 images."""
+    population = images_of_two_runs(rng, 20_000)
+    true = [float(replicates(c, np.ones((1, 20_000)), {"ap": ap})["ap"][0]) for c in population]
+    hits = 0
+    for trial in range(trials):
+        weights = resample(n, resamples=400, seed=trial, stratum="x")
+        values = [replicates(c, weights, {"ap": ap})["ap"] for c in images_of_two_runs(rng, n)]
+        low, high = paired_interval(values[0], values[1], confidence=0.95, n=n)
         assert low is not None and high is not None
         hits += low <= true[0] - true[1] <= high
     return hits / trials
@@ -193,3 +235,13 @@ def test_paired_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     assert 0.92 <= coverage_of_iou(rng, trials=500, n=60) <= 0.98
     assert 0.92 <= coverage_of_f2(rng, trials=500, n=150) <= 0.98
+    assert 0.92 <= coverage_of_ap(rng, trials=500, n=50) <= 0.98
+
+
+def test_intervals_are_wider_for_few_images() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(0.0, 1.0, (2, 4000))
+    widths = [np.diff(paired_interval(one, two, confidence=0.95, n=n))[0] for n in (5, 20, 1000)]
+    plain = np.diff(np.percentile(one - two, [2.5, 97.5]))[0]
+    assert widths[0] > widths[1] > widths[2] >= plain
+    assert widths[2] == pytest.approx(plain, rel=0.02)

@@ -195,7 +195,7 @@ def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None
     html = report.build(report.find_runs(root), [], papers=[tmp_path / "t.csv"])
     assert "0 of 98 numbers are ours" in html
     assert html.count("published value inconsistent") == 6
-    assert "0.3143" in html and "not run yet" in html
+    assert "31.43 %" in html and "not run yet" in html
 
 
 def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,11 @@ from benchmark.metrics.pool import count_at, image_counts, pooled_counts, score_
 from benchmark.metrics.registry import MetricSpec
 from benchmark.metrics.tables import ImageTable
 from benchmark.metrics.variants import Grid
+from benchmark.metrics.weights import Multiplicities, product
 from benchmark.protocol import Protocol
 from benchmark.scoring import ScoredImage
 
-Weights = NDArray[np.float64] | None
+Weights = Multiplicities | None
 """(R, n) multiplicities of the images in each resample; None where no interval is asked for."""
 CountsMetric = Callable[[Counts], NDArray[np.float64]]
 CURVE_POINTS = 256
@@ -142,7 +143,7 @@ def bound(spec: MetricSpec, protocol: Protocol) -> CountsMetric:
 def _resampled(
     tables: Sequence[ImageTable],
     counts: Counts,
-    weights: NDArray[np.float64],
+    weights: NDArray[Any],
     functions: Mapping[str, CountsMetric],
     grid: Grid | None,
     ends: tuple[float, float],
@@ -181,7 +182,7 @@ def _averaged(
         return _undefined(images, used, f"{spec.name} is undefined in every one of {len(used)} images")
     known, drawn = np.where(defined, values, 0.0), None
     if weights is not None:
-        drawn = _divided(weights @ known, weights @ defined)
+        drawn = _divided(product(weights, known), product(weights, defined))
     mean = float(known.sum() / defined.sum())
     return Estimate(value=mean, reason=None, **_sizes(images, kept), threshold=None, replicates=drawn)
 

@@ -18,6 +18,7 @@ from benchmark.metrics.counts import Counts
 from benchmark.metrics.labels import image_iou
 from benchmark.metrics.registry import MetricSpec, metrics
 from benchmark.metrics.spill import Spill
+from benchmark.metrics.weights import Multiplicities
 from benchmark.protocol import Protocol
 from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
 from benchmark.scoring import AtomCache, Needs, ScoredImage, score
@@ -181,7 +182,7 @@ class Evaluation:
             return self._estimates
         found: dict[str, dict[str, Estimate]] = {}
         everything: list[ScoredImage] = []
-        drawn: list[NDArray[np.float64]] = []
+        drawn: list[Multiplicities] = []
         for category in self.categories:
             images = self._sorted(category)
             weights = self._weights(category, len(images))

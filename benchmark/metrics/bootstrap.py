@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from benchmark.metrics.counts import Counts
 from benchmark.metrics.pool import image_counts
 from benchmark.metrics.tables import ImageTable
+from benchmark.metrics.weights import Multiplicities, product
 
 BINS = 1024
 """Thresholds kept for resampling; a pool with fewer distinct defect scores is resampled exactly."""
@@ -36,7 +38,7 @@ class Interval:
     high: float | None
 
 
-def resample(n: int, *, resamples: int, seed: int, stratum: str) -> NDArray[np.float64]:
+def resample(n: int, *, resamples: int, seed: int, stratum: str) -> Multiplicities:
     """Draw resamples of n images with replacement, as multiplicities (resamples, n).
 
     Args:
@@ -47,7 +49,7 @@ def resample(n: int, *, resamples: int, seed: int, stratum: str) -> NDArray[np.f
             do not depend on which others are evaluated.
     """
     rng = np.random.default_rng([seed, zlib.crc32(stratum.encode())])
-    weights = np.empty((resamples, n))
+    weights = np.empty((resamples, n), dtype=np.uint8)  # one image 256 times in one resample does not happen
     for row in weights:
         row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
     return weights
@@ -94,23 +96,23 @@ def image_curves(tables: Sequence[ImageTable], counts: Counts, *, bins: int = BI
     )
 
 
-def weighted(each: Counts, weights: NDArray[np.float64]) -> Counts:
+def weighted(each: Counts, weights: NDArray[Any]) -> Counts:
     """Sum per-image counts with multiplicities (R, n): counts with R resamples as leading axis."""
     overlap, components = each.overlap, each.n_components
     return Counts(
         score=each.score,
-        tp=weights @ each.tp,
-        fp=weights @ each.fp,
-        fp_above=weights @ each.fp_above,
-        n_pos=weights @ each.n_pos,
-        n_neg=weights @ each.n_neg,
-        overlap=None if overlap is None else weights @ overlap,
-        n_components=None if components is None else weights @ components,
+        tp=product(weights, each.tp),
+        fp=product(weights, each.fp),
+        fp_above=product(weights, each.fp_above),
+        n_pos=product(weights, each.n_pos),
+        n_neg=product(weights, each.n_neg),
+        overlap=None if overlap is None else product(weights, overlap),
+        n_components=None if components is None else product(weights, components),
     )
 
 
 def replicates(
-    each: Counts, weights: NDArray[np.float64], metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]]
+    each: Counts, weights: NDArray[Any], metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]]
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate metrics on every resample.
 
@@ -130,7 +132,7 @@ def pooled_replicates(
     tables: Sequence[ImageTable],
     curves: Callable[[Sequence[ImageTable]], Counts],
     thresholds: int,
-    weights: NDArray[np.float64],
+    weights: NDArray[Any],
     metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Evaluate metrics on every resample and on the images themselves, as ``replicates`` does, in bounded memory.

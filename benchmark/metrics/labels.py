@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.pixel import Values, _ratio
+from benchmark.metrics.weights import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class MaskCounts:
     """(n,) defect pixels."""
 
 
-def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: NDArray[np.float64] | None) -> Confusion:
+def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: NDArray[Any] | None) -> Confusion:
     """Count answers against labels.
 
     Args:
@@ -42,7 +43,7 @@ def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: NDAr
         weights: (R, n) multiplicity of every image in each resample; None counts each once.
     """
     cells = np.stack([called & truth, called & ~truth, ~called & truth, ~called & ~truth]).astype(np.float64)
-    sums = cells.sum(axis=1) if weights is None else (weights @ cells.T).T
+    sums = cells.sum(axis=1) if weights is None else product(weights, cells.T).T
     return Confusion(tp=sums[0], fp=sums[1], fn=sums[2], tn=sums[3])
 
 
@@ -149,7 +150,7 @@ def image_iou(masks: MaskCounts) -> Values:
     return np.where(masks.n_pos > 0, _ratio(masks.tp, masks.n_pos + masks.fp), np.nan)
 
 
-def iou_mean_defective(masks: MaskCounts, weights: NDArray[np.float64] | None = None) -> Values:
+def iou_mean_defective(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
     """Return the mean over defective images of the IoU of their binary masks.
 
     Parameters
@@ -183,10 +184,10 @@ def iou_mean_defective(masks: MaskCounts, weights: NDArray[np.float64] | None = 
     iou, counted = np.nan_to_num(image_iou(masks)), (masks.n_pos > 0).astype(np.float64)
     if weights is None:
         return _ratio(iou.sum(), counted.sum())
-    return _ratio(weights @ iou, weights @ counted)
+    return _ratio(product(weights, iou), product(weights, counted))
 
 
-def iou_pooled(masks: MaskCounts, weights: NDArray[np.float64] | None = None) -> Values:
+def iou_pooled(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
     """Return the IoU of the binary masks over all pixels together.
 
     Parameters
@@ -205,5 +206,5 @@ def iou_pooled(masks: MaskCounts, weights: NDArray[np.float64] | None = None) ->
     ----------
     M. Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 111, 2015 (IoU of a class over all pixels).
     """
-    tp, fp, n_pos = (x.sum() if weights is None else weights @ x for x in (masks.tp, masks.fp, masks.n_pos))
+    tp, fp, n_pos = (x.sum() if weights is None else product(weights, x) for x in (masks.tp, masks.fp, masks.n_pos))
     return np.where(np.asarray(n_pos) > 0, _ratio(tp, n_pos + fp), np.nan)

@@ -193,15 +193,20 @@ class VisionLanguage(Settings):
 
     def missing(self) -> tuple[str, str] | None:
         """Return what keeps this pipeline from running here and the command that mends it; None: nothing known."""
-        access = self.provider.access
         if isinstance(self.provider, LocalSettings):
             return None if self.provider.access.path else ("no local model", "pipeline.provider.access.path=FOLDER")
-        if isinstance(self.provider, GoogleSettings) and self.provider.backend == "enterprise":
-            return None  # credentials can come from many places; the run says what is missing
-        usual = ("GOOGLE_API_KEY", "GEMINI_API_KEY") if isinstance(self.provider, GoogleSettings) else ()
-        names = (access.key_env,) if access.key_env else usual  # type: ignore[union-attr]
-        if not names or any(os.environ.get(name) for name in names):
+        key_env = self.provider.access.key_env
+        if isinstance(self.provider, GoogleSettings):
+            names = (key_env,) if key_env else ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+            keyless = self.provider.backend == "enterprise"  # its credentials can come from many places
+        else:
+            names, keyless = (key_env or "",), key_env is None
+        asks = self.answers.mode != "replay"
+        if asks and (keyless or any(os.environ.get(name) for name in names)):
             return None
         if AnswerStore(self.answers.path).holds_any(self.provider.model):
             return None
+        mend = "python -m benchmark.vlm import FILE"
+        if not asks:
+            return f"no stored answers of {self.provider.model}", mend
         return f"no key and no stored answers of {self.provider.model}", f"export {names[-1]}=…"

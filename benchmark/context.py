@@ -84,6 +84,7 @@ class Context:
         store: where stage results are kept.
         seed: for every random choice of a pipeline.
         device: torch device name; ``auto`` is CUDA where there is a device, else the processor.
+        turn: which one ``auto`` takes where there are several CUDA devices, counted round.
         weights_root: folder of the weights files; None: see ``benchmark.weights.weights_root``.
         workers: threads that decode images ahead; 0: decode where the image is needed.
         on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
@@ -100,6 +101,7 @@ class Context:
         store: Store,
         seed: int = 0,
         device: str = "cpu",
+        turn: int = 0,
         workers: int = 2,
         on_error: Literal["stop", "record"] = "stop",
         refresh: bool = False,
@@ -113,7 +115,7 @@ class Context:
         self.samples = tuple(samples)
         self.store = store
         self.seed = seed
-        self._device = device
+        self._device, self._turn = device, turn
         self.weights_root = weights_root
         self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
         self.weights: dict[str, WeightsUsed] = {}
@@ -136,7 +138,8 @@ class Context:
         if self._device == "auto":
             import torch
 
-            self._device = "cuda" if torch.cuda.is_available() else "cpu"
+            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            self._device = f"cuda:{self._turn % count}" if count else "cpu"
         return self._device
 
     def note_weights(self, used: WeightsUsed) -> None:

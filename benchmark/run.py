@@ -34,6 +34,7 @@ from benchmark.results.schema import (
     WeightsRecord,
     plain,
 )
+from benchmark.sharding import Shard
 
 if TYPE_CHECKING:
     from benchmark.evaluation import Evaluation
@@ -155,6 +156,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         store=Store(store_root(config.run.cache_root), max_bytes=limit, memory=process_memory),
         seed=config.run.seed,
         device=config.run.device,
+        turn=Shard.parse(config.run.shard).index - 1 if config.run.shard else 0,
         workers=config.run.workers,
         refresh=config.run.overwrite == "always",
         on_error=config.run.on_error,
@@ -166,7 +168,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
 
 def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
-    from benchmark.sharding import Shard, mark_done, missing_shards, shard_samples
+    from benchmark.sharding import mark_done, missing_shards, shard_samples
 
     shard = Shard.parse(str(config.run.shard))
     mine = shard_samples(context.samples, shard)

@@ -1,0 +1,29 @@
+"""Which device ``auto`` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.samples import Manifest
+from benchmark.stages import Context
+from benchmark.store import Store
+
+
+def device(folder: Path, turn: int, **named: str) -> str:
+    manifest = Manifest(dataset="d", samples=())
+    return Context(manifest=manifest, samples=(), store=Store(folder), turn=turn, **named).device
+
+
+def test_auto_takes_the_processor_or_the_next_of_several_cuda_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device(tmp_path, 3, device="auto") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device(tmp_path, turn, device="auto") for turn in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert device(tmp_path, 1, device="cuda:0") == "cuda:0"

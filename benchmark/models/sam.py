@@ -83,7 +83,7 @@ class SegmentAnything:
         predictor = self._predictor(image)
         counts: list[bytes] = []
         quality: list[NDArray[np.float32]] = []
-        chunk = max(1, DECODE_BYTES // (8 * (image.size[0] * image.size[1] + self.network.image_encoder.img_size**2)))
+        chunk = self._at_once(image.size)
         with self._exact():
             for start in range(0, len(boxes), chunk):
                 wanted = torch.from_numpy(np.asarray(boxes[start : start + chunk], dtype=np.float32))
@@ -124,6 +124,9 @@ class SegmentAnything:
     ) -> tuple[ScoredMasks, NDArray[np.int64]]:
         """Segment the whole image from a grid of points (segment_anything:automatic_mask_generator.py).
 
+        Args:
+            points_per_batch: most points decoded together; fewer on images so large that memory would not do.
+
         Returns:
             The masks that pass the filters, in the generator's order, and their boxes (N, 4) int64
             x, y, w, h with w = right - left and h = bottom - top of the outermost mask pixels.
@@ -133,7 +136,7 @@ class SegmentAnything:
         generator = SamAutomaticMaskGenerator(
             self.network,
             points_per_side=points_per_side,
-            points_per_batch=points_per_batch,
+            points_per_batch=min(points_per_batch, max(1, 4 * self._at_once(image.size) // 3)),
             pred_iou_thresh=pred_iou_thresh,
             stability_score_thresh=stability_score_thresh,
             box_nms_thresh=box_nms_thresh,
@@ -146,6 +149,10 @@ class SegmentAnything:
         boxes = np.array([record["bbox"] for record in found], dtype=np.int64).reshape(-1, 4)
         quality = np.array([record["predicted_iou"] for record in found], dtype=np.float32)
         return ScoredMasks(masks=MaskSet.from_counts(image.size, counts), quality=quality), boxes
+
+    def _at_once(self, size: tuple[int, int]) -> int:
+        """How many masks of an image may be decoded together: each is held as logits at SAM's size and at its own."""
+        return max(1, DECODE_BYTES // (8 * (size[0] * size[1] + self.network.image_encoder.img_size**2)))
 
     def _exact(self) -> Any:
         return Device(name=self.device.name).inference()

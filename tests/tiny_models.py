@@ -26,7 +26,9 @@ GRID = (
     "pipeline.grid.stability_score_thresh=0",
     "pipeline.grid.box_nms_thresh=0.95",
 )
+TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
 PIPELINES = {
+    "iap_as": (*SAM, *DETECTOR, *TAGGER),
     "groundingdino_sam": (*SAM, *DETECTOR),
     "saa": (*SAM, *DETECTOR, *SALIENCY),
     "saa_plus": (*SAM, *DETECTOR, *SALIENCY),

@@ -62,26 +62,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmark.results.compare", description=main.__doc__)
     parser.add_argument("first", help="a run: its folder, its id, or the beginning of it")
     parser.add_argument("second", help="another run, or paper:method as in baselines/ (iap_as_2025:SAA+)")
-    parser.add_argument(
-        "words", nargs="*", choices=[[], "force"], help="force: compare what is not comparable, and say so"
-    )
+    parser.add_argument("words", nargs="*", metavar="force", help="force: compare what is not comparable, and say so")
     parser.add_argument("--results-root", type=Path, default=Path(os.environ.get("RESULTS_ROOT", "results")))
     parser.add_argument("--out", type=Path, default=None, help="folder for the table as .md, .csv and .tex")
     chosen = parser.parse_args(arguments)
+    if set(chosen.words) - {"force"}:
+        parser.error(f"{chosen.words[0]!r}: two runs are compared at a time; the only further word is force")
     try:
         folder = _choose(chosen.first, chosen.results_root)
         if ":" in chosen.second and run_folder(chosen.second, chosen.results_root) is None:
-            comparison = compare_published(folder, chosen.second)
+            comparison, other = compare_published(folder, chosen.second), chosen.second
         else:
-            comparison = compare_runs(
-                folder, _choose(chosen.second, chosen.results_root), force="force" in chosen.words
-            )
+            second = _choose(chosen.second, chosen.results_root)
+            comparison, other = compare_runs(folder, second, force="force" in chosen.words), second.name
         table = grid(comparison)
         show(table)
         out = chosen.out or chosen.results_root / "comparisons"
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{chosen.first}_{chosen.second}")
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
         for suffix, text in ((".md", markdown(table)), (".csv", csv_text(table)), (".tex", latex(table))):
-            files.write_atomically(out / f"{Path(stem).name}{suffix}", text.encode())
+            files.write_atomically(out / f"{stem}{suffix}", text.encode())
         print(f"written: {out / stem}.md, .csv, .tex")
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)

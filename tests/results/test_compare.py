@@ -139,6 +139,12 @@ def test_the_command_prints_and_writes_three_formats(
     assert compare.main([first.name, second.name, "--results-root", str(root)]) == 0
     assert "image_auroc" in capsys.readouterr().out
     assert {p.suffix for p in (root / "comparisons").iterdir()} == {".md", ".csv", ".tex"}
+    other = run(place, *DIFFERENCE, "protocol=saa_plus").folder
+    assert compare.main([first.name, other.name, "--results-root", str(root)]) == 1
+    assert compare.main([first.name, other.name, "force", "--results-root", str(root)]) == 0
+    assert "not comparable: protocols differ" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        compare.main([first.name, other.name, "forse", "--results-root", str(root)])
     assert compare.main(["nothing", first.name, "--results-root", str(root)]) == 1
     assert "no run 'nothing'" in capsys.readouterr().err
     assert compare.main(["sat", first.name, "--results-root", str(root)]) == 1

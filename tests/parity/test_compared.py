@@ -3,7 +3,8 @@
 ``compared.json`` holds every tenth pixel of maps, and image scores. They were computed with
 zqhang/Accurate-WinCLIP-pytorch (eef4f8c), anomalib (b723368; its window encoder with the layout of the open_clip that
 it pins), caoyunkang/WinClip (0818c9d; in float32), ByChelsea/CLIP-AD (f004973; in float32) and
-TArdelean/AnomalyLocalizationFCA (afe8326), on the weights of ``compared_toys`` and the pictures of ``toys``.
+TArdelean/AnomalyLocalizationFCA (afe8326), and PatchCore with the same anomalib, all patches remembered, on the weights
+of ``compared_toys`` and the pictures of ``toys``.
 """
 
 from __future__ import annotations
@@ -118,3 +119,11 @@ def test_utad(side: str, neighbours: int, context: Context, wide_resnet: Path) -
         public = PUBLIC["utad"][f"{'native' if side == 'null' else side}_{number}"]
         assert largest_difference(prediction, public) < 1e-4
         assert prediction.extra["alpha"] == prediction.image_score
+
+
+def test_patchcore(context: Context, wide_resnet: Path) -> None:
+    asked = (f"pipeline.weights={wide_resnet}", "pipeline.side=96", "pipeline.share=1")
+    for number, prediction in predict(context, "patchcore", *asked):
+        public = PUBLIC["patchcore"][f"all_{number}"]
+        assert largest_difference(prediction, public) < 1e-4 * np.max(public["map"])  # distances are about 30
+        assert prediction.image_score == pytest.approx(public["score"], rel=1e-4)

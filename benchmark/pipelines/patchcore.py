@@ -1,0 +1,212 @@
+"""PatchCore: how far each patch of an image is from the patches of good training images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.errors import ConfigError, DataError
+from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
+from benchmark.models.resnet import prepare
+from benchmark.models.runtime import Device, Precision
+from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
+from benchmark.pipelines.references import content_of, normal_images, note_training
+from benchmark.samples import Prediction, Sample
+from benchmark.settings import Settings
+from benchmark.stages import Context, Inputs, Stage
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.artifacts import Artifact
+
+log = logging.getLogger(__name__)
+NAME = "patchcore"
+
+
+class PatchCore(Settings):
+    """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265) on the good training images of each category.
+
+    Written on this package's features, because anomalib cannot share an environment with it: anomalib installs a
+    second OpenCV over the first (opencv-python-headless), and its CLIP models want an open_clip below 2.26.1. It is
+    no zero-shot method; the result says so.
+    """
+
+    model: SaliencyName
+    weights: str
+    """``published`` (torchvision's ImageNet ones), ``random``, a name of conf/weights, or the path of a file."""
+    precision: Precision
+    side: int = Field(ge=64, multiple_of=16)
+    """Images are resized to this square, whole."""
+    candidates: int = Field(ge=1)
+    """Most patches of a category's training images that are held at once; beyond it each image gives fewer."""
+    share: float = Field(gt=0, le=1)
+    """Part of the candidates that is remembered."""
+    most: int = Field(ge=1)
+    """Most remembered patches of a category."""
+    neighbours: int = Field(ge=1)
+    """b of the image score; 1: the largest distance."""
+    smoothing: float = Field(ge=0)
+    """Deviation of the Gaussian over the map, in pixels of ``side``; 0: none."""
+    allow_random_weights: bool
+
+    def needed_weights(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that this pipeline needs."""
+        return needed(self._wanted())
+
+    def stages(self, context: Context) -> Sequence[Stage]:
+        """Return the stage of the distances of every category.
+
+        Raises:
+            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
+            DataError: a category without good training images.
+            WeightsError: weights are missing or damaged.
+        """
+        chosen = self._prepare(context)
+        categories = dict.fromkeys(sample.category for sample in context.samples)
+        return tuple(self._distances(context, chosen, category) for category in categories)
+
+    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
+        """Yield the score map and the image score of every sample.
+
+        Raises:
+            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
+            DataError: a category without good training images.
+            WeightsError: weights are missing or damaged.
+        """
+        chosen = self._prepare(context)
+        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
+            for sample, artifact in context.run(self._distances(context, chosen, category), list(samples)):
+                size = (int(artifact["height"]), int(artifact["width"]))
+                drawn = self._draw(artifact["distances"], size)
+                yield sample, Prediction(score_map=drawn, image_score=float(artifact["image_score"]))
+
+    def _wanted(self) -> dict[str, Wanted]:
+        published = {"wide_resnet50_2": "wide_resnet50_2_imagenet"}.get(self.model)
+        return {"features": Wanted(weights=self.weights, published=published, network=f"features {self.model}")}
+
+    def _prepare(self, context: Context) -> dict[str, Chosen]:
+        """Check what can be checked before any work, and find the weights."""
+        if self._reach() >= self.side:
+            raise ConfigError(f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.side={self.side}")
+        for category in dict.fromkeys(sample.category for sample in context.samples):
+            normal_images(context, category, number=None, setting=NAME)
+        chosen = choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+        note_training(context, f"{NAME}: memory of normal patches")
+        return chosen
+
+    def _bank(self, context: Context, chosen: dict[str, Chosen], images: tuple[Sample, ...]) -> NDArray[np.float32]:
+        """The remembered patches of a category, (M, C); at most ``most`` times C times 4 bytes."""
+
+        def compute(_: Sequence[Inputs]) -> list[Artifact]:
+            bank, seen = self._remember(context, chosen["features"], images)
+            size = f"{len(bank)} of {seen} patches, {bank.nbytes / 1e6:.1f} MB"
+            log.info("%s remembers %s of %s", NAME, size, images[0].category)
+            return [{"bank": bank}]
+
+        stage = Stage(
+            name="patchcore_bank",
+            version=1,
+            settings={**self._facts(), **self._bank_facts(context), "content": content_of(images)},
+            weights={"features": chosen["features"].sha256},
+            compute=compute,
+            needs_image=False,
+        )
+        return np.asarray(context.once(stage, "bank")["bank"])
+
+    def _remember(
+        self, context: Context, weights: Chosen, images: tuple[Sample, ...]
+    ) -> tuple[NDArray[np.float32], int]:
+        """Choose what is remembered of some images; also how many patches they have."""
+        import torch
+
+        kept: list[torch.Tensor] = []
+        seen = 0
+        each = max(1, self.candidates // len(images))
+        draws = np.random.default_rng(context.seed)
+        for _, image in context.images(images):
+            patches = self._patches(context, weights, image)
+            seen += len(patches)
+            if len(patches) > each:
+                patches = patches[torch.from_numpy(np.sort(draws.choice(len(patches), each, replace=False)))]
+            kept.append(patches.cpu())
+        if not kept:
+            raise DataError(f"none of the {len(images)} good training images of {images[0].category} can be read")
+        together = torch.cat(kept).to(context.device)
+        number = min(self.most, max(1, round(self.share * len(together))))
+        index = choose_spread(together, number=number, seed=context.seed)
+        return np.asarray(together[torch.from_numpy(index).to(together.device)].cpu().numpy()), seen
+
+    def _distances(self, context: Context, chosen: dict[str, Chosen], category: str) -> Stage:
+        """Each patch's distance to the memory, (g * g,), the image score, and the size of the image."""
+        images = normal_images(context, category, number=None, setting=NAME)
+        held: list[torch.Tensor] = []
+
+        def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+            import torch
+
+            if not held:
+                held.append(torch.from_numpy(self._bank(context, chosen, images)).to(context.device))
+            return [self._one(context, chosen["features"], one, held[0]) for one in inputs]
+
+        return Stage(
+            name="patchcore_distances",
+            version=1,
+            settings={
+                **self._facts(),
+                **self._bank_facts(context),
+                "neighbours": self.neighbours,
+                "content": content_of(images),
+            },
+            weights={"features": chosen["features"].sha256},
+            compute=compute,
+        )
+
+    def _one(self, context: Context, weights: Chosen, one: Inputs, memory: torch.Tensor) -> dict[str, Any]:
+        assert one.image is not None
+        found = compare(self._patches(context, weights, one.image), memory, neighbours=self.neighbours)
+        return {
+            "distances": found.distances,
+            "image_score": found.image_score,
+            "height": one.image.shape[0],
+            "width": one.image.shape[1],
+        }
+
+    def _patches(self, context: Context, weights: Chosen, image: NDArray[np.uint8]) -> torch.Tensor:
+        network = context.model(
+            ("saliency", self.model, weights.sha256, context.device),
+            lambda: load_wide_resnet(self.model, weights=weights.path, device=context.device),
+        )
+        device = Device(name=context.device, precision=self.precision)
+        with device.inference():
+            return patch_vectors(network, prepare(image, input_size=self.side).to(device.name))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"model": self.model, "precision": self.precision, "side": self.side}
+
+    def _bank_facts(self, context: Context) -> dict[str, Any]:
+        return {"candidates": self.candidates, "share": self.share, "most": self.most, "seed": context.seed}
+
+    def _reach(self) -> int:
+        """Half the side of the Gaussian over the map."""
+        return int(4.0 * self.smoothing + 0.5)
+
+    def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+        """Draw the distances over the image, smoothed."""
+        import torch
+        from torch.nn import functional as F
+        from torchvision.transforms.functional import gaussian_blur
+
+        grid = self.side // 8
+        drawn = F.interpolate(torch.from_numpy(distances).view(1, 1, grid, grid), (self.side, self.side))
+        if self.smoothing:
+            drawn = gaussian_blur(drawn, 2 * self._reach() + 1, self.smoothing)
+        whole = F.interpolate(drawn, size, mode="bilinear", align_corners=False)[0, 0]
+        return np.asarray(whole.numpy(), dtype=np.float32)

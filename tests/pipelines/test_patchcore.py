@@ -1,0 +1,122 @@
+"""PatchCore: what is remembered, how much of it, and that planted defects stand out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmark.errors import ConfigError, DataError
+from benchmark.models.patch_bank import choose_spread, compare
+from benchmark.pipelines.patchcore import PatchCore
+from benchmark.pipelines.references import normal_images
+from benchmark.samples import Manifest, Sample
+from benchmark.stages import Context
+from benchmark.store import Store
+from tests.harness import run, typed
+from tests.parity import toys
+from tests.tiny_models import one_thread  # noqa: F401
+
+TOY = (
+    "pipeline=patchcore",
+    "pipeline.model=toy",
+    "pipeline.weights=random",
+    "pipeline.allow_random_weights=true",
+)
+PUBLIC = json.loads((Path(__file__).parents[1] / "parity" / "compared.json").read_text())
+
+
+def context(folder: Path, *, train: int, seed: int = 0) -> Context:
+    samples = []
+    for number in range(train + 1):
+        path = folder / f"{number}.png"
+        Image.fromarray(toys.picture(number)).save(path)
+        split = "train" if number else "test"
+        samples.append(
+            Sample(
+                id=path.name,
+                image=path,
+                mask=None,
+                defective=False,
+                category="toys",
+                defect_type="good",
+                group=path.name,
+                split=split,  # type: ignore[arg-type]
+                sha256=f"{number:064x}",
+            )
+        )
+    manifest = Manifest(dataset="toys", samples=tuple(samples))
+    return Context(manifest=manifest, samples=manifest.test, store=Store(folder / "store"), workers=0, seed=seed)
+
+
+def test_planted_defects_stand_out_and_the_result_says_what_was_learnt(tmp_path: Path) -> None:
+    finished = run(
+        tmp_path,
+        *("dataset=sat", "dataset.n_good=6", "dataset.n_defective=9", "dataset.n_train=12"),
+        *("dataset.contrast=2", "dataset.nuisance=0.3", "metric=full"),
+        *(*TOY, "pipeline.side=256", "pipeline.smoothing=1", "pipeline.most=1000"),
+    )
+    values = {m.metric: m.value for m in finished.result.metrics if m.category == "mean"}
+    assert values["auroc"] is not None and values["auroc"] > 0.9
+    assert values["ap"] is not None and values["ap"] > 0.05  # one pixel in 500 is defective
+    assert finished.result.weights[-1].target_data == ("sat",)
+
+
+def test_the_rule_that_spreads_the_memory_is_that_of_anomalib() -> None:
+    points = torch.from_numpy(np.random.default_rng(3).standard_normal((300, 20)).astype(np.float32))
+    assert choose_spread(points, number=30, seed=11).tolist() == PUBLIC["coreset"]["chosen"]
+    assert choose_spread(points, number=400, seed=11).tolist() == list(range(300))
+
+
+def test_distances_and_image_score_are_those_of_the_formulas() -> None:
+    draws = np.random.default_rng(0)
+    patches, memory = (draws.standard_normal((n, 5)).astype(np.float32) + 3 for n in (30, 12))
+    away = np.linalg.norm(patches[:, None].astype(float) - memory[None], axis=2)
+    found = compare(torch.from_numpy(patches), torch.from_numpy(memory), neighbours=3)
+    np.testing.assert_allclose(found.distances, away.min(1), rtol=1e-5)
+    worst = away.min(1).argmax()
+    nearest = memory[away[worst].argmin()]
+    support = np.argsort(np.linalg.norm(memory - nearest, axis=1))[:3]
+    powers = np.exp(away[worst][support])
+    assert found.image_score == pytest.approx(away[worst].min() * (1 - powers[0] / powers.sum()), rel=1e-4)
+    alone = compare(torch.from_numpy(patches), torch.from_numpy(memory), neighbours=1)
+    assert alone.image_score == pytest.approx(away.min(1).max(), rel=1e-5)
+
+
+def test_the_memory_is_bounded_however_many_images_there_are(tmp_path: Path) -> None:
+    pipeline = typed(*TOY, "pipeline.side=64", "pipeline.candidates=90", "pipeline.share=0.5", "pipeline.most=40")
+    assert isinstance(pipeline.pipeline, PatchCore)
+    where = context(tmp_path, train=3)
+    assert len(list(pipeline.pipeline.predict(where))) == 1
+    (entry,) = where.store.entries("patchcore_bank")
+    kept = where.store.get("patchcore_bank", entry.path.name.partition(".")[0])
+    assert kept is not None
+    assert kept["bank"].shape == (40, 240)  # 30 of each image's 64 patches, half of the 90, at most 40
+
+
+def test_another_seed_remembers_other_patches(tmp_path: Path) -> None:
+    pipeline = typed(*TOY, "pipeline.side=64", "pipeline.share=0.1").pipeline
+    maps = []
+    for seed in (0, 0, 1):
+        folder = tmp_path / f"{len(maps)}"
+        folder.mkdir()
+        ((_, prediction),) = pipeline.predict(context(folder, train=2, seed=seed))
+        maps.append(prediction.score_map)
+    np.testing.assert_array_equal(maps[0], maps[1])
+    assert not np.array_equal(maps[0], maps[2])
+
+
+def test_too_few_normal_images_are_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="toys/toys has 0 good training images"):
+        list(typed(*TOY).pipeline.predict(context(tmp_path, train=0)))
+    with pytest.raises(DataError, match=r"has 2 good training images, pipeline\.shots needs 3"):
+        normal_images(context(tmp_path, train=2), "toys", number=3, setting="pipeline.shots")
+
+
+def test_a_gaussian_wider_than_the_map_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too wide"):
+        list(typed(*TOY, "pipeline.side=64", "pipeline.smoothing=20").pipeline.predict(context(tmp_path, train=1)))

@@ -24,6 +24,7 @@ _REFUSAL = re.compile(
 _NUMBERING = re.compile(r"^\s*(?:[-*•‣–]+|\(?\d+[.):]?|[a-z]\))\s+")
 _NAME = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*(?: [^\W\d_]+(?:[-'’][^\W\d_]+)*)*")
 _EMPTY_WORDS = frozenset({"none", "null", "n/a", "nothing", "word", "words", "etc", "and", "or"})
+_SMALL_TALK = frozenset({"sure", "certainly", "okay", "yes", "of course", "here you go", "here they are"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,6 @@ def _item(piece: str) -> str:
 
 
 def _names_something(item: str) -> bool:
-    if not item or item in _EMPTY_WORDS or item in FIXED or len(item) > LONGEST_ITEM:
+    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > LONGEST_ITEM:
         return False
     return len(item.split()) <= MOST_WORDS and len(item) > 2 and _NAME.fullmatch(item) is not None

@@ -6,13 +6,13 @@ Follows arXiv 2509.20479, section 4.2, for Gemini; the same prompt, answer and s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from benchmark.data.align import AlignSettings
-from benchmark.errors import ConfigError
+from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.samples import Prediction, Sample
 from benchmark.settings import Settings
 from benchmark.vlm import session, voting
@@ -22,7 +22,7 @@ from benchmark.vlm.asking import Asker
 from benchmark.vlm.batching import Batches, BatchSettings
 from benchmark.vlm.drafts import Drafter
 from benchmark.vlm.ledger import Ledger
-from benchmark.vlm.limits import Budget, Limiter
+from benchmark.vlm.limits import Budget, Limiter, Stop
 from benchmark.vlm.prepare import ImageSettings, ReferenceSettings, references
 from benchmark.vlm.pricing import load_prices
 from benchmark.vlm.prompting import Layout, load_texts, text_for
@@ -30,7 +30,7 @@ from benchmark.vlm.providers.base import Provider
 from benchmark.vlm.providers.google import Google, GoogleSettings
 from benchmark.vlm.providers.hf_local import LocalModel, LocalSettings
 from benchmark.vlm.providers.openai_compatible import OpenAICompatible
-from benchmark.vlm.question import digest
+from benchmark.vlm.question import Draft, digest
 from benchmark.vlm.settings import AnswersSettings, ProviderSettings
 from benchmark.vlm.verdict import Order
 
@@ -100,31 +100,40 @@ class VisionLanguage(Settings):
             try:
                 for sample, records in self._records(context, drafter, asker):
                     yield sample, voting.predict(records, provider)
+            except Stop as stop:
+                kept = asker.counted["reused"] + asker.counted["answered"]
+                raise BenchmarkError(
+                    f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; "
+                    "the same command goes on from there"
+                ) from None
             finally:
-                context.counters.update({f"vlm/{k}": float(v) for k, v in sorted(asker.counted.items())})
-                context.counters["vlm/spent_usd"] = round(asker.usd, 6)
+                context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})
 
     def _records(self, context: Context, drafter: Drafter, asker: Asker) -> Iterator[session.Answered]:
-        if self.dry_run:
-            items = drafter.all(context.images())
-            raise session.estimate(items, asker, output_tokens=self.expected_output_tokens)
-        if self.answers.mode == "replay":
-            yield from session.replay(context.samples, drafter, asker)
-        elif self.batch.mode == "jsonl":
-            self._batch(context, drafter, asker)
-            readable = [s for s in context.samples if s.id not in context.failed]
-            yield from session.replay(readable, drafter, asker)
-        else:
-            yield from session.ask(drafter.all(context.images()), asker, total=len(context.samples))
+        def unusable(sample: Sample, error: DataError) -> None:
+            if context.on_error == "stop":
+                raise error
+            context.failed[sample.id] = str(error)
 
-    def _batch(self, context: Context, drafter: Drafter, asker: Asker) -> None:
+        items = drafter.all(context.images(), unusable=unusable)
+        if self.dry_run:
+            raise session.estimate(items, asker, output_tokens=self.expected_output_tokens)
+        if self.answers.mode != "replay" and self.batch.mode == "off":
+            yield from session.ask(items, asker)
+            return
+        if self.answers.mode != "replay":
+            self._batch(items, asker)
+        left = [sample for sample in context.samples if sample.id not in context.failed]
+        yield from session.replay(left, drafter, asker, unusable=unusable)
+
+    def _batch(self, items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> None:
         if not isinstance(asker.provider, Google) or self.answers.mode == "refresh":
             raise ConfigError("pipeline.batch.mode=jsonl needs the provider google and pipeline.answers.mode=auto")
         prices = load_prices(self.pricing)
         batches = Batches(
             asker.provider,
             asker.store,
-            dataset=context.manifest.dataset,
+            dataset=asker.dataset,
             settings=self.batch,
             price=asker.price,
             factor=prices.batch if prices else 1.0,
@@ -133,7 +142,7 @@ class VisionLanguage(Settings):
         )
         asker.begin()
         batches.collect()
-        if batches.send(draft for _, drafts in drafter.all(context.images()) for draft in drafts):
+        if batches.send(draft for _, drafts in items for draft in drafts):
             batches.collect()
         asker.counted["answered"] += batches.answered
         asker.usd += batches.usd

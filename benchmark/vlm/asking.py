@@ -19,7 +19,7 @@ from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.vlm.access import Calls
 from benchmark.vlm.answers import AnswerStore, Record
 from benchmark.vlm.limits import Budget, Limiter
-from benchmark.vlm.pricing import Price, cost
+from benchmark.vlm.pricing import Price, cost, cost_at_most
 from benchmark.vlm.providers.base import CallError, Provider, Raw
 from benchmark.vlm.question import Draft, Question, SentImage, digest
 from benchmark.vlm.secrets import scrub
@@ -293,6 +293,14 @@ class Asker:
         self.limiter.stop(reason)
         raise ConfigError(reason)
 
+    def counters(self) -> dict[str, float]:
+        """Return what happened in this run: calls, tokens, money, and the share of answers that were stored."""
+        found = {name: float(number) for name, number in sorted(self.counted.items())}
+        asked = sum(self.counted[name] for name in ("answered", "blocked", "failed"))
+        if asked + self.counted["reused"]:
+            found["hit_rate"] = self.counted["reused"] / (asked + self.counted["reused"])
+        return {**found, "spent_usd": round(self.usd, 6)}
+
     def find(self, draft: Draft) -> Record | None:
         """Return what is recorded for a draft, an answer or a miss, without asking; None where nothing is."""
         found = self.store.by_recipe(draft.recipe)
@@ -309,11 +317,6 @@ class Asker:
 def estimate_tokens(question: Question) -> int:
     """Guess the prompt tokens of a question."""
     return sum(IMAGE_TOKENS if isinstance(p, SentImage) else len(p) // 3 + 8 for p in question.parts)
-
-
-def cost_at_most(price: Price | None, prompt: int, output: int) -> float:
-    """Return the largest cost that a call is expected to have, US dollars; a quarter is added to the prompt."""
-    return 0.0 if price is None else (1.25 * prompt * price.input + output * price.output) / 1e6
 
 
 def _done(record: Record) -> Future[Record]:

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from benchmark.results.files import write_atomically
 from benchmark.settings import Settings
 from benchmark.vlm.answers import AnswerStore, Record
 from benchmark.vlm.limits import Budget
-from benchmark.vlm.pricing import Price, cost
+from benchmark.vlm.pricing import Price, cost, cost_at_most
 from benchmark.vlm.providers.base import CallError
 from benchmark.vlm.providers.google import Google, calls, plain_response
 from benchmark.vlm.question import Draft, digest
@@ -28,6 +28,8 @@ from benchmark.vlm.secrets import scrub
 log = logging.getLogger(__name__)
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
 """States after which nothing more happens (without their prefix)."""
+PROMPT_TOKENS = 8000
+"""Taken for each question where the budget is checked: two images at most."""
 
 
 class BatchSettings(Settings):
@@ -112,11 +114,10 @@ class Batches:
 
     def send(self, drafts: Iterable[Draft]) -> int:
         """Send what the store does not hold, and return how many questions that are."""
-        number = 0
+        number, most = 0, 0.0
         for records, lines in self._files(drafts):
-            most = self.factor * sum(_most(self.price, line, self.max_output_tokens) for line in lines)
-            self.budget.reserve(most)
-            self.budget.settle(most, 0.0)
+            most += self.factor * len(records) * cost_at_most(self.price, PROMPT_TOKENS, self.max_output_tokens)
+            self.budget.check(most)  # of all jobs that are under way
             name = f"benchmark-{secrets.token_hex(8)}"
             path = self.folder / f"{name}.job.json"
             job = Job(display_name=name, name=None, model=self.provider.model, records=records)
@@ -168,7 +169,7 @@ class Batches:
     def _sent(self, path: Path, job: Job) -> Job:
         """Make sure that the service has the job: it may, if an earlier process stopped in between."""
         client = self.provider.client
-        with _named(), calls():
+        with _service():
             known = [b.name for b in client.batches.list() if b.display_name == job.display_name]
             if not known:
                 file = client.files.upload(
@@ -187,7 +188,7 @@ class Batches:
     def _wait(self, path: Path, job: Job, sleep: Callable[[float], None]) -> None:
         client = self.provider.client
         while True:
-            with _named(), calls():
+            with _service():
                 now = client.batches.get(name=str(job.name))
             state = str(now.state.value if now.state else "").removeprefix("JOB_STATE_").removeprefix("BATCH_STATE_")
             if state in ENDED:
@@ -196,7 +197,7 @@ class Batches:
         file = now.dest.file_name if now.dest else None
         content = b""
         if file:
-            with _named(), calls():
+            with _service():
                 content = client.files.download(file=file)
         elif state in ("FAILED", "CANCELLED"):
             reason = scrub(str(now.error.message if now.error else "no reason given"))
@@ -243,17 +244,14 @@ class Batches:
         path.unlink(missing_ok=True)
 
 
-def _most(price: Price | None, line: str, output: int) -> float:
-    return 0.0 if price is None else (min(len(line), 8000) * price.input + output * price.output) / 1e6
-
-
-class _named:
+@contextmanager
+def _service() -> Iterator[None]:
     """Say of a failed call to the batch API that the job is not lost."""
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Turn a failed call into an error for people."""
-        if isinstance(error, CallError):
-            raise BenchmarkError(f"the batch API: {error}; the job is remembered, run the same command again") from None
+    try:
+        with calls():
+            yield
+    except CallError as error:
+        failure = BenchmarkError(f"the batch API: {error}; the job is remembered, run the same command again")
+    else:
+        return
+    raise failure from None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data.align import AlignSettings
+from benchmark.errors import DataError
 from benchmark.samples import Sample
 from benchmark.vlm.prepare import VERSION, ImageSettings, Reference, prepare
 from benchmark.vlm.prompting import Layout
@@ -72,10 +73,23 @@ class Drafter:
             for draw in range(self.draws)
         ]
 
-    def all(self, images: Iterable[tuple[Sample, Image]]) -> Iterator[tuple[Sample, list[Draft]]]:
-        """Yield every sample with its drafts."""
+    def all(
+        self, images: Iterable[tuple[Sample, Image]], *, unusable: Callable[[Sample, DataError], None]
+    ) -> Iterator[tuple[Sample, list[Draft]]]:
+        """Yield every sample with its drafts, its image prepared.
+
+        Args:
+            images: samples with their images.
+            unusable: told of a sample whose image cannot be prepared; raises where that ends the run.
+        """
         for sample, image in images:
-            yield sample, self.drafts(sample, _given(image))
+            drafts = self.drafts(sample, _given(image))
+            try:
+                drafts[0].make()
+            except DataError as error:
+                unusable(sample, error)
+                continue
+            yield sample, drafts
 
 
 def _bound(question: Callable[[int], tuple[Question, dict[str, Any]]], draw: int) -> Any:

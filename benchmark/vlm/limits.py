@@ -110,12 +110,20 @@ class Budget:
         with self._turn:
             while self.ledger.spent + self._reserved + most > self.limit:
                 if self._reserved <= 1e-12:
-                    raise Stop(
-                        f"pipeline.budget_usd={self.limit:g}: {self.ledger.spent:.4f} USD are spent and the next call "
-                        f"could cost {most:.4f} USD"
-                    )
+                    raise self._exceeded(most)
                 self._turn.wait(1.0)
             self._reserved += most
+
+    def check(self, most: float) -> None:
+        """Raise Stop where so much more cannot be spent."""
+        if self.limit is not None and self.ledger.spent + most > self.limit:
+            raise self._exceeded(most)
+
+    def _exceeded(self, most: float) -> Stop:
+        return Stop(
+            f"pipeline.budget_usd={self.limit:g}: {self.ledger.spent:.4f} USD are spent and what comes next could cost "
+            f"{most:.4f} USD"
+        )
 
     def settle(self, most: float, cost: float) -> None:
         """Give the reserve back and book what the call did cost."""

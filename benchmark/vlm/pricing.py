@@ -50,6 +50,11 @@ def cost(price: Price | None, usage: Usage, *, factor: float = 1.0) -> float | N
     return factor * (fresh * price.input + usage.cached * price.cached + usage.output * price.output) / 1e6
 
 
+def cost_at_most(price: Price | None, prompt: int, output: int) -> float:
+    """Return the largest cost that a call is expected to have, US dollars; a quarter is added to the prompt."""
+    return 0.0 if price is None else (1.25 * prompt * price.input + output * price.output) / 1e6
+
+
 def load_prices(name: str | None) -> PriceList | None:
     """Read a price list of conf/pricing; None: nothing is priced.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from benchmark.data.images import load_image
-from benchmark.errors import BenchmarkError, ConfigError, DataError, DryRun
+from benchmark.errors import ConfigError, DataError, DryRun
 from benchmark.samples import Sample
 from benchmark.vlm.answers import Record
 from benchmark.vlm.asking import Asker, estimate_tokens
 from benchmark.vlm.drafts import Drafter
-from benchmark.vlm.limits import Stop
 from benchmark.vlm.pricing import cost
 from benchmark.vlm.providers.base import CallError
 from benchmark.vlm.question import Draft, digest
@@ -22,40 +22,45 @@ SHOWN = 10
 Answered = tuple[Sample, list[Record]]
 
 
-def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker, *, total: int) -> Iterator[Answered]:
+def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> Iterator[Answered]:
     """Yield every sample with its records, in order; at most a few images a thread are under way.
 
     Raises:
-        BenchmarkError: nothing more may be sent; what was answered is kept.
+        Stop: nothing more may be sent; what was answered is kept.
     """
     queue: deque[tuple[Sample, list[Future[Record]]]] = deque()
     ahead = 2 * asker.calls.max_concurrency
-    try:
-        for sample, drafts in items:
-            queue.append((sample, [asker.submit(draft) for draft in drafts]))
-            while len(queue) > ahead:
-                first, futures = queue.popleft()
-                yield first, [future.result() for future in futures]
-        while queue:
+    for sample, drafts in items:
+        queue.append((sample, [asker.submit(draft) for draft in drafts]))
+        while len(queue) > ahead:
             first, futures = queue.popleft()
             yield first, [future.result() for future in futures]
-    except Stop as stop:
-        kept = asker.counted["reused"] + asker.counted["answered"]
-        raise BenchmarkError(
-            f"stopped: {stop}. {kept} answers of {total} images are kept; the same command goes on from there"
-        ) from None
+    while queue:
+        first, futures = queue.popleft()
+        yield first, [future.result() for future in futures]
 
 
-def replay(samples: Sequence[Sample], drafter: Drafter, asker: Asker) -> Iterator[Answered]:
+def replay(
+    samples: Sequence[Sample], drafter: Drafter, asker: Asker, *, unusable: Callable[[Sample, DataError], None]
+) -> Iterator[Answered]:
     """Yield every sample with its stored records, asking nothing.
+
+    Args:
+        samples: in order.
+        drafter: makes their questions.
+        asker: of the run.
+        unusable: told of a sample whose image cannot be read or prepared; raises where that ends the run.
 
     Raises:
         DataError: samples without a stored answer; ten of them are named.
     """
     missing: list[str] = []
     for sample in samples:
-        path = sample.image
-        records = [asker.find(draft) for draft in drafter.drafts(sample, lambda path=path: load_image(path))]  # type: ignore[misc]
+        try:
+            records = [asker.find(draft) for draft in drafter.drafts(sample, partial(load_image, sample.image))]
+        except DataError as error:
+            unusable(sample, error)
+            continue
         known = [record for record in records if record is not None]
         if len(known) < len(records):
             missing.append(sample.id)

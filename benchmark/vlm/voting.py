@@ -12,6 +12,7 @@ from benchmark.metrics.labels import balanced_accuracy, confusion, f_beta, preci
 from benchmark.samples import Prediction
 from benchmark.vlm.answers import Record
 from benchmark.vlm.providers.base import Provider
+from benchmark.vlm.question import digest
 from benchmark.vlm.verdict import Reading, Verdict, judge
 
 Row = Mapping[str, Any]
@@ -54,6 +55,7 @@ def _facts(
         "prompt_tokens": sum(r.usage.prompt for r in known),
         "output_tokens": sum(r.usage.output for r in known),
         "cost_usd": sum(c for c in costs if c is not None) if None not in costs else None,
+        "prompt_sha256": digest([p["text"] for p in records[0].request["parts"] if "text" in p])[:12],
         "aligned": int(bool(records[0].prepared.get("aligned"))),
     }
 
@@ -84,6 +86,7 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "prompt_tokens": sum(int(row["prompt_tokens"]) for row in rows),
         "output_tokens": sum(int(row["output_tokens"]) for row in rows),
         "cost_usd": None if None in costs else float(sum(costs)),
+        "prompts_sha256": " ".join(sorted({str(row["prompt_sha256"]) for row in rows})),
         "model_versions": " ".join(sorted({v for row in rows for v in str(row["model_version"] or "").split()})) or "–",
     }
 

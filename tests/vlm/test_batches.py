@@ -95,6 +95,14 @@ def test_states_that_end_a_job_end_the_waiting(tmp_path: Path, state: str) -> No
     assert [p.outcome for p in predictions] == ["ok"] * 2
 
 
+def test_a_batch_that_could_exceed_the_budget_is_not_sent(tmp_path: Path) -> None:
+    with serving(script) as fake:
+        given = (f"pipeline.provider.access.base_url={fake.url}", "pipeline.budget_usd=0.1", *BATCH)
+        with pytest.raises(BenchmarkError, match=r"budget_usd=0.1"):
+            predict(pipeline(tmp_path, *given), context(tmp_path, images(tmp_path / "images", 9)))
+    assert fake.batches == {}
+
+
 def test_batches_are_for_the_developer_api_alone(tmp_path: Path) -> None:
     samples = images(tmp_path / "images", 1)
     with pytest.raises(ConfigError, match="developer"):

@@ -226,7 +226,7 @@ def test_equal_images_are_asked_once_and_threads_share_a_key(tmp_path: Path) -> 
         provider = chosen._provider(where)
         drafter = chosen._drafter(where, provider)
         with chosen._asker(where, provider) as asker:
-            (_, drafts), (_, others) = drafter.all(where.images())
+            (_, drafts), (_, others) = drafter.all(where.images(), unusable=lambda sample, error: None)
             asker.submit(drafts[0]).result()
             with ThreadPoolExecutor(8) as threads:
                 futures = list(threads.map(lambda _: asker.submit(others[0]), range(8)))
@@ -360,3 +360,20 @@ def test_stopping_does_not_wait_for_a_long_delay(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="asks to wait 900 s"):
         run(tmp_path, first(failed(429, retry=900)), n=3)
     assert time.monotonic() - begin < 60
+
+
+def test_an_image_that_cannot_be_prepared_is_named_or_recorded(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    (other,) = images(tmp_path / "other", 1, side=20)
+    samples = (*images(tmp_path / "images", 2), replace(other, id="other"))
+    train = replace(images(tmp_path / "train", 1, seed=5)[0], defective=False, split="train")
+    align = ("pipeline.reference.kind=per_category", "pipeline.align.motion=translation")
+    with serving(first(label("OK"))) as fake:
+        chosen = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}", *align)
+        with pytest.raises(DataError, match="20x20"):
+            predict(chosen, context(tmp_path, samples, train=(train,)))
+        where = context(tmp_path, samples, train=(train,))
+        where.on_error = "record"
+        assert [s.id for s, _ in chosen.predict(where)] == [s.id for s in samples[:2]]
+        assert "20x20" in where.failed["other"]

@@ -173,7 +173,7 @@ def row(defective: bool, votes: str, **facts: object) -> dict[str, object]:
     valid = [v for v in votes.split() if v in ("OK", "NOK")]
     outcome = "ok" if valid else votes.split()[0]
     called = valid.count("NOK") * 2 >= len(valid) if valid else None
-    costs = {"prompt_tokens": 10, "output_tokens": 5, "cost_usd": 0.5, "model_version": "m"}
+    costs = {"prompt_tokens": 10, "output_tokens": 5, "cost_usd": 0.5, "model_version": "m", "prompt_sha256": "p"}
     return {"defective": defective, "votes": votes, "outcome": outcome, "label": called, **costs, **facts}
 
 

@@ -64,7 +64,7 @@ def test_sat_from_the_command_to_the_report_and_replayed_without_server_and_key(
     assert again.returncode == 0, again.stderr
     second = result_of(tmp_path)
     assert second["digest"] == first["digest"]
-    assert second["measured"]["counters"] == {"vlm/reused": 12.0, "vlm/spent_usd": 0.0}
+    assert second["measured"]["counters"] == {"vlm/reused": 12.0, "vlm/hit_rate": 1.0, "vlm/spent_usd": 0.0}
 
     from benchmark.results import report
 

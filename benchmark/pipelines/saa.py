@@ -148,6 +148,8 @@ class SegmentAnyAnomaly(Settings):
                 "n_candidates": len(scores),
                 "n_regions": len(index),
                 "object_area": round(float(found["object_area"]), 6),
+                "max_area": self._area(prompts) if self.prompt_rules else None,
+                "top_k": self._number(prompts),
             },
         )
 

@@ -113,7 +113,13 @@ def test_the_whole_map_of_one_object(tmp_path: Path, monkeypatch: pytest.MonkeyP
     # RIGHT falls out by its word for the first caption, WHOLE by its area, SMALL at 0.1 by the strict threshold.
     boxes = [(LEFT, 0.4), (LEFT, 0.4), (SMALL, 0.2), (RIGHT, 0.25), (TALL, 0.15)]
     np.testing.assert_allclose(drawn(found), expected(within(models), boxes, k=5), atol=1e-6)
-    assert found.extra == {"n_candidates": 5, "n_regions": 5, "object_area": pytest.approx(0.81)}
+    assert found.extra == {
+        "n_candidates": 5,
+        "n_regions": 5,
+        "object_area": pytest.approx(0.81),
+        "max_area": 0.3,
+        "top_k": 5,
+    }
     assert found.label is True
     assert found.mask is not None and found.mask.sum() == (drawn(found) > 0).sum()
 

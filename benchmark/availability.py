@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.compose import compose
 from benchmark.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
-    from benchmark.config import RunConfig
     from benchmark.results.papers import Cell
 
 
@@ -24,30 +24,53 @@ class Missing:
     """The command that mends it; None where nothing does."""
 
 
-def obstacle(cell: Cell, *, extra: Sequence[str]) -> Missing | RunConfig | None:
-    """Return what keeps a cell from running as far as that shows without reading data, else its config.
+def obstacles(cells: Sequence[Cell], *, extra: Sequence[str]) -> list[Missing | None]:
+    """Return what keeps each cell from running, as far as that shows without reading data; None where nothing does.
 
-    None for a cell that is not run itself, being a mean over others.
+    Datasets and pipelines are looked at once, however many cells they stand behind.
+
+    Args:
+        cells: of a table.
+        extra: settings from the command line.
     """
+    known: dict[tuple[str, ...], Missing | None] = {}
+    return [_obstacle(cell, extra, known) for cell in cells]
+
+
+def _obstacle(cell: Cell, extra: Sequence[str], known: dict[tuple[str, ...], Missing | None]) -> Missing | None:
     missing = _without_config(cell)
     if missing is not None or cell.row.parts:
         return missing
-    from benchmark.config import build
+    settings, pipeline = extras_for(cell, extra), cell.method.pipeline or ""
+    own = cell.row.cells.get(pipeline, ())
+    data = tuple(o for o in (*cell.row.overrides, *settings) if not o.startswith("pipeline"))
+    words = tuple(o for o in (*cell.overrides, *settings) if not o.startswith(("dataset", "metric")) and o not in own)
+    if data not in known:
+        known[data] = _checked(data_missing, data)
+    if words not in known:
+        known[words] = _checked(partial(_pipeline_missing, name=pipeline), words)
+    return _both(known[data], known[words])
 
+
+def _checked(
+    look: Callable[[Mapping[str, Any], Mapping[str, str]], Missing | None], words: Sequence[str]
+) -> Missing | None:
+    """Compose a config and look at a part of it; a setting that is refused is what is missing."""
     try:
-        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
+        return look(*compose(words))
     except ConfigError as error:
         return Missing(phrase=first_line(error))
-    pipeline = cell.method.pipeline or ""
-    weights = weights_missing(config.pipeline, pipeline, config.run.weights_root)
-    return _both(data_missing(config), weights, _pipeline_missing(config.pipeline)) or config
 
 
-def _pipeline_missing(pipeline: object) -> Missing | None:
-    """What the pipeline itself says it lacks, such as a key."""
+def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
+    """What a pipeline lacks: weights, and what it says itself (a key)."""
+    from benchmark.config import option_settings
+
+    pipeline = option_settings("pipeline", composed["pipeline"])
     said = getattr(pipeline, "missing", None)
     found = None if said is None else said()
-    return None if found is None else Missing(phrase=found[0], mend=found[1])
+    own = None if found is None else Missing(phrase=found[0], mend=found[1])
+    return _both(weights_missing(pipeline, name, Path(composed["run"]["weights_root"])), own)
 
 
 def _without_config(cell: Cell) -> Missing | None:
@@ -66,14 +89,16 @@ def _without_config(cell: Cell) -> Missing | None:
     return None
 
 
-def data_missing(config: RunConfig) -> Missing | None:
+def data_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing | None:
     """Say that a dataset is not there at all; None when its folder holds something, or when it is generated."""
+    from benchmark.config import option_settings
     from benchmark.data.card import find_card
 
-    name = dataset_name(config)
+    settings = option_settings("dataset", composed["dataset"])
+    name = dataset_name(settings, choices)
     card = find_card(name)
-    path = getattr(config.dataset, "path", None)
-    place = Path(path) if path else config.run.data_root / name
+    path = getattr(settings, "path", None)
+    place = Path(path) if path else Path(composed["run"]["data_root"]) / name
     if holds_data(place) or (card is not None and card.source.kind == "generated"):
         return None
     return Missing(phrase=f"data missing: {name}", mend=f"make data DATASET={name}")
@@ -84,9 +109,9 @@ def holds_data(folder: Path) -> bool:
     return folder.is_dir() and any(p.name != "card.yaml" and not p.name.startswith(".") for p in folder.iterdir())
 
 
-def dataset_name(config: RunConfig) -> str:
+def dataset_name(settings: object, choices: Mapping[str, str]) -> str:
     """Name of the data, whichever preset of it was chosen."""
-    return str(getattr(config.dataset, "name", config.choices["dataset"]))
+    return str(getattr(settings, "name", choices["dataset"]))
 
 
 def _both(*problems: Missing | None) -> Missing | None:

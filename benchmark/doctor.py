@@ -168,15 +168,15 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
     """Yield (paper, table, cells that could be run now, what is missing) of every table of a paper."""
     from collections import Counter
 
-    from benchmark.availability import Missing, obstacle
+    from benchmark.availability import obstacles
     from benchmark.results.papers import cells, load_paper, paper_names
 
     for name in paper_names():
         paper = load_paper(name)
         for number, table in paper.tables.items():
-            found = [obstacle(cell, extra=extra) for cell in cells(paper, table) if not cell.row.parts]
-            missing = Counter(part for o in found if isinstance(o, Missing) for part in o.phrase.split("; "))
-            ready = sum(not isinstance(o, Missing) for o in found)
+            found = obstacles([cell for cell in cells(paper, table) if not cell.row.parts], extra=extra)
+            missing = Counter(part for o in found if o is not None for part in o.phrase.split("; "))
+            ready = sum(o is None for o in found)
             reasons = ", ".join(f"{phrase} ({n})" for phrase, n in missing.most_common(4))
             yield name, number, f"{ready} of {len(found)}", reasons
 

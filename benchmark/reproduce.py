@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacle
+from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
 from benchmark.compose import compose
 from benchmark.errors import BenchmarkError, ConfigError, DataError
 from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
@@ -39,16 +39,24 @@ def plan(cell: Cell, *, extra: Sequence[str]) -> Planned:
         cell: of a table.
         extra: settings from the command line.
     """
-    found = obstacle(cell, extra=extra)
-    if found is None or isinstance(found, Missing):
-        return Planned(cell=cell, missing=found)
+    return _planned(cell, obstacles([cell], extra=extra)[0], extra)
+
+
+def _planned(cell: Cell, missing: Missing | None, extra: Sequence[str]) -> Planned:
+    from benchmark.config import build
+
+    if missing is not None or cell.row.parts:
+        return Planned(cell=cell, missing=missing)
     try:
-        manifest = found.dataset.manifest(found.run.data_root)
+        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
+        manifest = config.dataset.manifest(config.run.data_root)
+    except ConfigError as error:
+        return Planned(cell=cell, missing=Missing(phrase=first_line(error)))
     except DataError as error:
-        mend = f"make data DATASET={dataset_name(found)} ARGS=verify"
+        mend = f"make data DATASET={dataset_name(config.dataset, config.choices)} ARGS=verify"
         return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", mend=mend))
-    n_images = min(found.run.limit or len(manifest.test), len(manifest.test))
-    seconds = seconds_per_image(found.run.results_root, cell.method.pipeline or "")
+    n_images = min(config.run.limit or len(manifest.test), len(manifest.test))
+    seconds = seconds_per_image(config.run.results_root, cell.method.pipeline or "")
     return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
 
 
@@ -139,7 +147,9 @@ def general(extra: Sequence[str]) -> list[str]:
 
 def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: Sequence[str]) -> list[Planned]:
     """Plan every cell of a table and, unless ``dry``, run those that can be run."""
-    planned = [plan(cell, extra=extra) for cell in cells(paper, table)]
+    every = list(cells(paper, table))
+    missing = obstacles(every, extra=extra)
+    planned = [_planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
     return planned if dry else run_cells(planned, name=name, extra=extra)
 
 

@@ -131,6 +131,7 @@ class Context:
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
         self._explained: set[str] = set()
+        self._kept: dict[Hashable, Any] = {}
 
     @property
     def device(self) -> str:
@@ -159,6 +160,13 @@ class Context:
             _models.move_to_end(key)
             found: T = _models[key]
             return found
+
+    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made under ``key`` in this run, making it at the first call."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
 
     def images(self, samples: Iterable[Sample] | None = None) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         """Yield each sample with its image, (H, W, 3) uint8 RGB, in order and decoded ahead.

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from pydantic import Field
@@ -76,9 +75,6 @@ class Plan:
     def stages(self) -> tuple[Stage, ...]:
         """The stages whose artifacts a prediction is made from."""
         return (self.candidates,) if self.object is None else (self.candidates, self.object)
-
-
-_plans: WeakKeyDictionary[Context, dict[int, tuple[IapAs, dict[str, Plan]]]] = WeakKeyDictionary()
 
 
 class IapAs(Settings):
@@ -198,13 +194,14 @@ class IapAs(Settings):
 
     def _plans(self, context: Context) -> dict[str, Plan]:
         """Stage 1 of every category, once a run."""
-        known = _plans.setdefault(context, {})
-        if id(self) not in known:
+
+        def make() -> tuple[IapAs, dict[str, Plan]]:
             categories = dict.fromkeys(sample.category for sample in context.samples)
             chosen, preparation = self._prepare(context)
-            plans = {name: self._plan(context, chosen, preparation.prepare(name)) for name in categories}
-            known[id(self)] = (self, plans)  # the settings are kept, so that their id stays theirs
-        return known[id(self)][1]
+            # the settings are kept beside the plans, so that their id stays theirs
+            return self, {name: self._plan(context, chosen, preparation.prepare(name)) for name in categories}
+
+        return context.recall(("iap_as", id(self)), make)[1]
 
     def _prepare(self, context: Context) -> tuple[dict[str, Chosen], Preparation]:
         """Check what can be checked before any work, and find the weights."""

@@ -119,6 +119,7 @@ def make_spec(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         "area": 0.95,
         "k": 5,
         "thresholds": [],
+        "text": 0.9,  # random word pieces seldom reach it, so that no box is dropped for its words
     }
 
 

@@ -24,6 +24,7 @@ def proposals(
     pixels: Any,
     questions: Sequence[Sequence[str | None]],
     threshold: float,
+    text: float,
     limit: float,
     size: tuple[int, int],
 ) -> tuple[Found, list[float]]:
@@ -34,15 +35,15 @@ def proposals(
     boxes, scores = [], []
     for caption, drop in questions:
         assert caption is not None
-        text = caption.lower().strip()
-        text = text if text.endswith(".") else text + "."
-        answer = ask(pixels, text)
+        asked = caption.lower().strip()
+        asked = asked if asked.endswith(".") else asked + "."
+        answer = ask(pixels, asked)
         logits, found = answer["pred_logits"].sigmoid()[0].cpu(), answer["pred_boxes"][0].cpu()
         areas = found[:, 2] * found[:, 3]
         kept = (logits.max(1)[0] > threshold) & (areas < limit) & (areas > 0)
-        tokens = network.tokenizer(text)
+        tokens = network.tokenizer(asked)
         for logit, box in zip(logits[kept], found[kept], strict=True):
-            words = get_phrases_from_posmap(logit > 0.5, tokens, network.tokenizer)
+            words = get_phrases_from_posmap(logit > text, tokens, network.tokenizer)
             if drop is None or drop not in words:
                 boxes.append(box)
                 scores.append(float(logit.max()))

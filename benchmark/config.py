@@ -146,6 +146,11 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     if refused is None:
         return text.strip()
     key = refused.group(1).strip(".")
+    place = re.search(r"Did you mean to override (\S+)\?", text)
+    if place:
+        return f"{key}=… says nothing of where the option goes; write {place.group(1)}=…"
+    if key in ("tagger", "prompter"):
+        return f"the chosen pipeline has no {key}; pipeline=iap_as has"
     name, known = first_unknown(key, overrides)
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config import option_settings, options
+from benchmark.config import explain_composition_error, option_settings, options
 from benchmark.errors import ConfigError
 from benchmark.iap.objects import by_vote, plain_phrase, without_words
 from benchmark.models.choice import Chosen, choose
@@ -141,3 +141,16 @@ def test_votes_go_by_images_then_certainty_then_the_alphabet() -> None:
 def test_names_are_plain_phrases() -> None:
     assert plain_name("Metal_nut") == "metal nut" and plain_name("tile") == "tile"
     assert plain_phrase("[CLS] metal. nut [SEP]") == "metal nut"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [("iap_as", "write tagger@pipeline.tagger=…"), ("constant", "the chosen pipeline has no tagger")],
+)
+def test_a_tagger_without_its_place_is_explained(pipeline: str, said: str) -> None:
+    from hydra.errors import HydraException
+
+    words = [f"pipeline={pipeline}", "tagger=ram"]
+    with pytest.raises(HydraException) as caught:
+        compose(*words)
+    assert said in explain_composition_error(caught.value, words)

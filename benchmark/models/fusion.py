@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.models.deformable import deformable_attention
 
@@ -16,20 +16,26 @@ if TYPE_CHECKING:
     import torch
 
 
-def speed_up(network: Any, *, deformable: bool) -> None:
-    """Put the fast forms into a GroundingDINO network.
+Kernels = Literal["fast", "library"]
+
+
+def prepare(network: Any, *, kernels: Kernels, device: str) -> None:
+    """Make a GroundingDINO network take batches of captions, and give it the faster kernels.
 
     Args:
         network: ``groundingdino.models.GroundingDINO``.
-        deformable: the gathering form of deformable attention, which pays on a CPU; on CUDA the
-            library's own form is kept.
+        kernels: ``fast`` differs from the library by rounding, which is enough to change the order of
+            queries whose scores are nearly equal; ``library`` agrees with it to the last bit.
+        device: the gathering form of deformable attention pays on a CPU; on CUDA the library's is kept.
     """
     transformer = network.transformer
-    for layer in transformer.encoder.fusion_layers:
-        layer.attn.forward = partial(fused_attention, layer.attn)
     for layer in transformer.encoder.text_layers:
         layer.forward = partial(text_layer, layer, type(layer).forward)
-    if deformable:
+    if kernels == "library":
+        return
+    for layer in transformer.encoder.fusion_layers:
+        layer.attn.forward = partial(fused_attention, layer.attn)
+    if device.startswith("cpu"):
         for layer in transformer.encoder.layers:
             layer.self_attn.forward = partial(sampled_attention, layer.self_attn)
             layer.forward_ffn = partial(feed_forward, layer)

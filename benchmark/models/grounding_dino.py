@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
-from benchmark.models.fusion import speed_up
+from benchmark.models.fusion import Kernels, prepare
 from benchmark.models.runtime import Device
 
 if TYPE_CHECKING:
@@ -103,18 +103,26 @@ class GroundingDino:
         short_side, long_side: the image is scaled to this short side, or less where its long side
             would grow past ``long_side`` (published weights: 800 and 1333).
         captions_per_batch: captions that run side by side; it bounds memory and does not change results.
+        kernels: ``fast``, or ``library`` for the official code's numbers to the last bit (one caption at a time).
     """
 
     def __init__(
-        self, network: Any, *, device: Device, short_side: int, long_side: int, captions_per_batch: int
+        self,
+        network: Any,
+        *,
+        device: Device,
+        short_side: int,
+        long_side: int,
+        captions_per_batch: int,
+        kernels: Kernels = "fast",
     ) -> None:
         self.network = network
         self.device = device
         self.short_side = short_side
         self.long_side = long_side
-        self.captions_per_batch = captions_per_batch
+        self.captions_per_batch = 1 if kernels == "library" else captions_per_batch
         self._texts: dict[tuple[str, ...], dict[str, Any]] = {}
-        speed_up(network, deformable=device.name.startswith("cpu"))
+        prepare(network, kernels=kernels, device=device.name)
 
     def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.

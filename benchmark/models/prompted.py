@@ -12,6 +12,7 @@ from pydantic import Field
 from benchmark.errors import DataError
 from benchmark.models import grounding_dino_build, sam_build
 from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
 from benchmark.models.runtime import Device, Precision
@@ -66,6 +67,8 @@ class DetectorSettings(Settings):
     long_side: int = Field(ge=32)
     floor: float = Field(ge=0, lt=1)
     """Boxes with a score up to this are not stored; thresholds may be swept above it at no cost."""
+    kernels: Kernels
+    """``fast``, or ``library``: the official code's numbers to the last bit, two to three times slower on a CPU."""
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
 
@@ -95,9 +98,10 @@ class DetectorSettings(Settings):
                 short_side=self.short_side,
                 long_side=self.long_side,
                 captions_per_batch=self.captions_per_batch,
+                kernels=self.kernels,
             )
 
-        key = ("groundingdino", self.model, weights.sha256, words.sha256, device)
+        key = ("groundingdino", self.model, weights.sha256, words.sha256, device, self.kernels)
         return context.model((*key, self.short_side, self.long_side, self.captions_per_batch), load)
 
 
@@ -154,6 +158,7 @@ def detection_stage(
             "short_side": settings.short_side,
             "long_side": settings.long_side,
             "floor": settings.floor,
+            "kernels": settings.kernels,
             "captions": list(captions),
         },
         weights={role: chosen[role].sha256 for role in ("detector", "tokenizer")},

@@ -51,6 +51,16 @@ def test_logits_and_boxes_are_the_librarys_however_captions_are_batched(
         np.testing.assert_allclose(logits[i], expected_logits, atol=1e-4)
 
 
+def test_the_librarys_kernels_give_the_librarys_bits(published: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    exact = GroundingDino(
+        toy_detector(), device=Device(name="cpu"), short_side=96, long_side=200, captions_per_batch=8, kernels="library"
+    )
+    logits, boxes = exact.raw(picture(0), CAPTIONS)
+    for i, (expected_logits, expected_boxes) in enumerate(published):
+        np.testing.assert_array_equal(logits[i], expected_logits)
+        np.testing.assert_array_equal(boxes[i], expected_boxes)
+
+
 def test_detections_are_the_boxes_above_the_floor(
     detector: GroundingDino, published: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:

@@ -27,6 +27,13 @@ GRID = (
     "pipeline.grid.box_nms_thresh=0.95",
 )
 TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
+TOY = ("pipeline.model=toy", "pipeline.weights=random", "pipeline.allow_random_weights=true")
+PLUS = (
+    "pipeline.clip.model=toy_plus",
+    "pipeline.clip.weights=random",
+    "pipeline.clip.input_size=96",
+    "pipeline.allow_random_weights=true",
+)
 PIPELINES = {
     "iap_as": (*SAM, *DETECTOR, *TAGGER),
     "groundingdino_sam": (*SAM, *DETECTOR),
@@ -38,6 +45,13 @@ PIPELINES = {
     "clip_surgery_sam": (*SAM, *CLIP),
     "clip_surgery_sam_text2seg": (*SAM, *CLIP),
     "clip_surgery_sam_demo": (*SAM, *CLIP),
+    "winclip": PLUS,
+    "winclip_anomalib": PLUS,
+    "winclip_caoyunkang": (*PLUS, "pipeline.clip.precision=fp32"),
+    "sdp": PLUS,
+    "clipseg": (*TOY, "pipeline.input_size=96"),
+    "utad": (*TOY, "pipeline.side=96"),
+    "patchcore": (*TOY, "pipeline.side=96"),
 }
 """Pipeline option to what makes it tiny."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from benchmark.models.evf_sam import EvfSam, check_checkout, code_digest, weights_digest
+from benchmark.errors import ConfigError, WeightsError
+from benchmark.models.evf_sam import HOW, EvfSam, check_checkout, code_digest, weights_digest
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.prompts import Prompts
 from benchmark.samples import Prediction, Sample
@@ -37,6 +38,15 @@ class EvfSamPipeline(Settings):
     prompts: Prompts
     combine: Literal["max", "mean"]
     """Of the probabilities of several texts."""
+
+    def missing(self) -> tuple[str, str] | None:
+        """Say in a phrase what is not there, and how to get it; None where all is."""
+        try:
+            check_checkout(self.checkout, self.python)
+            weights_digest(self.weights)
+        except (ConfigError, WeightsError):
+            return "EVF-SAM's own checkout or weights are not given", HOW
+        return None
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the stage of every set of texts.

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.models.evf_sam import EvfSam
-from tests.harness import SMALL_SAT, run
+from benchmark.pipelines.evf_sam import EvfSamPipeline
+from tests.harness import SMALL_SAT, run, typed
 
 MODEL = """
 import torch
@@ -82,3 +83,12 @@ def test_what_is_absent_is_named_with_the_way_to_get_it(tmp_path: Path, checkout
     asked += [f"pipeline.python={sys.executable}", f"pipeline.weights={tmp_path}", "pipeline.precision=fp32"]
     with pytest.raises(WeightsError, match="no EVF-SAM weights there"):
         run(tmp_path, *SMALL_SAT, "pipeline=evf_sam", *asked)
+
+
+def test_a_table_learns_what_is_missing(checkout: dict[str, Path]) -> None:
+    absent = typed("pipeline=evf_sam").pipeline
+    assert isinstance(absent, EvfSamPipeline)
+    told = absent.missing()
+    assert told is not None and "checkout" in told[0] and "clone hustvl/EVF-SAM" in told[1]
+    present = typed("pipeline=evf_sam", *(f"pipeline.{name}={path}" for name, path in checkout.items())).pipeline
+    assert isinstance(present, EvfSamPipeline) and present.missing() is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from benchmark.errors import ConfigError, WeightsError
-from benchmark.models.evf_sam import HOW, EvfSam, check_checkout, code_digest, weights_digest
+from benchmark.models.evf_sam import EvfSam, check_checkout, code_digest, weights_digest
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.prompts import Prompts
 from benchmark.samples import Prediction, Sample
@@ -45,7 +45,7 @@ class EvfSamPipeline(Settings):
             check_checkout(self.checkout, self.python)
             weights_digest(self.weights)
         except (ConfigError, WeightsError):
-            return "EVF-SAM's own checkout or weights are not given", HOW
+            return "no EVF-SAM checkout or weights", 'ARGS="evf_sam.checkout=… evf_sam.python=… evf_sam.weights=…"'
         return None
 
     def stages(self, context: Context) -> Sequence[Stage]:

@@ -89,6 +89,6 @@ def test_a_table_learns_what_is_missing(checkout: dict[str, Path]) -> None:
     absent = typed("pipeline=evf_sam").pipeline
     assert isinstance(absent, EvfSamPipeline)
     told = absent.missing()
-    assert told is not None and "checkout" in told[0] and "clone hustvl/EVF-SAM" in told[1]
+    assert told is not None and "checkout" in told[0] and "evf_sam.checkout=" in told[1]
     present = typed("pipeline=evf_sam", *(f"pipeline.{name}={path}" for name, path in checkout.items())).pipeline
     assert isinstance(present, EvfSamPipeline) and present.missing() is None

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 ClipSegName = Literal["rd64_refined", "rd64", "toy"]
 Resize = Literal["pixels", "tensor"]
-PUBLISHED: dict[str, str] = {"rd64_refined": "clipseg_rd64_refined", "rd64": "clipseg_rd64"}
-"""Registry name of each network's published weights; the toy has none."""
+HOW = (
+    "no digest of CLIPSeg's weights is published, so they are not fetched here: get the weights file of "
+    "CIDAS/clipseg-rd64-refined (or CIDAS/clipseg-rd64 with pipeline.model=rd64) and give pipeline.weights=FILE"
+)
 _TOY_TEXT: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,

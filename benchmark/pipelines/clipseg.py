@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.models import clipseg
+from benchmark.errors import ConfigError
 from benchmark.models.choice import Chosen, Wanted, choose, needed
-from benchmark.models.clipseg import ClipSegName, Resize, load_clipseg, logits, prepare
+from benchmark.models.clipseg import HOW, ClipSegName, Resize, load_clipseg, logits, prepare
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.prompts import Prompts
 from benchmark.samples import Prediction, Sample
@@ -27,8 +27,8 @@ class ClipSeg(Settings):
     """CLIPSeg (Lüddecke and Ecker, CVPR 2022; timojl/clipseg) with fixed texts."""
 
     model: ClipSegName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    weights: str | None
+    """Path of a weights file with transformers' names, or ``random``; null: not given."""
     precision: Precision
     input_size: int = Field(ge=32, multiple_of=16)
     """Images are squashed to a square of this side."""
@@ -44,11 +44,15 @@ class ClipSeg(Settings):
         """Return the names of the registered weights that this pipeline needs."""
         return needed(self._wanted())
 
+    def missing(self) -> tuple[str, str] | None:
+        """Say in a phrase what is not there, and how to give it; None where all is."""
+        return ("no CLIPSeg weights given", 'ARGS="clipseg.weights=FILE"') if self.weights is None else None
+
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the stage of every set of texts.
 
         Raises:
-            ConfigError: texts for a category that is not there, or random weights that were not allowed.
+            ConfigError: weights are not given or may not be random, or texts for a category that is not there.
             WeightsError: weights are missing or damaged.
         """
         chosen = self._prepare(context)
@@ -58,7 +62,7 @@ class ClipSeg(Settings):
         """Yield the probability map of every sample; its maximum is the image score.
 
         Raises:
-            ConfigError: texts for a category that is not there, or random weights that were not allowed.
+            ConfigError: weights are not given or may not be random, or texts for a category that is not there.
             WeightsError: weights are missing or damaged.
         """
         chosen = self._prepare(context)
@@ -79,10 +83,13 @@ class ClipSeg(Settings):
         return Prediction(score_map=drawn, image_score=float(drawn.max()), mask=mask, label=label)
 
     def _wanted(self) -> dict[str, Wanted]:
-        published = clipseg.PUBLISHED.get(self.model)
-        return {"clipseg": Wanted(weights=self.weights, published=published, network=f"CLIPSeg {self.model}")}
+        if self.weights is None:
+            return {}
+        return {"clipseg": Wanted(weights=self.weights, published=None, network=f"CLIPSeg {self.model}")}
 
     def _prepare(self, context: Context) -> dict[str, Chosen]:
+        if self.weights is None:
+            raise ConfigError(f"pipeline.weights is not set: {HOW}")
         self.prompts.check(context.manifest)
         return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
 

@@ -12,7 +12,7 @@ from benchmark.weights.fetch import weights_of
 from tests.harness import SMALL_SAT, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
-NAMES = ("winclip", "winclip_anomalib", "winclip_caoyunkang", "sdp", "clipseg", "utad", "patchcore")
+NAMES = ("winclip", "sdp", "clipseg", "utad", "patchcore")
 
 
 def values(finished: Any) -> dict[tuple[str, str], float | None]:

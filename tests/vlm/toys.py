@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
-from benchmark.config import build
+from benchmark.config import option_settings
 from benchmark.data.images import load_image
 from benchmark.pipelines.vlm import VisionLanguage
 from benchmark.samples import Manifest, Prediction, Sample
@@ -21,10 +24,24 @@ PLAIN = ("pipeline.reference.kind=none", "pipeline.align.motion=none", "pipeline
 FAST = ("pipeline.calls.first_delay_s=0.01", "pipeline.calls.longest_delay_s=0.05", "pipeline.calls.rpm=null")
 
 
+@cache
+def composed(name: str) -> dict[str, Any]:
+    """The settings of a pipeline option; composed once, as that takes longer than most of the tests."""
+    values: dict[str, Any] = compose(f"pipeline={name}")[0]["pipeline"]
+    return values
+
+
 def pipeline(folder: Path, *overrides: str, name: str = "gemini") -> VisionLanguage:
     """The pipeline as the command line makes it, one draw, against nothing unless told otherwise."""
-    given = [f"pipeline={name}", f"pipeline.answers.path={folder / 'answers'}", "pipeline.draws=1", *PLAIN, *FAST]
-    built = build(*compose(*given, *overrides)).pipeline
+    values = deepcopy(composed(name))
+    given = [f"pipeline.answers.path={folder / 'answers'}", "pipeline.draws=1", *PLAIN, *FAST, *overrides]
+    for override in given:
+        key, _, value = override.partition("=")
+        *parents, last = key.split(".")[1:]
+        place = reduce(lambda found, part: found[part], parents, values)
+        assert last in place, override
+        place[last] = yaml.safe_load(value)
+    built = option_settings("pipeline", values)
     assert isinstance(built, VisionLanguage)
     return built
 

@@ -21,7 +21,7 @@ CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PR
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 
-.PHONY: help setup bench sweep reproduce compare report doctor data weights cache ui tables reference test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare report doctor data weights answers cache ui tables reference test lint lock extras clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ data: $(READY) ## get or check a dataset: make data DATASET=mvtec [ARGS=verify]
 
 weights: $(READY) ## get the weights of a pipeline: make weights PIPELINE=resnet_mlp [ARGS=dry_run]
 	@$(PY) -m benchmark.weights $(PIPELINE) $(ARGS)
+
+answers: $(READY) ## stored answers of vision-language models: ARGS="show", "export FILE …" or "import FILE"
+	@$(PY) -m benchmark.vlm $(ARGS)
 
 cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=verify
 	@$(PY) -m benchmark.cache $(ARGS)

@@ -172,11 +172,14 @@ def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
 
     shard = Shard.parse(str(config.run.shard))
     mine = shard_samples(context.samples, shard)
-    stages = config.pipeline.stages(context)
-    for stage in stages:
-        for _ in context.run(stage, mine):
-            pass
-    work = "+".join([folder.name, *(stage.fingerprint for stage in stages)])
+    # Category by category: a pipeline with prompts of its own for each has stages that others need not run.
+    for category in dict.fromkeys(s.category for s in mine):
+        part = copy.copy(context)
+        part.samples = tuple(s for s in mine if s.category == category)
+        for stage in config.pipeline.stages(part):
+            for _ in part.run(stage, part.samples):
+                pass
+    work = "+".join([folder.name, *(stage.fingerprint for stage in config.pipeline.stages(context))])
     mark_done(folder / "shards", shard, work)
     context.refresh = False  # what the other shards have written anew is not to be computed once more
     return not missing_shards(folder / "shards", shard.count, work)

@@ -22,3 +22,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"BENCH_TEST_DATA={named} is not a folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Start every test as a process of its own would: only sweeps remember entries, and they switch it on."""
+    from benchmark.memory import process_memory
+
+    process_memory.allow(0)
+    process_memory.clear()

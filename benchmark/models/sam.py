@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import DataError
+from benchmark.models import sam_attention
 from benchmark.models.runtime import Device
 from benchmark.samples import MaskSet
 
@@ -54,6 +55,7 @@ class SegmentAnything:
         self.network = network
         self.device = device
         self.transform = ResizeLongestSide(network.image_encoder.img_size)
+        sam_attention.prepare(network, device=device.name)
 
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Embed images, (H, W, 3) uint8 RGB each of its own size, to (B, C, h, w) float32.

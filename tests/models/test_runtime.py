@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import platform
+import resource
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,17 @@ def test_building_is_seeded_and_leaves_the_global_state_alone() -> None:
     assert torch.equal(one.weight, two.weight)
     assert torch.equal(torch.rand(1), expected)
     assert not one.training and not one.weight.requires_grad
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep freed memory")
+def test_large_tensors_use_freed_memory_again() -> None:
+    build(lambda: nn.Linear(3, 2), device="cpu")
+    cleared = []
+    for _ in range(10):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(1 << 25)  # 128 MiB
+        cleared.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(cleared) < 10  # pages that the system had to clear; 32,768 of 4 KiB where nothing is kept
 
 
 class _Evil:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
+from segment_anything.modeling.image_encoder import Attention
 
 from benchmark.errors import DataError, WeightsError
 from benchmark.models import sam as module
+from benchmark.models import sam_attention
 from benchmark.models.runtime import Device
 from benchmark.models.sam import Embedded, SegmentAnything
 from benchmark.models.sam_build import load_sam
@@ -29,8 +31,8 @@ def embedded(sam: SegmentAnything) -> Embedded:
 
 
 @pytest.fixture(scope="module")
-def predictor(sam: SegmentAnything) -> SamPredictor:
-    predictor = SamPredictor(sam.network)
+def predictor() -> SamPredictor:
+    predictor = SamPredictor(toy_sam())
     predictor.set_image(picture(0))
     return predictor
 
@@ -39,6 +41,18 @@ def test_embedding_is_the_librarys(sam: SegmentAnything, predictor: SamPredictor
     features = sam.embed([picture(0), picture(4)])
     assert features.shape == (2, 32, 8, 8) and features.dtype == np.float32
     np.testing.assert_allclose(features[0], predictor.features[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("cache", [1, 100_000, 1 << 22])
+def test_attention_in_pieces_is_the_librarys(monkeypatch: pytest.MonkeyPatch, cache: int, relative: bool) -> None:
+    draw = torch.Generator().manual_seed(3)
+    one = Attention(32, num_heads=4, use_rel_pos=relative, input_size=(9, 9)).requires_grad_(False)
+    for parameter in one.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    x = torch.randn((3, 9, 9, 32), generator=draw)
+    monkeypatch.setattr(sam_attention, "CACHE_BYTES", cache)
+    torch.testing.assert_close(sam_attention.attention(one, x), one(x), rtol=1e-5, atol=1e-5)
 
 
 def test_box_masks_are_the_librarys(sam: SegmentAnything, embedded: Embedded, predictor: SamPredictor) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -94,6 +95,7 @@ class EvfSam:
             stderr=self._said,
             text=True,
         )
+        self._end = weakref.finalize(self, _end, self._process, self._said, self._folder)
         self._wait("start")
 
     def logits(self, image: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.float32]:
@@ -120,22 +122,7 @@ class EvfSam:
 
     def close(self) -> None:
         """End the process."""
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._said.close()
-        self._folder.cleanup()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_process") and not self._said.closed:
-            self.close()
+        self._end()
 
     def _wait(self, what: str) -> None:
         assert self._process.stdout is not None
@@ -149,3 +136,18 @@ class EvfSam:
                 f"EVF-SAM did not {what}; its process ({self._words[0]}) ended with {self._process.returncode} "
                 f"and said:\n  {told}\ntry the checkout's own inference.py in that environment first"
             )
+
+
+def _end(process: subprocess.Popen[str], said: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
+    """Let a worker end by itself, or else kill it, and remove what it wrote."""
+    assert process.stdin is not None and process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    said.close()
+    folder.cleanup()

@@ -10,7 +10,7 @@ from benchmark.prompters.asking import own_keys
 from benchmark.prompters.base import Answer, Request
 from benchmark.settings import Settings
 from benchmark.stages import Context
-from benchmark.vlm.providers.hf_local import LocalSettings, _digest
+from benchmark.vlm.providers.hf_local import LocalSettings, model_digest
 
 
 class LocalPrompter(Settings):
@@ -77,7 +77,7 @@ class LocalPrompter(Settings):
 
     def _files(self) -> str:
         with own_keys():
-            return _digest(self.provider.access.path)
+            return model_digest(self.provider.access.path)
 
 
 def _ends(tokenizer: Any, model: Any) -> list[int]:

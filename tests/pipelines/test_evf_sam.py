@@ -74,6 +74,14 @@ def test_what_the_process_said_stands_in_the_error(checkout: dict[str, Path]) ->
         network.logits(image, ["a long text about defects"])
 
 
+def test_the_process_ends_with_its_object(checkout: dict[str, Path]) -> None:
+    network = EvfSam(**checkout, device="cpu", precision="fp32", semantic=False)
+    process, folder = network._process, Path(network._folder.name)
+    assert process.poll() is None and folder.is_dir()
+    del network
+    assert process.returncode is not None and not folder.exists()
+
+
 def test_what_is_absent_is_named_with_the_way_to_get_it(tmp_path: Path, checkout: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match="clone hustvl/EVF-SAM"):
         run(tmp_path, *SMALL_SAT, "pipeline=evf_sam")

@@ -57,7 +57,7 @@ class LocalModel:
         self.model = settings.model
         self.order = order
         self.context = context
-        self.sha256 = _digest(settings.access.path)
+        self.sha256 = model_digest(settings.access.path)
         context.note_weights(
             WeightsUsed(
                 name=settings.model,
@@ -144,7 +144,7 @@ class LocalModel:
         """Nothing is closed: the model stays loaded for the next job of a sweep."""
 
 
-def _digest(path: str | None) -> str:
+def model_digest(path: str | None) -> str:
     """Return the digest over the files that make the model."""
     from benchmark.weights.digests import file_digests
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmark.results.published import OUR_METRIC, PublishedRow, protocols
+from benchmark.results.papers import published_as
+from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
 from benchmark.results.schema import MetricRecord, RunResult
 
 OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
@@ -31,6 +32,25 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
     return None
 
 
+def beside(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
+    """Return what is published of a run's own method under the run's protocol, by our metric and category.
+
+    A number that several tables of one paper repeat stands once.
+    """
+    names, found = published_as(result.choices["pipeline"]), dict[tuple[str, str], list[PublishedRow]]()
+    for row in published():
+        preset = protocols()[row.protocol].preset
+        if (row.paper, row.method) not in names or preset is None or preset_hash(preset) != result.protocol.hash:
+            continue
+        own = own_metric(result, row)
+        if own is None or row.fraction is None or _five_textures_only(result, row):
+            continue
+        known = found.setdefault((own.metric, own.category), [])
+        if all((row.paper, row.printed) != (other.paper, other.printed) for other in known):
+            known.append(row)
+    return found
+
+
 def is_partial(result: RunResult) -> bool:
     """Whether the run saw only part of its dataset, or its numbers mean nothing."""
     data = result.dataset
@@ -54,12 +74,16 @@ def unfair(result: RunResult, row: PublishedRow) -> Iterator[str]:
         yield f"the run saw {data.n_samples_effective} of {data.n_samples_original} images"
     elif data.n_samples_expected is not None and data.n_samples_original != data.n_samples_expected:
         yield f"the dataset has {data.n_samples_original} of {data.n_samples_expected} images"
-    if row.category == "textures5" and len(data.categories) != 5:
+    if _five_textures_only(result, row):
         yield "published over five textures only"
     if result.meaningless:
         yield "random weights: the run's numbers mean nothing"
     if not row.usable:
         yield f"the published value is {row.flag}"
+
+
+def _five_textures_only(result: RunResult, row: PublishedRow) -> bool:
+    return row.category == "textures5" and len(result.dataset.categories) != 5
 
 
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:

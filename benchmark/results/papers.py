@@ -82,6 +82,15 @@ class PaperTable(Record):
     """Settings of every cell."""
 
 
+class Elsewhere(Record):
+    """Numbers of a method of this paper that others measured with its code."""
+
+    paper: str
+    """``paper`` of the CSV."""
+    method: str
+    pipeline: str
+
+
 class Paper(Record):
     """The tables of one paper that can be run."""
 
@@ -89,6 +98,7 @@ class Paper(Record):
     """``paper`` of the CSV."""
     title: str
     tables: dict[str, PaperTable]
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +142,20 @@ def load_paper(name: str, folder: Path = TABLES) -> Paper:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise ConfigError(f"{path}: {where}: {problem['msg']} (got {problem['input']!r})") from None
+
+
+def published_as(pipeline: str) -> frozenset[tuple[str, str]]:
+    """Return under which ``paper`` and ``method`` of the CSVs a pipeline with its own settings is published."""
+    found: set[tuple[str, str]] = set()
+    for paper in map(load_paper, paper_names()):
+        found |= {(e.paper, e.method) for e in paper.elsewhere if e.pipeline == pipeline}
+        for table in paper.tables.values():
+            found |= {
+                (paper.key, m.published)
+                for m in table.methods
+                if m.pipeline == pipeline and m.published is not None and not m.overrides
+            }
+    return frozenset(found)
 
 
 def choose_table(paper: Paper, name: str) -> PaperTable:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.results.published import PublishedRow
     from benchmark.results.schema import MetricRecord, RunResult
     from benchmark.run import Finished
 
@@ -68,11 +71,16 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from benchmark.results.fairness import beside
+
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for column in ("n", "defective"):
         table.add_column(column, justify="right")
+    printed = beside(result)
+    if printed:
+        table.add_column("published")
     table.add_column("remark")
     shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
     single = len(result.dataset.categories) == 1
@@ -91,9 +99,21 @@ def _print_metrics(console: object, result: RunResult) -> None:
             interval(row),
             str(row.n),
             str(row.n_defective),
+            *([escape(_published(printed.get((row.metric, row.category), ())))] if printed else []),
             escape(remark),
         )
     console.print(table)  # type: ignore[attr-defined]
+    if printed:
+        said = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
+        console.print(said)  # type: ignore[attr-defined]
+
+
+def _published(rows: Sequence[PublishedRow]) -> str:
+    """Published values as they were printed, each with its paper and with what speaks against it."""
+    units = {"percent": " %", "fraction": ""}
+    return ", ".join(
+        f"{row.printed}{units.get(row.unit, '')} {row.paper}{'' if row.usable else f' ({row.flag})'}" for row in rows
+    )
 
 
 def _repeats(result: RunResult, row: MetricRecord) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmark.results.tables import print_result
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
@@ -32,7 +33,7 @@ def metrics(finished: Any) -> dict[tuple[str, str], float | None]:
     return {(row.metric, row.category): row.value for row in finished.result.metrics}
 
 
-def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path) -> None:
+def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree(tmp_path / "data" / "mvtec", list(MVTEC))
     finished = run(tmp_path, "dataset=mvtec", "dataset.allow_partial=true", "pipeline=saa_plus", *PIPELINES["saa_plus"])
     result = finished.result
@@ -45,6 +46,15 @@ def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path) -> Non
     asked = {tuple(facts["settings"]["captions"]) for facts in stage_facts(tmp_path, "groundingdino")}
     assert len(asked) == 15
     assert any("screw,." in captions for captions in asked)
+    print_result(finished)
+    printed = {(c[1], c[2]): c[7] for line in capsys.readouterr().out.splitlines() if len(c := cells(line)) > 8}
+    assert printed["f1_max", "mean"] == "39.40 % saa_plus_2023, 37.72 % repro_syduc7421"
+    assert printed["ap", "bottle"] == "32.56 % repro_syduc7421"
+    assert printed["ap", "pooled"] == printed["f2", "mean"] == ""
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.split("│")]
 
 
 def stage_facts(folder: Path, stage: str) -> list[dict[str, Any]]:

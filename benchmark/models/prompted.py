@@ -68,7 +68,7 @@ class DetectorSettings(Settings):
     floor: float = Field(ge=0, lt=1)
     """Boxes with a score up to this are not stored; thresholds may be swept above it at no cost."""
     kernels: Kernels
-    """``fast``, or ``library``: the official code's numbers to the last bit, two to three times slower on a CPU."""
+    """``fast``, or ``library``: the official code's numbers to the last bit, half as fast on a CPU."""
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
 

@@ -128,7 +128,7 @@ class PromptTable(Settings):
 
 
 def load_table(name: str, *, dataset: str) -> PromptTable:
-    """Read a prompt table.
+    """Read a prompt table; what it does not say is as in conf/prompts/generic.yaml.
 
     Args:
         name: name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
@@ -136,27 +136,35 @@ def load_table(name: str, *, dataset: str) -> PromptTable:
     Raises:
         ConfigError: there is no such table (with near names), or it is not valid.
     """
-    import yaml
-
     wanted = name.replace("{dataset}", dataset)
     known = [path.stem for path in FOLDER.glob("*.yaml")]
     path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
     if not path.is_file():
         raise ConfigError(
             f"pipeline.prompts={wanted}: no such table in conf/prompts, nor a file; {near_matches(wanted, known)} "
-            "Write one for your product (conf/prompts/generic.yaml shows how), or use pipeline.prompts=generic"
+            "Write one for your product (conf/prompts/generic.yaml has every key), or use pipeline.prompts=generic"
         )
+    read, usual = _read(path), _read(FOLDER / "generic.yaml")
+    own = read.get("defaults") or {}
+    if isinstance(own, Mapping):
+        read["defaults"] = {**usual["defaults"], **own}
+    try:
+        return PromptTable.model_validate({"general": usual["general"], **read})
+    except ValidationError as error:
+        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigError("\n".join([f"the prompt table {path} is not valid:", *lines])) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"the prompt table {path} cannot be read: {error}") from error
     if not isinstance(read, Mapping):
         raise ConfigError(f"the prompt table {path} is not a mapping of keys to values")
-    try:
-        return PromptTable.model_validate({key: value for key, value in read.items() if key != "_target_"})
-    except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigError("\n".join([f"the prompt table {path} is not valid:", *lines])) from None
+    return {str(key): value for key, value in read.items() if key != "_target_"}
 
 
 def _fill(text: str, word: str) -> str:

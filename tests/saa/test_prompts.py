@@ -64,13 +64,18 @@ def test_a_folder_of_magnetic_tile_is_asked_as_the_whole_set() -> None:
 def test_a_product_of_ones_own_takes_a_few_lines(tmp_path: Path) -> None:
     name = write(
         tmp_path,
-        f"source: us\ngeneral: ['flaw on {{word}}']{DEFAULTS}\n"
+        "source: us\n"
         "categories:\n  gasket: {word: Rubber Gasket, captions: [Tear.], rules: [{measure: aspect_ratio, max: 4}]}\n",
     )
     prompts = load_table(name, dataset="mine").of("gasket", where=name)
-    assert [q.caption for q in prompts.questions] == ["flaw on rubber gasket.", "tear."]
+    general = [f"{fault} on rubber gasket." for fault in ("defect", "damage", "flaw")]
+    assert [q.caption for q in prompts.questions] == [*general, "tear."]
     assert prompts.questions[0].drop_phrase == "Rubber Gasket"
+    assert (prompts.object_name, prompts.k, prompts.area) == ("Rubber Gasket", 5, 0.5)
     assert prompts.rules[0].max == 4
+    name = write(tmp_path, "source: us\ngeneral: []\ndefaults: {k: 2}\ncategories: {'*': {captions: [hole]}}\n")
+    prompts = load_table(name, dataset="mine").of("anything", where=name)
+    assert [q.caption for q in prompts.questions] == ["hole."] and prompts.k == 2
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,11 @@ def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
     parts: dict[str, Any] = {"run": settings_from("run", RunSettings, composed["run"])}
     for group in GROUPS:
         parts[group] = option_settings(group, composed[group])
-    return RunConfig(**parts, choices=dict(choices))
+    config = RunConfig(**parts, choices=dict(choices))
+    best_by = config.run.objective
+    if best_by is not None and best_by not in config.metric.names:
+        raise ConfigError(f"run.objective={best_by} is not computed; {near_matches(best_by, config.metric.names)}")
+    return config
 
 
 def option_settings(group: str, values: Mapping[str, Any]) -> Settings:

@@ -51,6 +51,7 @@ def test_help_loads_nothing_heavy_and_names_the_groups() -> None:
         (["run.sed=1"], ["unknown key 'run.sed'", "'seed'"]),
         (["run.seed=one"], ["run.seed", "integer", "'one'"]),
         (["dataset=mtd", "dataset.label_frm=mask"], ["'dataset.label_frm'", "'label_from'"]),
+        (["run.objective=apx"], ["run.objective=apx", "'ap'"]),
     ],
 )
 def test_a_misspelt_word_is_named_with_near_matches_before_anything_loads(words: list[str], said: list[str]) -> None:

@@ -59,6 +59,8 @@ def main() -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
     sweeper.compose_points_once()
+    # Hydra takes all its overrides in one stretch, before -m or behind it.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     try:
         application()

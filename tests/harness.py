@@ -54,10 +54,9 @@ def run(folder: Path, *overrides: str) -> Any:
 def command(*words: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m benchmark`` in a process of its own."""
     added = [] if folder is None else places(folder)
-    flags, words = [w for w in words if w == "-m"], tuple(w for w in words if w != "-m")
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
     return subprocess.run(
-        [sys.executable, "-m", "benchmark", *flags, *added, *words],
+        [sys.executable, "-m", "benchmark", *added, *words],
         cwd=ROOT,
         env=variables,
         capture_output=True,

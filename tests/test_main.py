@@ -62,6 +62,13 @@ def test_a_misspelt_word_is_named_with_near_matches_before_anything_loads(words:
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_a_sweep_is_asked_for_anywhere_among_the_overrides(tmp_path: Path, flag: str) -> None:
+    done = command(*SMALL_SAT, "pipeline=constant", flag, "run.seed=0,1", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "results" / "runs").glob("*/result.json"))) == 2
+
+
 def test_missing_data_root_names_the_folder_and_the_mend(tmp_path: Path) -> None:
     done = command("dataset=mtd", "pipeline=constant", folder=tmp_path)
     assert done.returncode == 1

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmark.errors import ConfigError, ResultsError
+from benchmark.errors import ConfigError
+from benchmark.results.files import write_atomically
 from benchmark.samples import Sample
 
 
@@ -66,14 +65,7 @@ def mark_done(folder: Path, shard: Shard, identity: str) -> None:
     Raises:
         ResultsError: the folder cannot be written.
     """
-    path = _marker(folder, shard)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"identity": identity}) + "\n")
-        temporary.replace(path)
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be written ({error.strerror}): free space or mend the folder") from error
+    write_atomically(_marker(folder, shard), (json.dumps({"identity": identity}) + "\n").encode())
 
 
 def all_done(folder: Path, shard: Shard, identity: str) -> bool:

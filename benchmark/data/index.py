@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from benchmark.atomic import replacing
 from benchmark.data.images import load_levels, opened
 from benchmark.errors import DataError
 from benchmark.progress import Progress
@@ -154,17 +154,11 @@ def _load(store: Path) -> dict[str, list]:
 
 def _save(store: Path, rows: Mapping[str, list]) -> None:
     """Replace the index atomically; an unwritable cache costs time in the next run, so it is only told."""
-    temporary: str | None = None
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=store.parent, prefix=store.stem, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, "rows": rows}, file, separators=(",", ":"))
-        os.replace(temporary, store)  # noqa: PTH105
+        with replacing(store) as file:
+            file.write(json.dumps({"format": _FORMAT, "rows": rows}, separators=(",", ":")).encode())
     except OSError as error:
         logger.warning("%s: the index cannot be kept (%s), so the next run reads all files again", store, error)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.atomic import remove_leftovers, replacing
 from benchmark.errors import ResultsError
 from benchmark.results.details import DETAILS
 from benchmark.results.schema import RunResult
@@ -35,17 +35,11 @@ def ensure_writable(folder: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` under a temporary name, then rename: no reader sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file; no reader sees half of it. Raises ResultsError where the folder cannot be written."""
     try:
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise ResultsError(
             f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
         ) from None
@@ -68,9 +62,13 @@ def rows_digest(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], details: bytes) -> None:
-    """Write the per-image table and the details, then the result: a result file means that they are there."""
+    """Write the per-image table and the details, then the result: a result file means that they are there.
+
+    What a killed writer of the same run left is removed.
+    """
     import io
 
+    remove_leftovers(folder)
     buffer = io.BytesIO()
     rows_frame(rows).to_parquet(buffer, index=False)
     write_atomically(folder / ROWS, buffer.getvalue())

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.atomic import open_temporary
 from benchmark.errors import DataError, ResultsError, StoreError
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Gallery:
         self._waiting: list[Future[Thumbnails]] = []
         self._writer: Any = None
         self._made = False
-        # Shards and repeated commands may write one run at the same time.
-        self._temporary = folder / f".{GALLERY}.{os.getpid()}.{secrets.token_hex(4)}.part"
+        self._file: BinaryIO | None = None
 
     def __enter__(self) -> Gallery:
         return self
@@ -77,16 +75,20 @@ class Gallery:
         try:
             if kind is None:
                 self._write()
-            if self._writer is not None:
+            if self._writer is not None and self._file is not None:
                 self._writer.close()
+                self._file.flush()
                 if kind is None:
-                    self._temporary.replace(self._folder / GALLERY)
+                    Path(self._file.name).replace(self._folder / GALLERY)
         except OSError as failed:
             raise ResultsError(
                 f"{self._folder / GALLERY} cannot be written ({failed.strerror}); set run.gallery=0"
             ) from None
         finally:
-            self._temporary.unlink(missing_ok=True)
+            if self._file is not None:
+                Path(self._file.name).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a full disk has been told already
+                    self._file.close()
             if kind is not None and self._made:
                 with contextlib.suppress(OSError):  # another job of the same run may have written into it
                     self._folder.rmdir()
@@ -164,8 +166,8 @@ class Gallery:
         schema = pa.schema([*kinds.items(), ("low", real), ("high", real)])
         if self._writer is None:
             self._made = not self._folder.exists()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(self._temporary, schema, compression="none")
+            self._file = open_temporary(self._folder / GALLERY)
+            self._writer = pq.ParquetWriter(self._file, schema, compression="none")
         self._writer.write_table(pa.Table.from_pylist(columns, schema=schema))
 
 

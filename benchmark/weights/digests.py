@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
+
+from benchmark.atomic import replacing
 
 CHUNK = 1 << 22
 
@@ -32,8 +33,8 @@ def file_digests(path: Path) -> tuple[str, str]:
             sha256.update(chunk)
             md5.update(chunk)
     digests = (sha256.hexdigest(), md5.hexdigest())
-    with contextlib.suppress(OSError):
-        _remember(note, state, digests)
+    with contextlib.suppress(OSError), replacing(note) as kept:
+        kept.write(json.dumps({"state": state, "sha256": digests[0], "md5": digests[1]}).encode())
     return digests
 
 
@@ -50,12 +51,3 @@ def _remembered(note: Path, state: list[int]) -> tuple[str, str] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent or damaged: it is computed and written again
     return None
-
-
-def _remember(note: Path, state: list[int], digests: tuple[str, str]) -> None:
-    note.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"state": state, "sha256": digests[0], "md5": digests[1]})
-    handle, temporary = tempfile.mkstemp(dir=note.parent, suffix=".tmp")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(temporary).replace(note)

@@ -99,16 +99,6 @@ class Evaluation:
         self._images[sample.id] = image
         self._estimates = None
 
-    def merge(self, other: Evaluation) -> None:
-        """Take over the images of another shard; raises DataError where protocol, metrics or samples clash."""
-        if other.protocol != self.protocol or other.specs != self.specs or other.seed != self.seed:
-            raise DataError("evaluations with different protocols, metrics or seeds cannot be merged")
-        twice = sorted(self._images.keys() & other._images.keys())
-        if twice:
-            raise DataError(f"{twice[0]} is scored in both shards")
-        self._images |= other._images
-        self._estimates = None
-
     @property
     def categories(self) -> list[str]:
         """Names of the categories, sorted, so that no number depends on the order of images."""

@@ -58,13 +58,8 @@ class Protocol(Settings):
     @property
     def hash(self) -> str:
         """Hash of every field (hex, 64 characters)."""
-        return _digest(self.model_dump(mode="json"))
-
-    @property
-    def pixel_hash(self) -> str:
-        """Hash of the fields that change the pixels that are compared: what a cached table depends on."""
-        fields = {"size", "interpolation", "mask_threshold", "border"}
-        return _digest(self.model_dump(mode="json", include=fields))
+        fields = self.model_dump(mode="json")
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
     def headline(self) -> Literal["mean", "pooled"]:
@@ -76,7 +71,3 @@ class Protocol(Settings):
         defective_only = dataset is not None and dataset in self.defective_only_datasets
         changes = {"defective_only_datasets": (), "include_good": self.include_good and not defective_only}
         return self.model_copy(update=changes)
-
-
-def _digest(fields: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -68,18 +68,13 @@ def mark_done(folder: Path, shard: Shard, identity: str) -> None:
     write_atomically(_marker(folder, shard), (json.dumps({"identity": identity}) + "\n").encode())
 
 
-def all_done(folder: Path, shard: Shard, identity: str) -> bool:
-    """Say whether every shard of this run is marked as done.
+def missing_shards(folder: Path, count: int, identity: str) -> list[Shard]:
+    """Return the shards that are not marked as done.
 
-    Mark first, then ask: whichever shard finishes last is then told that all are done. Two that finish
+    Mark first, then ask: whichever shard finishes last is then told that none is missing. Two that finish
     at the same moment may both be told, so what follows must be harmless when done twice (the same
     bytes, put in place by a rename).
     """
-    return not missing_shards(folder, shard.count, identity)
-
-
-def missing_shards(folder: Path, count: int, identity: str) -> list[Shard]:
-    """Return the shards that are not marked as done."""
     return [shard for shard in (Shard(i, count) for i in range(1, count + 1)) if not _is_done(folder, shard, identity)]
 
 

@@ -242,14 +242,10 @@ def test_scores_past_the_memory_limit_are_mapped_and_count_the_same(monkeypatch)
     assert mapped.report() == held.report()
 
 
-def test_samples_twice_and_clashing_shards_are_refused():
+def test_a_sample_twice_and_a_category_named_as_a_row_are_refused():
     evaluation = evaluated(only=[0, 1])
     with pytest.raises(DataError, match=r"001\.png is scored twice"):
         evaluation.add(sample(1), prediction(1), truth(1))
-    with pytest.raises(DataError, match="both shards"):
-        evaluation.merge(evaluated(only=[1, 2]))
-    with pytest.raises(DataError, match="different protocols"):
-        evaluation.merge(evaluated(only=[3], resamples=7))
     with pytest.raises(DataError, match="category name 'mean'"):
         evaluation.add(sample(5, category="mean"), prediction(5), truth(5))
 

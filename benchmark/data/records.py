@@ -74,11 +74,6 @@ def image_files(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def subfolder(folder: Path, *names: str) -> Path | None:
-    """Return the first of ``names`` that is a folder below ``folder``, or None."""
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
-
-
 def pair(
     images: Path, image_names: Sequence[str], masks: Path, mask_names: Sequence[str], *, suffixes: Sequence[str]
 ) -> Pairing:

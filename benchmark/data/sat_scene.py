@@ -26,10 +26,6 @@ class Part:
     h: float
     turn: float = 0.0
 
-    def grown(self, by: float) -> Part:
-        """The same part with ``by`` units added on every side."""
-        return replace(self, w=self.w + 2.0 * by, h=self.h + 2.0 * by)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:

@@ -34,7 +34,6 @@ class MetricSpec:
     """Undefined where good pixels or images are missing, not only where defects are."""
     grid: Grid | None = None
     """Thresholds of a published variant; None is every distinct score."""
-    higher_is_better: bool = True
 
 
 def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:

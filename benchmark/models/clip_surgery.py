@@ -60,13 +60,6 @@ def similarity_map(similarity: Floats, size: tuple[int, int]) -> Floats:
     return _resize(_square(similarity), size)
 
 
-def display_map(similarity: Floats, size: tuple[int, int]) -> Floats:
-    """Rescale the patches' similarity to [0, 1] and draw it over the image, (H, W) float32; all equal gives NaN."""
-    low, high = similarity.min(), similarity.max()
-    with np.errstate(invalid="ignore"):
-        return similarity_map(np.asarray((similarity - low) / (high - low), dtype=np.float32), size)
-
-
 def points_of(similarity: Floats, size: tuple[int, int], *, threshold: float, down_sample: int) -> Points:
     """Choose point prompts: the cells at or above a threshold, and as many of the lowest ones.
 

@@ -16,10 +16,6 @@ from pydantic import model_validator
 from benchmark.settings import Settings
 
 Measure = Literal["area", "aspect_ratio", "x", "y", "inside_object", "grey", "red", "green", "blue", "colour_distance"]
-NEED_OBJECT: frozenset[Measure] = frozenset(
-    {"area", "x", "y", "inside_object", "grey", "red", "green", "blue", "colour_distance"}
-)
-"""Measures relative to the inspected object."""
 NEED_COLOUR: frozenset[Measure] = frozenset({"grey", "red", "green", "blue", "colour_distance"})
 _GREY = np.array([0.299, 0.587, 0.114])
 """Luma of red, green and blue (ITU-R BT.601), as OpenCV and Pillow convert to grey."""

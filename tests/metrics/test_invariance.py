@@ -107,16 +107,6 @@ def test_a_duplicated_image_equals_weight_two(case):
             assert e.replicates[0] == pytest.approx(duplicated[name].value, abs=1e-12), name
 
 
-@settings(max_examples=25, deadline=None)
-@given(CASES, st.integers(0, 4))
-def test_shards_merged_equal_one_batch(case, cut):
-    made = answers(*small_pool(*case, images=4), case[0])
-    first, second = evaluated(made[:cut]), evaluated(made[cut:])
-    first.merge(second)
-    assert_same(values(first), values(evaluated(made)), tolerance=0)
-    assert {r["id"] for r in first.rows()} == {s.id for s, _, _ in made}
-
-
 @settings(max_examples=40, deadline=None)
 @given(CASES)
 def test_streaming_equals_all_pixels_in_one_map(case):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.models.clip_surgery import display_map, normalise, points_of, similarity_map, surgery
+from benchmark.models.clip_surgery import normalise, points_of, similarity_map, surgery
 
 
 def blobs() -> np.ndarray:
@@ -87,13 +87,6 @@ def test_surgery_between_labels_equals_the_elementwise_form(seed: int, n: int, k
     features = tokens[:, None, :] * texts[None] * (shares / shares.mean())[None, :, None]
     expected = (features - features.mean(axis=1, keepdims=True)).sum(axis=2)
     np.testing.assert_allclose(surgery(tokens, texts, None), expected, atol=1e-5)
-
-
-def test_display_map_is_that_of_the_reference() -> None:
-    drawn = display_map(np.array([0, 1, 2, 4], dtype=np.float32), (4, 4))
-    np.testing.assert_allclose(drawn[0], [0, 0.0625, 0.1875, 0.25], atol=1e-7)
-    np.testing.assert_allclose(drawn[3], [0.5, 0.625, 0.875, 1], atol=1e-7)
-    assert np.isnan(display_map(np.ones(4, dtype=np.float32), (3, 3))).all()
 
 
 def test_similarity_map_keeps_the_scale() -> None:

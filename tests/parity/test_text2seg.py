@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from benchmark.models.clip import Clip, prompt_ensemble, squash
-from benchmark.models.clip_surgery import display_map, normalise, points_of, surgery
+from benchmark.models.clip_surgery import normalise, points_of, similarity_map, surgery
 from benchmark.models.runtime import Device
 from benchmark.samples import Manifest, MaskSet, Prediction, Sample
 from benchmark.stages import Context
@@ -152,7 +152,8 @@ def test_clip_surgery_is_the_official_one(clip: Clip, side: int, number: int) ->
     empty = surgery(unit, texts[:1], clip.text(prompt_ensemble("")))[:, 0]
     np.testing.assert_allclose(empty[:6], record["empty"], atol=1e-4)
     np.testing.assert_allclose(surgery(unit, texts, None)[:6, 0], record["labels"], atol=1e-4)
-    drawn = display_map(empty[1:], picture.shape[:2])
+    scaled = (empty[1:] - empty[1:].min()) / (empty[1:].max() - empty[1:].min())
+    drawn = similarity_map(scaled, picture.shape[:2])
     places = [(0, 0), (10, 20), (40, 50), (-1, -1)]
     np.testing.assert_allclose([drawn[i] for i in places], record["map"], atol=1e-4)
     points = points_of(empty[1:], picture.shape[:2], threshold=0.8, down_sample=2)

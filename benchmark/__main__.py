@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark import sweep, sweeper
+from benchmark.commands import fail
 from benchmark.config import CONF, build, explain_composition_error
 from benchmark.errors import BenchmarkError, DryRun, TrackingError
 from benchmark.provenance import redact
@@ -65,20 +66,15 @@ def main() -> int:
     try:
         application()
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(explain_composition_error(error, words))
+        return fail(explain_composition_error(error, words))
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on where it stopped", code=130)
+        return fail("interrupted; the same command goes on where it stopped", status=130)
     if _failures and isinstance(_failures[-1], DryRun):
         print(redact(str(_failures[-1])))
         return 0
     if _failures:
-        return _fail(str(_failures[-1]))
+        return fail(str(_failures[-1]))
     return sweep.exit_code()
-
-
-def _fail(message: str, *, code: int = 1) -> int:
-    print(f"error: {redact(message)}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

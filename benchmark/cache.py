@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.artifacts import CorruptEntryError, unpack
-from benchmark.errors import BenchmarkError, ConfigError, near_matches
+from benchmark.commands import reporting
+from benchmark.errors import ConfigError, near_matches
 from benchmark.explain import nearest
 from benchmark.store import SUFFIX, Entry, Store, store_root
 
@@ -176,30 +177,27 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+@reporting
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = parser().parse_args(argv)
     store = Store(store_root(args.root or Path(os.environ.get("BENCH_CACHE") or ".cache")))
     stages: list[str] = getattr(args, "stage", [])
     would = "would be " if getattr(args, "dry_run", False) else ""
-    try:
-        if args.verb == "prune":
-            count, held = prune(store, stages=stages, older=args.older, max_size=args.max_size, dry_run=args.dry_run)
-            print(f"{count:,} files, {shown_size(held)} {would}removed")
-            if not stages and args.older is None and args.max_size is None:
-                print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
-        elif args.verb == "verify":
-            read, damaged = verify(store, stages=stages, dry_run=args.dry_run)
-            for entry in damaged:
-                print(f"damaged: {entry.path}")
-            print(f"{read:,} entries read, {len(damaged):,} damaged" + (f" and {would}removed" if damaged else ""))
-        elif args.verb == "explain":
-            show_settings(store, stages)
-        else:
-            show_sizes(store, stages)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if args.verb == "prune":
+        count, held = prune(store, stages=stages, older=args.older, max_size=args.max_size, dry_run=args.dry_run)
+        print(f"{count:,} files, {shown_size(held)} {would}removed")
+        if not stages and args.older is None and args.max_size is None:
+            print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
+    elif args.verb == "verify":
+        read, damaged = verify(store, stages=stages, dry_run=args.dry_run)
+        for entry in damaged:
+            print(f"damaged: {entry.path}")
+        print(f"{read:,} entries read, {len(damaged):,} damaged" + (f" and {would}removed" if damaged else ""))
+    elif args.verb == "explain":
+        show_settings(store, stages)
+    else:
+        show_sizes(store, stages)
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import provenance
+from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError
 from benchmark.results.render import Grid, show
 
@@ -185,6 +186,7 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Say what this machine has and what could be run on it: ``python -m benchmark.doctor [verify] [key=value …]``."""
     from benchmark.compose import compose
@@ -195,20 +197,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     words = parser.parse_args(arguments).words
     deep, extra = "verify" in words, [w for w in words if "=" in w]
-    try:
-        from benchmark.config import RunSettings, settings_from
+    from benchmark.config import RunSettings, settings_from
 
-        run = settings_from("run", RunSettings, compose(extra)[0]["run"])
-        lock = provenance.ROOT / "requirements.lock"
-        _print("machine", ("what", "value", "remark"), machine())
-        _print("packages", ("package", "installed", "remark"), packages(lock))
-        _print("places", ("setting", "folder", "space"), places(run))
-        _print("datasets", ("dataset", "state", "command"), datasets(run.data_root, deep=deep))
-        _print("weights", ("weights", "state", "size"), weights(run.weights_root, deep=deep))
-        _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), tables(extra))
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    run = settings_from("run", RunSettings, compose(extra)[0]["run"])
+    lock = provenance.ROOT / "requirements.lock"
+    _print("machine", ("what", "value", "remark"), machine())
+    _print("packages", ("package", "installed", "remark"), packages(lock))
+    _print("places", ("setting", "folder", "space"), places(run))
+    _print("datasets", ("dataset", "state", "command"), datasets(run.data_root, deep=deep))
+    _print("weights", ("weights", "state", "size"), weights(run.weights_root, deep=deep))
+    _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), tables(extra))
     return 0
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
+from benchmark.commands import reporting
 from benchmark.compose import compose
-from benchmark.errors import BenchmarkError, ConfigError, DataError
+from benchmark.errors import ConfigError, DataError
 from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
 from benchmark.results.schema import RunResult
 
@@ -153,6 +154,7 @@ def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: S
     return planned if dry else run_cells(planned, name=name, extra=extra)
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Reproduce the tables of a paper: ``python -m benchmark.reproduce domain_gap 1 [dry_run] [key=value …]``."""
     from benchmark.results.paper_table import show_plan, show_table, write_table
@@ -166,23 +168,19 @@ def main(arguments: list[str] | None = None) -> int:
     extra = [w for w in chosen.words if "=" in w]
     plain = [w for w in chosen.words if "=" not in w]
     dry = "dry_run" in plain
-    try:
-        if chosen.paper is None:
-            raise ConfigError(f"say which paper: make reproduce PAPER=… ({known})")
-        paper = load_paper(chosen.paper)
-        for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
-            table = choose_table(paper, number)
-            name = f"{chosen.paper}-table-{number}"
-            planned = reproduce(paper, table, name=name, dry=dry, extra=extra)
-            if dry:
-                show_plan(paper, table, planned)
-            else:
-                root = Path(compose(general(extra))[0]["run"]["results_root"])
-                show_table(paper, table, planned)
-                print("written:", write_table(root / "papers", name, paper, table, planned))
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if chosen.paper is None:
+        raise ConfigError(f"say which paper: make reproduce PAPER=… ({known})")
+    paper = load_paper(chosen.paper)
+    for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
+        table = choose_table(paper, number)
+        name = f"{chosen.paper}-table-{number}"
+        planned = reproduce(paper, table, name=name, dry=dry, extra=extra)
+        if dry:
+            show_plan(paper, table, planned)
+        else:
+            root = Path(compose(general(extra))[0]["run"]["results_root"])
+            show_table(paper, table, planned)
+            print("written:", write_table(root / "papers", name, paper, table, planned))
     return 0
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
 from benchmark.results.figures import run_figures
@@ -220,6 +221,7 @@ def _description(result: RunResult) -> str:
     return "\n".join(lines)
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Log finished runs: ``python -m benchmark.tracking results/runs/ID … [--uri URI]``."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.tracking", description=main.__doc__)
@@ -228,12 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--experiment", default="fm-defect-bench")
     chosen = parser.parse_args(arguments)
     tracker = Mlflow(uri=chosen.uri, experiment=chosen.experiment)
-    try:
-        for folder in chosen.folder:
-            print(f"{folder}: MLflow run {tracker.log(folder, results_root=folder.resolve().parent.parent)}")
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for folder in chosen.folder:
+        print(f"{folder}: MLflow run {tracker.log(folder, results_root=folder.resolve().parent.parent)}")
     return 0
 
 

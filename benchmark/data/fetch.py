@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.archives import unpack
+from benchmark.commands import reporting
 from benchmark.config import CONF, option_settings, options
 from benchmark.data.card import Archive, Card, load_card
 from benchmark.data.dataset import Dataset
@@ -21,7 +22,7 @@ from benchmark.data.records import has_data
 from benchmark.data.verify import Verification, verify
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
-from benchmark.errors import BenchmarkError, ConfigError, DataError, near_matches
+from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.settings import Settings
 
 _FLAGS = ("verify", "dry_run", "offline")
@@ -40,13 +41,10 @@ class Request:
     offline: bool
 
 
+@reporting
 def main(words: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit status; 1 when data are missing or wrong."""
-    try:
-        return run(parse(sys.argv[1:] if words is None else words))
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return run(parse(sys.argv[1:] if words is None else words))
 
 
 def parse(words: Sequence[str]) -> Request:

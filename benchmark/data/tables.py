@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmark.commands import reporting
 from benchmark.config import CONF
 from benchmark.data.card import CARDS, Card, card_names, load_card
-from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.errors import ConfigError, DataError
 
 ROOT = CARDS.parent
 FILES = (ROOT / "README.md", CARDS / "README.md")
@@ -21,20 +22,16 @@ FILES = (ROOT / "README.md", CARDS / "README.md")
 _ORDER = ("sat", "mvtec", "visa", "mpdd", "btad", "mtd", "ksdd1", "ksdd2", "dtd_synthetic", "dagm", "pets")
 
 
+@reporting
 def main(words: Sequence[str] | None = None) -> int:
     """Write the tables, or with ``--check`` say which files drifted; exit status 1 when one did."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.data.tables", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when a table is not up to date")
     check = parser.parse_args(words).check
-    try:
-        drifted = [path for path in FILES if path.is_file() and _update(path, write=not check)]
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    drifted = [path for path in FILES if path.is_file() and _update(path, write=not check)]
     if check and drifted:
         names = ", ".join(str(path.relative_to(ROOT)) for path in drifted)
-        print(f"error: tables are out of date in {names}; run `make tables`", file=sys.stderr)
-        return 1
+        raise DataError(f"tables are out of date in {names}; run `make tables`")
     return 0
 
 

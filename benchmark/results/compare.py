@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from benchmark.errors import BenchmarkError, ResultsError, near_matches
+from benchmark.commands import reporting
+from benchmark.errors import ResultsError, near_matches
 from benchmark.results import files
 from benchmark.results.comparison import Comparison, compare_published, compare_runs
 from benchmark.results.render import Grid, csv_text, latex, markdown, show
@@ -57,6 +58,7 @@ def _choose(name: str, results_root: Path) -> Path:
     return folder
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Compare two runs, or a run and a published method (paper:method)."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.results.compare", description=main.__doc__)
@@ -68,23 +70,19 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if set(chosen.words) - {"force"}:
         parser.error(f"{chosen.words[0]!r}: two runs are compared at a time; the only further word is force")
-    try:
-        folder = _choose(chosen.first, chosen.results_root)
-        if ":" in chosen.second and run_folder(chosen.second, chosen.results_root) is None:
-            comparison, other = compare_published(folder, chosen.second), chosen.second
-        else:
-            second = _choose(chosen.second, chosen.results_root)
-            comparison, other = compare_runs(folder, second, force="force" in chosen.words), second.name
-        table = grid(comparison)
-        show(table)
-        out = chosen.out or chosen.results_root / "comparisons"
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
-        for suffix, text in ((".md", markdown(table)), (".csv", csv_text(table)), (".tex", latex(table))):
-            files.write_atomically(out / f"{stem}{suffix}", text.encode())
-        print(f"written: {out / stem}.md, .csv, .tex")
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    folder = _choose(chosen.first, chosen.results_root)
+    if ":" in chosen.second and run_folder(chosen.second, chosen.results_root) is None:
+        comparison, other = compare_published(folder, chosen.second), chosen.second
+    else:
+        second = _choose(chosen.second, chosen.results_root)
+        comparison, other = compare_runs(folder, second, force="force" in chosen.words), second.name
+    table = grid(comparison)
+    show(table)
+    out = chosen.out or chosen.results_root / "comparisons"
+    stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
+    for suffix, text in ((".md", markdown(table)), (".csv", csv_text(table)), (".tex", latex(table))):
+        files.write_atomically(out / f"{stem}{suffix}", text.encode())
+    print(f"written: {out / stem}.md, .csv, .tex")
     return 0
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError, ConfigError, ResultsError, near_matches
 from benchmark.results import files
 from benchmark.results.schema import Record, RunResult
@@ -124,6 +125,7 @@ def update_readme(path: Path, *, write: bool) -> bool:
     return new != text
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Make the reference results anew, compare with them (check), or write the README's table (table)."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.results.reference", description=main.__doc__)
@@ -132,29 +134,24 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     words = [w for w in chosen.words if "=" not in w]
     extra = [w for w in chosen.words if "=" in w]
-    try:
-        if "table" in words:
-            return _table(check=chosen.check)
-        known = entries()
-        named = [w for w in words if w != "check"]
-        unknown = [w for w in named if w not in known]
-        if unknown:
-            raise ConfigError(f"no reference run {unknown[0]!r}; {near_matches(unknown[0], known)}")
-        check = "check" in words
-        default = [n for n, e in known.items() if e.quick] if check else list(known)
-        wrong = [_one(name, known[name], check=check, extra=extra) for name in named or default]
-        if not check:
-            update_readme(ROOT / "README.md", write=True)
-        return int(any(wrong))
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if "table" in words:
+        return _table(check=chosen.check)
+    known = entries()
+    named = [w for w in words if w != "check"]
+    unknown = [w for w in named if w not in known]
+    if unknown:
+        raise ConfigError(f"no reference run {unknown[0]!r}; {near_matches(unknown[0], known)}")
+    check = "check" in words
+    default = [n for n, e in known.items() if e.quick] if check else list(known)
+    wrong = [_one(name, known[name], check=check, extra=extra) for name in named or default]
+    if not check:
+        update_readme(ROOT / "README.md", write=True)
+    return int(any(wrong))
 
 
 def _table(*, check: bool) -> int:
     if update_readme(ROOT / "README.md", write=not check) and check:
-        print("error: the results table of README.md is out of date; run `make tables`", file=sys.stderr)
-        return 1
+        raise ResultsError("the results table of README.md is out of date; run `make tables`")
     return 0
 
 
@@ -167,7 +164,6 @@ def _one(name: str, entry: ReferenceRun, *, check: bool, extra: Sequence[str]) -
         return True
     if not check:
         files.write_atomically(FOLDER / name / files.RESULT, made.model_dump_json(indent=1).encode() + b"\n")
-        (FOLDER / name / files.RESULT).chmod(0o644)
         print(f"{name}: written, digest {made.digest[:12]}")
         return False
     committed = files.read_result(FOLDER / name)

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError, ResultsError
+from benchmark.commands import reporting
+from benchmark.errors import ResultsError
 from benchmark.results import files
 from benchmark.results.details import DETAILS, read_details
 from benchmark.results.report_data import boards, run_page
@@ -220,6 +221,7 @@ def find_runs(results_root: Path) -> list[Run]:
     return list(found.values())
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Write the report: one HTML file of all runs, sweeps and images."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.results.report", description=main.__doc__)
@@ -227,17 +229,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="default: <results root>/report.html")
     parser.add_argument("--megabytes", type=float, default=MEGABYTES, help="most megabytes of pictures")
     chosen = parser.parse_args(arguments)
-    try:
-        root: Path = chosen.results_root
-        runs = find_runs(root)
-        sweeps = sorted(p for p in root.glob("sweeps/*") if p.is_dir())
-        page = build(runs, sweeps, papers=sorted(root.glob("papers/*.csv")), megabytes=chosen.megabytes)
-        out = chosen.out or root / "report.html"
-        files.write_atomically(out, page.encode())
-        print(f"{len(runs)} runs, {len(page) / 1e6:.1f} MB: {out.resolve().as_uri()}")
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    root: Path = chosen.results_root
+    runs = find_runs(root)
+    sweeps = sorted(p for p in root.glob("sweeps/*") if p.is_dir())
+    page = build(runs, sweeps, papers=sorted(root.glob("papers/*.csv")), megabytes=chosen.megabytes)
+    out = chosen.out or root / "report.html"
+    files.write_atomically(out, page.encode())
+    print(f"{len(runs)} runs, {len(page) / 1e6:.1f} MB: {out.resolve().as_uri()}")
     return 0
 
 

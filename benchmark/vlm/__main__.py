@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.errors import BenchmarkError
+from benchmark.commands import reporting
 from benchmark.vlm.answers import AnswerStore, Folder
 from benchmark.vlm.exchange import export_answers, import_answers
 
 
+@reporting
 def main(arguments: list[str] | None = None) -> int:
     """Show, export or import the stored answers of vision-language models."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.vlm", description=main.__doc__)
@@ -24,18 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     actions.add_parser("import", help="take over an exported file").add_argument("file", type=Path)
     chosen = parser.parse_args(arguments)
     store = AnswerStore(chosen.answers)
-    try:
-        if chosen.action == "export":
-            number = export_answers(store, chosen.file, model=chosen.model, dataset=chosen.dataset)
-            print(f"{chosen.file}: {number} records")
-        elif chosen.action == "import":
-            done = import_answers(store, chosen.file)
-            print(f"{done.new} new, {done.known} known; {done.kept} questions have another answer here, which stays")
-        else:
-            _show(store)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    if chosen.action == "export":
+        number = export_answers(store, chosen.file, model=chosen.model, dataset=chosen.dataset)
+        print(f"{chosen.file}: {number} records")
+    elif chosen.action == "import":
+        done = import_answers(store, chosen.file)
+        print(f"{done.new} new, {done.known} known; {done.kept} questions have another answer here, which stays")
+    else:
+        _show(store)
     return 0
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.commands import reporting
 from benchmark.config import CONF, explain_composition_error, option_settings, options
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
-from benchmark.errors import BenchmarkError, ConfigError, WeightsError, near_matches
+from benchmark.errors import ConfigError, WeightsError, near_matches
 from benchmark.weights.local import check_file, readable_size
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 
@@ -38,15 +39,12 @@ class Request:
     offline: bool
 
 
+@reporting
 def main(words: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit status."""
-    try:
-        request = parse(sys.argv[1:] if words is None else words)
-        wanted, root = needed_by(request)
-        return fetch(wanted, root, request)
-    except BenchmarkError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    request = parse(sys.argv[1:] if words is None else words)
+    wanted, root = needed_by(request)
+    return fetch(wanted, root, request)
 
 
 def parse(words: Sequence[str]) -> Request:

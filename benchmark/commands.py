@@ -1,0 +1,34 @@
+"""How the programs of the command line end."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+from benchmark.errors import BenchmarkError
+from benchmark.provenance import redact
+
+P = ParamSpec("P")
+
+
+def fail(message: str, *, status: int = 1) -> int:
+    """Print an error without credentials to standard error; returns the exit status."""
+    print(f"error: {redact(message)}", file=sys.stderr)
+    return status
+
+
+def reporting(main: Callable[P, int]) -> Callable[P, int]:
+    """Let a program end with one message instead of a traceback where the user can mend what went wrong."""
+
+    @functools.wraps(main)
+    def reported(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except BenchmarkError as error:
+            return fail(str(error))
+        except KeyboardInterrupt:
+            return fail("interrupted", status=130)
+
+    return reported

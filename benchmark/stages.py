@@ -31,6 +31,12 @@ class Inputs:
     upstream: Mapping[str, Artifact] = field(default_factory=dict)
     """Stage name to its artifact for the same image."""
 
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The ``image``, which is there in a stage that needs it."""
+        assert self.image is not None
+        return self.image
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stage:

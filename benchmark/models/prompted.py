@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from benchmark.errors import DataError
@@ -116,7 +115,7 @@ def embedding_stage(
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
         network = settings.load(context, chosen)
-        images = [image if channels == "rgb" else image[..., ::-1] for image in map(_image, inputs)]
+        images = [one.pixels if channels == "rgb" else one.pixels[..., ::-1] for one in inputs]
         features = _named(inputs, lambda: network.embed(images))
         return [
             {"features": one, "height": image.shape[0], "width": image.shape[1]}
@@ -146,7 +145,7 @@ def detection_stage(
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
         network = settings.load(context, chosen)
         pieces = network.pieces(captions)
-        found = [_named([one], partial(network.detect, _image(one), captions, floor=settings.floor)) for one in inputs]
+        found = [_named([one], partial(network.detect, one.pixels, captions, floor=settings.floor)) for one in inputs]
         return [{**_arrays(one), "pieces": pieces} for one in found]
 
     return Stage(
@@ -213,11 +212,6 @@ def _masks_of_boxes(network: SegmentAnything, one: Inputs, floor: float) -> dict
 
 def _arrays(found: Detections) -> dict[str, Any]:
     return {"boxes": found.boxes, "scores": found.scores, "caption": found.caption, "tokens": found.tokens}
-
-
-def _image(one: Inputs) -> np.ndarray:
-    assert one.image is not None
-    return one.image
 
 
 def _named(inputs: Sequence[Inputs], work: Callable[[], Any]) -> Any:

@@ -132,7 +132,7 @@ def tokens_stage(
         return squash_tensor(scale_for_detector(image, short_side=800, long_side=1333), settings.input_size)
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-        prepared = [prepare(one.image) for one in inputs if one.image is not None]
+        prepared = [prepare(one.pixels) for one in inputs]
         tokens = settings.load(context, chosen).tokens(prepared, surgery=surgery)
         return [{"tokens": one} for one in tokens]
 
@@ -214,13 +214,12 @@ def cutouts_stage(
 
 def _embed_cutouts(network: Clip, settings: ClipSettings, one: Inputs, canvas: Canvas) -> NDArray[np.float32]:
     """Unit vectors (N, E) of all cut-outs of one image, a bounded number at a time."""
-    assert one.image is not None
     masks, boxes = one.upstream["sam_everything"]["masks"], one.upstream["sam_everything"]["boxes"]
     vectors = np.zeros((len(masks), network.width), dtype=np.float32)
     for start in range(0, len(masks), settings.batch_size):
         part = range(start, min(start + settings.batch_size, len(masks)))
         cuts = [
-            cut_out(one.image, mask, boxes[i], canvas=canvas) for i, mask in zip(part, masks.decode(part), strict=True)
+            cut_out(one.pixels, mask, boxes[i], canvas=canvas) for i, mask in zip(part, masks.decode(part), strict=True)
         ]
         read = network.tokens([squash(cut, settings.input_size) for cut in cuts], surgery=0)[:, 0]
         vectors[part.start : part.stop] = read / np.linalg.norm(read, axis=-1, keepdims=True)

@@ -105,10 +105,9 @@ class ClipSeg(Settings):
             )
             found: list[Artifact] = []
             for one in inputs:
-                assert one.image is not None
-                pixels = prepare(one.image, side=self.input_size, resize=self.resize)
+                pixels = prepare(one.pixels, side=self.input_size, resize=self.resize)
                 answer = logits(network, pixels, texts, device=device)
-                found.append({"logits": answer, "height": one.image.shape[0], "width": one.image.shape[1]})
+                found.append({"logits": answer, "height": one.pixels.shape[0], "width": one.pixels.shape[1]})
             return found
 
         return Stage(

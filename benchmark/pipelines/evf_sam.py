@@ -101,7 +101,7 @@ class EvfSamPipeline(Settings):
                     semantic=self.semantic,
                 ),
             )
-            return [{"logits": network.logits(one.image, texts)} for one in inputs if one.image is not None]
+            return [{"logits": network.logits(one.pixels, texts)} for one in inputs]
 
         return Stage(
             name="evf_sam_logits",

@@ -170,13 +170,12 @@ class PatchCore(Settings):
         )
 
     def _one(self, context: Context, weights: Chosen, one: Inputs, memory: torch.Tensor) -> dict[str, Any]:
-        assert one.image is not None
-        found = compare(self._patches(context, weights, one.image), memory, neighbours=self.neighbours)
+        found = compare(self._patches(context, weights, one.pixels), memory, neighbours=self.neighbours)
         return {
             "distances": found.distances,
             "image_score": found.image_score,
-            "height": one.image.shape[0],
-            "width": one.image.shape[1],
+            "height": one.pixels.shape[0],
+            "width": one.pixels.shape[1],
         }
 
     def _patches(self, context: Context, weights: Chosen, image: NDArray[np.uint8]) -> torch.Tensor:

@@ -126,7 +126,7 @@ class ResnetMlp(Settings):
             network = context.model(
                 ("resnet", self.backbone, sha256, device), lambda: build(self.backbone, weights=path, device=device)
             )
-            images = [one.image for one in inputs if one.image is not None]
+            images = [one.pixels for one in inputs]
             return [{"features": f} for f in extract(network, images, input_size=self.input_size, device=device)]
 
         return Stage(

@@ -122,7 +122,7 @@ class Sdp(Settings):
         """The tokens of every stage, (4, 1 + g * g, E), and the size of the image."""
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            images = [one.image for one in inputs if one.image is not None]
+            images = [one.pixels for one in inputs]
             prepared = [squash(image, self.clip.input_size) for image in images]
             tokens = stage_tokens(self.clip.load(context, chosen), prepared, aliased_class=self.aliased_class)
             return [

@@ -126,8 +126,7 @@ class Utad(Settings):
     def _one(self, context: Context, weights: Chosen, one: Inputs) -> dict[str, Any]:
         from torchvision.transforms.functional import gaussian_blur
 
-        assert one.image is not None
-        features = self._features(context, weights, one.image)
+        features = self._features(context, weights, one.pixels)
         if min(features.shape[1:]) <= self.blur_size // 2:
             where = one.sample.image if one.sample else "the image"
             raise DataError(f"{where} gives {features.shape[1]} x {features.shape[2]} cells: set pipeline.side")
@@ -140,7 +139,7 @@ class Utad(Settings):
             distances = mean_squared_distance(features, number=self.neighbours)
         else:
             distances = whole_image(Levels((features,)), number=self.neighbours, neighbours="nearest", factor=1.0)
-        return {"distances": distances, "height": one.image.shape[0], "width": one.image.shape[1]}
+        return {"distances": distances, "height": one.pixels.shape[0], "width": one.pixels.shape[1]}
 
     def _features(self, context: Context, weights: Chosen, image: NDArray[np.uint8]) -> torch.Tensor:
         """Features of stride 8, (C, h, w) float32."""

@@ -152,7 +152,7 @@ class WinClip(Settings):
         patches = self.shot_patches if self.shots else "none"
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            images = [one.image for one in inputs if one.image is not None]
+            images = [one.pixels for one in inputs]
             network = self.clip.load(context, chosen)
             grid = self.clip.input_size // network.network.visual.patch_size[0]
             if max(self.windows) > grid:

@@ -181,14 +181,13 @@ def saliency_stage(
     common = {name: getattr(settings, name) for name in ("model", "precision", "channels")}
 
     def one_map(one: Inputs) -> tuple[NDArray[np.float32], Literal["whole", "between"]]:
-        assert one.image is not None
         if objects is not None:
             grid = settings.between_side // 4
             masks = on_grid(one.upstream[objects.name]["masks"], grid)
             if len(masks) > 1:
-                levels = settings.levels(context, chosen, one.image, side=settings.between_side)
+                levels = settings.levels(context, chosen, one.pixels, side=settings.between_side)
                 return saliency.between_objects(levels, masks), "between"
-        levels = settings.levels(context, chosen, one.image, side=settings.side)
+        levels = settings.levels(context, chosen, one.pixels, side=settings.side)
         found = saliency.whole_image(
             levels, number=settings.number, neighbours=settings.neighbours, factor=settings.factor
         )
@@ -226,7 +225,7 @@ def facts_stage(*, regions: Stage, salient: Stage | None, objects: Stage | None,
             wide = saliency.to_image(one.upstream[salient.name]["map"], masks.shape)
             result["saliency"] = np.concatenate([scoring.mean_saliency(part, wide) for part in _chunks(masks)])
         if objects is not None:
-            image = one.image if colour else None
+            image = one.pixels if colour else None
             whole = largest(one.upstream[objects.name]["masks"])
             result |= _named("object", rules.measure(whole[None], whole, image))
             parts = [rules.measure(part, whole, image) for part in _chunks(masks)]

@@ -70,9 +70,8 @@ class Ram(Settings):
             network = context.model(("ram", weights.sha256, self.side, device), lambda: self._load(weights, device))
             answers: list[Artifact] = []
             for one in inputs:
-                assert one.image is not None
                 with device.inference():
-                    pixels = prepared(one.image, self.side)[None].to(device.name)
+                    pixels = prepared(one.pixels, self.side)[None].to(device.name)
                     answers.append({"tags": list(tags_of(inference_ram(pixels, network)))})
             return answers
 

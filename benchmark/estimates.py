@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.metrics import bootstrap
 from benchmark.metrics.counts import Counts, score_counts
 from benchmark.metrics.labels import MaskCounts, confusion
-from benchmark.metrics.pixel import f_beta_threshold
+from benchmark.metrics.pixel import f_beta_threshold, ratio
 from benchmark.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.metrics.registry import MetricSpec
 from benchmark.metrics.tables import ImageTable
@@ -182,7 +182,7 @@ def _averaged(
         return _undefined(images, used, f"{spec.name} is undefined in every one of {len(used)} images")
     known, drawn = np.where(defined, values, 0.0), None
     if weights is not None:
-        drawn = _divided(product(weights, known), product(weights, defined))
+        drawn = ratio(product(weights, known), product(weights, defined))
     mean = float(known.sum() / defined.sum())
     return Estimate(value=mean, reason=None, **_sizes(images, kept), threshold=None, replicates=drawn)
 
@@ -311,7 +311,3 @@ def _threshold(spec: MetricSpec, counts: Counts, protocol: Protocol, ends: tuple
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _divided(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)

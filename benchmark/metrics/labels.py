@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.pixel import Values, _ratio
+from benchmark.metrics.pixel import Values, ratio
 from benchmark.metrics.weights import product
 
 
@@ -80,7 +80,7 @@ def f_beta(c: Confusion, *, beta: float) -> Values:
     """
     squared = beta * beta
     bottom = (1 + squared) * c.tp + squared * c.fn + c.fp
-    return np.where(np.asarray(c.tp + c.fn) > 0, _ratio((1 + squared) * c.tp, bottom), np.nan)
+    return np.where(np.asarray(c.tp + c.fn) > 0, ratio((1 + squared) * c.tp, bottom), np.nan)
 
 
 def precision(c: Confusion) -> Values:
@@ -100,7 +100,7 @@ def precision(c: Confusion) -> Values:
     ----------
     scikit-learn's precision_score.
     """
-    return _ratio(c.tp, c.tp + c.fp)
+    return ratio(c.tp, c.tp + c.fp)
 
 
 def recall(c: Confusion) -> Values:
@@ -120,7 +120,7 @@ def recall(c: Confusion) -> Values:
     ----------
     scikit-learn's recall_score.
     """
-    return _ratio(c.tp, c.tp + c.fn)
+    return ratio(c.tp, c.tp + c.fn)
 
 
 def balanced_accuracy(c: Confusion) -> Values:
@@ -142,12 +142,12 @@ def balanced_accuracy(c: Confusion) -> Values:
     K. H. Brodersen et al., The balanced accuracy and its posterior distribution, ICPR 2010; scikit-learn's
     balanced_accuracy_score.
     """
-    return 0.5 * (recall(c) + _ratio(c.tn, c.tn + c.fp))
+    return 0.5 * (recall(c) + ratio(c.tn, c.tn + c.fp))
 
 
 def image_iou(masks: MaskCounts) -> Values:
     """Return each image's intersection over union, (n,): tp / (n_pos + fp), NaN where the ground truth is empty."""
-    return np.where(masks.n_pos > 0, _ratio(masks.tp, masks.n_pos + masks.fp), np.nan)
+    return np.where(masks.n_pos > 0, ratio(masks.tp, masks.n_pos + masks.fp), np.nan)
 
 
 def iou_mean_defective(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
@@ -183,8 +183,8 @@ def iou_mean_defective(masks: MaskCounts, weights: NDArray[Any] | None = None) -
     """
     iou, counted = np.nan_to_num(image_iou(masks)), (masks.n_pos > 0).astype(np.float64)
     if weights is None:
-        return _ratio(iou.sum(), counted.sum())
-    return _ratio(product(weights, iou), product(weights, counted))
+        return ratio(iou.sum(), counted.sum())
+    return ratio(product(weights, iou), product(weights, counted))
 
 
 def iou_pooled(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
@@ -207,4 +207,4 @@ def iou_pooled(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values
     M. Everingham et al., The Pascal Visual Object Classes Challenge, IJCV 111, 2015 (IoU of a class over all pixels).
     """
     tp, fp, n_pos = (x.sum() if weights is None else product(weights, x) for x in (masks.tp, masks.fp, masks.n_pos))
-    return np.where(np.asarray(n_pos) > 0, _ratio(tp, n_pos + fp), np.nan)
+    return np.where(np.asarray(n_pos) > 0, ratio(tp, n_pos + fp), np.nan)

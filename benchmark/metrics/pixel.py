@@ -49,7 +49,7 @@ def ap(counts: Counts) -> Values:
     0.833333
     """
     gained = np.diff(counts.tp, axis=-1, prepend=0)
-    return _ratio(np.sum(gained * _precision(counts), axis=-1), counts.n_pos)
+    return ratio(np.sum(gained * precisions(counts), axis=-1), counts.n_pos)
 
 
 def f_beta_max(counts: Counts, *, beta: float = 1.0) -> Values:
@@ -163,7 +163,7 @@ def auroc(counts: Counts) -> Values:
     """
     gained = np.diff(counts.tp, axis=-1, prepend=0)
     below = _last(counts.n_neg) - 0.5 * (counts.fp + counts.fp_above)
-    return _ratio(np.sum(gained * below, axis=-1), np.multiply(counts.n_pos, counts.n_neg, dtype=np.float64))
+    return ratio(np.sum(gained * below, axis=-1), np.multiply(counts.n_pos, counts.n_neg, dtype=np.float64))
 
 
 def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
@@ -222,6 +222,12 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
     return np.where(defined, area, np.nan)
 
 
+def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:
+    """Divide elementwise; NaN where ``bottom`` is not positive."""
+    bottom = np.asarray(bottom, dtype=np.float64)
+    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
+
+
 def ap_bound(f1_max: float) -> float:
     """Return the largest average precision that a score map with this F1-max can have.
 
@@ -240,7 +246,8 @@ def ap_bound(f1_max: float) -> float:
     return start + half * ((1.0 - start) + half * math.log((1.0 - half) / (start - half)))
 
 
-def _precision(counts: Counts) -> NDArray[Any]:
+def precisions(counts: Counts) -> NDArray[Any]:
+    """Return tp_k / (tp_k + fp_k) at every threshold; 0 where no pixel is above it."""
     # a resample may hold no pixel at the top thresholds; they gain no defect pixel and weigh nothing
     return counts.tp / np.maximum(counts.tp + counts.fp, 1)
 
@@ -258,8 +265,3 @@ def _best(curve: NDArray[Any], counts: Counts) -> Values:
 
 def _last(totals: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(totals)[..., None]
-
-
-def _ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:
-    bottom = np.asarray(bottom, dtype=np.float64)
-    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)

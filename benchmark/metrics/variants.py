@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.metrics.counts import Counts
-from benchmark.metrics.pixel import Values, _ratio
+from benchmark.metrics.pixel import Values, precisions, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +70,12 @@ def ap_trapezoid(counts: Counts) -> Values:
     openvinotoolkit/anomalib:src/anomalib/metrics/aupr.py
     """
     before = np.concatenate((np.zeros_like(counts.tp[..., :1]), counts.tp[..., :-1]), axis=-1)
-    precision = counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    precision = precisions(counts)
     start = np.concatenate((np.ones_like(precision[..., :1]), precision[..., :-1]), axis=-1)
     # the good pixels passed before the next defect score lower precision at the same recall
     passed = np.concatenate((counts.fp_above[..., 1:], np.asarray(counts.n_neg)[..., None]), axis=-1)
     end = counts.tp / np.maximum(counts.tp + passed[..., : counts.tp.shape[-1]], 1)
-    return _ratio(np.sum(0.5 * (counts.tp - before) * (start + end), axis=-1), counts.n_pos)
+    return ratio(np.sum(0.5 * (counts.tp - before) * (start + end), axis=-1), counts.n_pos)
 
 
 def aupro_200step(counts: Counts, *, limit: float = 0.3) -> Values:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,34 +20,11 @@ from benchmark.metrics.registry import MetricSpec, metrics
 from benchmark.metrics.spill import Spill
 from benchmark.metrics.weights import Multiplicities
 from benchmark.protocol import Protocol
+from benchmark.results.schema import MetricRecord
 from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
 from benchmark.scoring import AtomCache, Needs, ScoredImage, score
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricValue:
-    """One number of a report with what it rests on."""
-
-    metric: str
-    level: Literal["pixel", "image"]
-    category: str
-    """A category's name, ``mean`` (unweighted over categories) or ``pooled`` (all images together)."""
-    value: float | None
-    """None where undefined; ``reason`` says why."""
-    reason: str | None
-    n: int
-    """Images that the value is computed over."""
-    n_defective: int
-    """Defective ones among them."""
-    n_skipped: int
-    """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
-    low: float | None
-    high: float | None
-    """Bootstrap interval over images, stratified by category."""
-    threshold: float | None
-    """Score at which a maximum is reached, or at which maps were cut."""
 
 
 class Evaluation:
@@ -104,10 +81,10 @@ class Evaluation:
         """Names of the categories, sorted, so that no number depends on the order of images."""
         return sorted({i.sample.category for i in self._images.values()})
 
-    def report(self) -> list[MetricValue]:
+    def report(self) -> list[MetricRecord]:
         """Return every metric for every category, their ``mean``, and ``pooled`` where the protocol has it."""
         estimates = self._estimated()
-        rows: list[MetricValue] = []
+        rows: list[MetricRecord] = []
         for spec in self.specs:
             rows += [self._value(spec, name, estimates[name][spec.name]) for name in self.categories]
             rows.append(self._value(spec, "mean", _mean([estimates[c][spec.name] for c in self.categories])))
@@ -194,13 +171,13 @@ class Evaluation:
             return None
         return bootstrap.resample(n, resamples=self.protocol.resamples, seed=self.seed, stratum=category)
 
-    def _value(self, spec: MetricSpec, category: str, e: Estimate) -> MetricValue:
+    def _value(self, spec: MetricSpec, category: str, e: Estimate) -> MetricRecord:
         # one image gives no spread to speak of
         spread = e.replicates is not None and e.n > 1 and not math.isnan(e.value)
         ends = bootstrap.Interval(None, None)
         if spread and e.replicates is not None:
             ends = bootstrap.interval(e.replicates, confidence=self.protocol.confidence)
-        return MetricValue(
+        return MetricRecord(
             metric=spec.name,
             level=spec.level,
             category=category,

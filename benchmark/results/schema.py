@@ -53,17 +53,21 @@ class MetricRecord(Record):
     metric: str
     level: Literal["pixel", "image"]
     category: str
-    """A category's name, ``mean`` (unweighted over categories) or ``pooled``."""
+    """A category's name, ``mean`` (unweighted over categories) or ``pooled`` (all images together)."""
     value: float | None
     """None where undefined; ``reason`` says why."""
     reason: str | None
     n: int
+    """Images that the value is computed over."""
     n_defective: int
+    """Defective ones among them."""
     n_skipped: int
+    """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
     low: float | None
     high: float | None
-    """95 % bootstrap interval over images."""
+    """Bootstrap interval over images, stratified by category."""
     threshold: float | None
+    """Score at which a maximum is reached, or at which maps were cut."""
 
 
 class BaselineRecord(Record):

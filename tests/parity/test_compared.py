@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import typed
 from tests.parity import compared_toys, toys
+from tests.pictures import save_sample
 from tests.tiny_models import one_thread  # noqa: F401
 
 PUBLIC: dict[str, Any] = json.loads((Path(__file__).parent / "compared.json").read_text())
@@ -41,24 +41,16 @@ def wide_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, ...]:
     folder = tmp_path_factory.mktemp("pictures")
-    found = []
-    for number in (*compared_toys.PICTURES, *compared_toys.SHOTS):
-        path = folder / f"{number}.png"
-        Image.fromarray(toys.picture(number)).save(path)
-        found.append(
-            Sample(
-                id=path.name,
-                image=path,
-                mask=None,
-                defective=False,
-                category=compared_toys.CATEGORY,
-                defect_type="good",
-                group=path.name,
-                split="test" if number in compared_toys.PICTURES else "train",
-                sha256=f"{number:064x}",
-            )
+    return tuple(
+        save_sample(
+            folder,
+            number,
+            toys.picture(number),
+            category=compared_toys.CATEGORY,
+            split="test" if number in compared_toys.PICTURES else "train",
         )
-    return tuple(found)
+        for number in (*compared_toys.PICTURES, *compared_toys.SHOTS)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from benchmark.models.clip import Clip, prompt_ensemble, squash
 from benchmark.models.clip_surgery import normalise, points_of, similarity_map, surgery
 from benchmark.models.runtime import Device
-from benchmark.samples import Manifest, MaskSet, Prediction, Sample
+from benchmark.samples import Manifest, MaskSet, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import typed
 from tests.parity import toys
+from tests.pictures import save_sample
 from tests.tiny_models import one_thread  # noqa: F401
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
@@ -37,24 +37,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     folder = tmp_path_factory.mktemp("pictures")
-    samples = []
-    for number in range(len(toys.SIZES)):
-        path = folder / f"{number}.png"
-        Image.fromarray(toys.picture(number)).save(path)
-        samples.append(
-            Sample(
-                id=path.name,
-                image=path,
-                mask=None,
-                defective=False,
-                category="toys",
-                defect_type="good",
-                group=path.name,
-                split="test",
-                sha256=f"{number:064x}",
-            )
-        )
-    manifest = Manifest(dataset="toys", samples=tuple(samples))
+    samples = tuple(save_sample(folder, number, toys.picture(number)) for number in range(len(toys.SIZES)))
+    manifest = Manifest(dataset="toys", samples=samples)
     return Context(manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0)
 
 

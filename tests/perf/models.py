@@ -30,10 +30,11 @@ from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.runtime import Device
 from benchmark.models.sam import SegmentAnything
 from benchmark.models.sam_build import load_sam
-from benchmark.samples import Manifest, Sample
+from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import typed
+from tests.pictures import save_sample
 from tests.tiny_models import PIPELINES
 
 TEXTS = ("defect.", "damage on carpet.", "flaw on carpet.", "black hole.", "thread.", "defect on carpet.")
@@ -89,30 +90,12 @@ def captions(device: str, side: int, number: int) -> None:
 
 def shared(device: str, sam: str) -> None:
     """The three SAM pipelines over the same images through one store."""
-    from PIL import Image
-
     with tempfile.TemporaryDirectory() as name:
-        folder, samples = Path(name), []
-        draw = np.random.default_rng(0)
-        for i in range(4):
-            path = folder / f"{i}.png"
-            Image.fromarray(draw.integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(path)
-            samples.append(
-                Sample(
-                    id=path.name,
-                    image=path,
-                    mask=None,
-                    defective=False,
-                    category="x",
-                    defect_type="good",
-                    group=path.name,
-                    split="test",
-                    sha256=f"{i:064x}",
-                )
-            )
+        folder, draw = Path(name), np.random.default_rng(0)
+        samples = tuple(save_sample(folder, i, draw.integers(0, 256, (200, 300, 3), dtype=np.uint8)) for i in range(4))
         computed, spent = 0, 0.0
         for pipeline in SHARED:
-            manifest = Manifest(dataset="x", samples=tuple(samples))
+            manifest = Manifest(dataset="x", samples=samples)
             context = Context(
                 manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0, device=device
             )

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.models.patch_bank import choose_spread, compare
 from benchmark.pipelines.patchcore import PatchCore
 from benchmark.pipelines.references import normal_images
-from benchmark.samples import Manifest, Sample
+from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import run, typed
 from tests.parity import toys
+from tests.pictures import save_sample
 from tests.tiny_models import one_thread  # noqa: F401
 
 TOY = (
@@ -31,25 +31,11 @@ PUBLIC = json.loads((Path(__file__).parents[1] / "parity" / "compared.json").rea
 
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:
-    samples = []
-    for number in range(train + 1):
-        path = folder / f"{number}.png"
-        Image.fromarray(toys.picture(number)).save(path)
-        split = "train" if number else "test"
-        samples.append(
-            Sample(
-                id=path.name,
-                image=path,
-                mask=None,
-                defective=False,
-                category="toys",
-                defect_type="good",
-                group=path.name,
-                split=split,  # type: ignore[arg-type]
-                sha256=f"{number:064x}",
-            )
-        )
-    manifest = Manifest(dataset="toys", samples=tuple(samples))
+    samples = tuple(
+        save_sample(folder, number, toys.picture(number), split="train" if number else "test")
+        for number in range(train + 1)
+    )
+    manifest = Manifest(dataset="toys", samples=samples)
     return Context(manifest=manifest, samples=manifest.test, store=Store(folder / "store"), workers=0, seed=seed)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from benchmark.config import settings_from
 from benchmark.errors import ConfigError
 from benchmark.pipelines.saa import SegmentAnyAnomaly
-from benchmark.samples import Manifest, Prediction, Sample
+from benchmark.samples import Manifest, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import compose
+from tests.pictures import save_sample
 from tests.saa import naive
 from tests.saa.fakes import Box, FakeModels
 from tests.tiny_models import PIPELINES
@@ -51,25 +51,11 @@ def pipeline(name: str = "saa_plus", **changes: Any) -> SegmentAnyAnomaly:
 
 
 def context(folder: Path, category: str, *, dataset: str = "mvtec", images: int = 1) -> Context:
-    samples = []
-    for number in range(images):
-        path = folder / f"{number}.png"
-        pixels = np.full((HEIGHT, WIDTH, 3), (10 + number, 120, 200), dtype=np.uint8)  # blue, green, red
-        cv2.imwrite(str(path), pixels)
-        samples.append(
-            Sample(
-                id=path.name,
-                image=path,
-                mask=None,
-                defective=False,
-                category=category,
-                defect_type="good",
-                group=path.name,
-                split="test",
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            )
-        )
-    manifest = Manifest(dataset=dataset, samples=tuple(samples))
+    samples = tuple(
+        save_sample(folder, n, np.full((HEIGHT, WIDTH, 3), (200, 120, 10 + n), dtype=np.uint8), category=category)
+        for n in range(images)
+    )
+    manifest = Manifest(dataset=dataset, samples=samples)
     return Context(manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import hashlib
@@ -31,6 +32,7 @@ from benchmark.results.schema import (
     RunResult,
     StageRecord,
     WeightsRecord,
+    flatten,
     plain,
 )
 from benchmark.sharding import Shard
@@ -87,6 +89,7 @@ def execute(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)
     settings = identity(composed, getattr(config.pipeline, "not_in_result", ()))
+    settings |= read_files(settings["pipeline"], dataset=manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
@@ -123,6 +126,27 @@ def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = (
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
     return dict(plain(kept))
+
+
+def read_files(pipeline: Mapping[str, Any], *, dataset: str) -> dict[str, dict[str, str]]:
+    """Return ``{"files": {dotted key: SHA-256}}`` of the files that pipeline settings name by their path, {} if none.
+
+    What such a file says is part of the run: a prompt table that was edited, or another reference image under the
+    same name, makes another result.
+
+    Args:
+        pipeline: settings as plain containers.
+        dataset: what ``{dataset}`` in a path stands for.
+    """
+    from benchmark.weights.digests import file_digests
+
+    digests = {}
+    for key, value in flatten(pipeline, "pipeline.").items():
+        with contextlib.suppress(OSError, RuntimeError):  # a text that is too long for a path, or no user's home
+            path = Path(value.replace("{dataset}", dataset)).expanduser()
+            if path.is_file():
+                digests[key] = file_digests(path)[0]
+    return {"files": digests} if digests else {}
 
 
 def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest) -> str:

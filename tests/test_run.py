@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmark.errors import ConfigError, DataError, ResultsError
 from benchmark.results.files import read_result, read_rows
@@ -54,6 +56,21 @@ def test_never_overwrite_keeps_the_result_that_is_there(tmp_path: Path) -> None:
     kept = run(tmp_path, *words, "run.overwrite=never")
     assert kept.reused and kept.result == first.result
     assert (first.folder / "result.json").stat().st_mtime_ns == stamp
+
+
+def test_an_edited_file_makes_another_run(tmp_path: Path) -> None:
+    """What a file says that a setting names, a reference image or a prompt table, is part of what the run is."""
+    reference = tmp_path / "reference.png"
+    words = (*SMALL_SAT, "pipeline=reference_difference", f"pipeline.reference={reference}", "pipeline.threshold=20")
+    found = []
+    for grey in (80, 160):
+        Image.fromarray(np.full((64, 64), grey, np.uint8)).save(reference)
+        found.append(run(tmp_path, *words, "run.overwrite=never"))
+    first, second = found
+    assert not second.reused and first.folder != second.folder
+    assert first.result.config["files"]["pipeline.reference"] != second.result.config["files"]["pipeline.reference"]
+    assert run(tmp_path, *words, "run.overwrite=never").result == second.result
+    assert "files" not in run(tmp_path, *SMALL_SAT, "pipeline=constant").result.config
 
 
 def test_paths_device_and_workers_do_not_name_the_run(tmp_path: Path) -> None:

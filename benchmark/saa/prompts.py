@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -22,9 +22,9 @@ ANY = "*"
 class CategoryPrompts(Settings):
     """Prior knowledge of one category; ``{word}`` in a text stands for ``word``."""
 
-    word: str | None
+    word: str | None = Field(min_length=1)
     """What the category is called in texts; None: its name in the dataset."""
-    captions: tuple[str, ...]
+    captions: tuple[Annotated[str, Field(min_length=1)], ...]
     """What to look for, beside the table's general captions; each is one question, phrases end with a full stop."""
     drop_phrase: str
     """A box found by one of these captions is dropped if its words contain this; "": none is dropped for its words."""
@@ -107,8 +107,8 @@ class PromptTable(Settings):
         entry = self.categories.get(category) or self.categories.get(ANY)
         if entry is None:
             raise ConfigError(
-                f"prompts {where} have no category {category!r}; {near_matches(category, self.categories)} "
-                f"Add it to the table, or an entry '*' for any category"
+                f"prompts {where} have no category {category!r}; add it to the table, or an entry '*' for any other; "
+                f"{near_matches(category, self.categories)}"
             )
         word = category if entry.word is None else entry.word
         general = [Question(caption=normalise(_fill(text, word)), drop_phrase=word) for text in self.general]
@@ -141,8 +141,9 @@ def load_table(name: str, *, dataset: str) -> PromptTable:
     path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
     if not path.is_file():
         raise ConfigError(
-            f"pipeline.prompts={wanted}: no such table in conf/prompts, nor a file; {near_matches(wanted, known)} "
-            "Write one for your product (conf/prompts/generic.yaml has every key), or use pipeline.prompts=generic"
+            f"pipeline.prompts={wanted}: no such table in conf/prompts, nor a file; write one for your product "
+            "(conf/prompts/generic.yaml has every key), or use pipeline.prompts=generic; "
+            f"{near_matches(wanted, known)}"
         )
     read, usual = _read(path), _read(FOLDER / "generic.yaml")
     own = read.get("defaults") or {}
@@ -151,8 +152,16 @@ def load_table(name: str, *, dataset: str) -> PromptTable:
     try:
         return PromptTable.model_validate({"general": usual["general"], **read})
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {_said(dict(e))}" for e in error.errors()]
         raise ConfigError("\n".join([f"the prompt table {path} is not valid:", *lines])) from None
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    if problem["type"] != "extra_forbidden":
+        return f"{problem['msg']} (got {problem['input']!r})" if problem["type"] != "missing" else "is not there"
+    place = problem["loc"]
+    level: type[Settings] = PromptTable if len(place) == 1 else Rule if "rules" in place else CategoryPrompts
+    return f"unknown key; {near_matches(str(place[-1]), level.model_fields)}"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -77,9 +77,9 @@ def load_texts(name: str, *, dataset: str) -> Texts:
     path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
     if not path.is_file():
         raise ConfigError(
-            f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; {near_matches(wanted, known)} "
-            "Write one for your product (conf/prompts/gemini/generic.yaml shows how), or use "
-            "pipeline.prompts=gemini/generic"
+            f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; write one for your product "
+            "(conf/prompts/gemini/generic.yaml shows how), or use pipeline.prompts=gemini/generic; "
+            f"{near_matches(wanted, known)}"
         )
     try:
         return Texts.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -106,7 +106,7 @@ def text_for(texts: Texts, prompt: Literal["basic", "refined", "custom"], *, cus
     found = texts.refined_by_category.get(category, texts.refined)
     if found is None:
         raise ConfigError(
-            f"the prompts have no refined text for {category!r}; "
-            f"{near_matches(category, texts.refined_by_category)} Add one, or use pipeline.prompt=basic"
+            f"the prompts have no refined text for {category!r}; add one, or use pipeline.prompt=basic; "
+            f"{near_matches(category, texts.refined_by_category)}"
         )
     return found.replace("{category}", category)

@@ -85,6 +85,11 @@ def test_a_product_of_ones_own_takes_a_few_lines(tmp_path: Path) -> None:
         ("a: [", "cannot be read"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{}}", "names no category"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{kk: 3}}}}", "categories.x.kk"),
+        ("source: us\ncategories: {x: {caption: [hole]}}", "x.caption: unknown key; did you mean 'captions'?"),
+        ("source: us\ncategory: {x: {}}", "category: unknown key; did you mean 'categories'?"),
+        ("source: us\ncategories: {x: {rules: [{mesure: area}]}}", "mesure: unknown key; did you mean 'measure'?"),
+        ("source: us\ncategories: {x: {captions: ['']}}", "categories.x.captions.0"),
+        ("source: us\ncategories: {x: {word: ''}}", "categories.x.word"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{area: -1}}}}", "categories.x.area"),
         (
             f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{rules: [{{measure: siz, max: 1}}]}}}}",

@@ -217,7 +217,7 @@ def test_every_prompt_file_is_valid(path: Path) -> None:
 
 
 def test_missing_texts_are_named_with_near_ones() -> None:
-    with pytest.raises(ConfigError, match=r"gemini/mvtec.*gemini/generic"):
+    with pytest.raises(ConfigError, match=r"gemini/generic.*did you mean 'gemini/mvtec'"):
         load_texts("gemini/{dataset}", dataset="mvtek")
     products = load_texts("gemini/mvtec_by_product", dataset="mvtec")
     assert "weave" in text_for(products, "refined", custom=None, category="carpet")

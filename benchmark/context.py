@@ -135,12 +135,21 @@ class Context:
 
     @property
     def device(self) -> str:
-        """The torch device name in force, never ``auto``; asking imports torch where the setting is ``auto``."""
-        if self._device == "auto":
-            import torch
+        """The torch device name in force, never ``auto``; asking imports torch unless the setting is ``cpu``.
 
-            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        Raises:
+            ConfigError: a CUDA device is wanted that is not there.
+        """
+        if self._device == "cpu":
+            return self._device
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if self._device == "auto":
             self._device = f"cuda:{self._turn % count}" if count else "cpu"
+        elif int(self._device.partition(":")[2] or 0) >= count:
+            there = f"PyTorch finds {count} here, counted from cuda:0" if count else "PyTorch finds none here"
+            raise ConfigError(f"run.device={self._device}: no such CUDA device ({there}); use auto, or cpu")
         return self._device
 
     def note_weights(self, used: WeightsUsed) -> None:

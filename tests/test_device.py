@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.errors import ConfigError
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
@@ -27,3 +28,15 @@ def test_auto_takes_the_processor_or_the_next_of_several_cuda_devices(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [device(tmp_path, turn, device="auto") for turn in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert device(tmp_path, 1, device="cuda:0") == "cuda:0"
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("cuda", "finds none"), ("cuda:1", "finds 1 here")])
+def test_a_device_that_is_not_there_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, said: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: wanted != "cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=rf"run\.device={wanted}: .*{said}.*use auto, or cpu"):
+        device(tmp_path, 0, device=wanted)

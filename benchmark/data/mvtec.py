@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmark.data.card import find_card
 from benchmark.data.dataset import Dataset
+from benchmark.data.index import FileFacts
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
 from benchmark.errors import ConfigError
 
@@ -32,6 +34,7 @@ class MvtecLayout(Dataset):
         single = (root / "test").is_dir()
         records: list[Record] = []
         problems: list[str] = []
+        notes: list[str] = []
         for category in [root.resolve().name] if single else folders(root):
             folder = root if single else root / category
             prefix = "" if single else f"{category}/"
@@ -39,9 +42,19 @@ class MvtecLayout(Dataset):
                 records += self._train(folder, category, prefix, problems)
             if (folder / "test").is_dir():
                 records += self._test(folder, category, prefix, problems)
+            elif find_card(self.name) is None and category in (self.categories or [category]):
+                notes.append(f"{category}: there is no folder test in it, so nothing of it is scored")
         if records and all(record.split == "train" for record in records):
             problems.append(f"{root}: there are train images only; test images lie in <category>/test/<type>/")
-        return Scan(records=tuple(records), problems=tuple(problems))
+        return Scan(records=tuple(records), problems=tuple(problems), notes=tuple(notes))
+
+    def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
+        """Note defective images whose mask shows no defect: one's own data have no card to be compared with."""
+        empty = [r.image for r in records if r.mask is not None and facts[r.mask].peak == 0]
+        if find_card(self.name) is not None:
+            empty = []
+        notes = [f"{len(empty)} defective images have an all-zero mask, the first is {empty[0]}"] if empty else []
+        return Scan(records=tuple(records), notes=tuple(notes))
 
     def _train(self, folder: Path, category: str, prefix: str, problems: list[str]) -> Iterator[Record]:
         train = folder / "train"

@@ -127,6 +127,8 @@ def has_data(folder: Path) -> bool:
 def missing_data(folder: Path, dataset: str) -> str:
     """Say that a dataset is not there, and how to get it there."""
     what = "no data in it" if folder.is_dir() else "no such folder"
+    if dataset == "folder":
+        return f"{folder}: {what}; give the folder of your own images as dataset.path=<folder>"
     return (
         f"{folder}: {what}. Run `make data DATASET={dataset}` to get the data, "
         f"or say where it lies: run.data_root=<folder that holds {folder.name}/> or dataset.path=<folder>"

@@ -126,6 +126,9 @@ def test_missing_places(tmp_path: Path) -> None:
         dataset("folder").manifest(tmp_path)
     with pytest.raises(DataError, match=r"nowhere: no such folder"):
         dataset("folder", path=str(tmp_path / "nowhere")).manifest(tmp_path)
+    with pytest.raises(DataError) as caught:
+        dataset("folder", path=str(tmp_path / "nowhere")).manifest(tmp_path)
+    assert "dataset.path=<folder>" in str(caught.value) and "make data" not in str(caught.value)
     with pytest.raises(DataError, match=r"gone: the data root is no folder; set run\.data_root"):
         dataset("mtd").manifest(tmp_path / "gone")
     with pytest.raises(DataError, match=r"mtd: no such folder.*make data DATASET=mtd"):
@@ -151,3 +154,20 @@ def test_good_images_can_be_left_out(tmp_path: Path) -> None:
 def test_unit_dataset_is_one_category(tmp_path: Path) -> None:
     mvtec_tree(tmp_path)
     assert dataset("folder", path=str(tmp_path), unit="dataset").manifest(tmp_path).categories == ("folder",)
+
+
+def test_a_category_that_is_not_scored_is_noted(tmp_path: Path) -> None:
+    mvtec_tree(tmp_path, category="a")
+    misspelt = mvtec_tree(tmp_path, category="b")
+    (misspelt / "test").rename(misspelt / "Tests")
+    note = "b: there is no folder test in it, so nothing of it is scored"
+    assert dataset("folder", path=str(tmp_path)).manifest(tmp_path).notes == (note,)
+    assert dataset("folder", path=str(tmp_path), name="bolts").manifest(tmp_path).notes == (note,)
+    assert dataset("folder", path=str(tmp_path), categories=["a"]).manifest(tmp_path).notes == ()
+
+
+def test_an_empty_mask_of_a_defective_image_is_noted(tmp_path: Path) -> None:
+    folder = mvtec_tree(tmp_path)
+    save(folder / "ground_truth/scratch/001_mask.png", np.zeros((6, 8), np.uint8))
+    (note,) = dataset("folder", path=str(tmp_path)).manifest(tmp_path).notes
+    assert note == "1 defective images have an all-zero mask, the first is part/test/scratch/001.png"

@@ -39,13 +39,18 @@ def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
 
 
 def settings_apart(runs: Sequence[RunResult]) -> dict[str, str]:
-    """Return run id -> the settings in which it differs from other runs of its pipeline and dataset preset."""
+    """Return run id -> the settings in which it differs from other runs of its pipeline and dataset preset.
+
+    Runs on other data under the same name, as two folders of one's own have it, say the start of its fingerprint.
+    """
     found = {}
     for result in runs:
         alike = [r for r in runs if r.choices["pipeline"] == result.choices["pipeline"]]
         texts = [_identity(r) for r in alike]
         own = _identity(result)
-        keys = [k for k in own if any(t.get(k) != own[k] for t in texts)]
+        keys = [k for k in own if k != "data" and any(t.get(k) != own[k] for t in texts)]
+        if any(r.dataset.fingerprint != result.dataset.fingerprint for r in runs):
+            keys = ["data", *keys]
         found[result.id] = ", ".join(f"{k.rpartition('.')[2]} {own[k]}" for k in keys)[:160]
     return found
 
@@ -55,7 +60,9 @@ def _identity(result: RunResult) -> dict[str, str]:
     parts = {k: config.get(k, {}) for k in ("pipeline", "dataset")} | {
         "run": {"seed": config.get("run", {}).get("seed")}
     }
-    return {k: v for k, v in flatten(parts).items() if not k.endswith("_target_")}
+    settings = {k: v for k, v in flatten(parts).items() if not k.endswith("_target_")}
+    files = {f"file of {k.rpartition('.')[2]}": digest[:8] for k, digest in config.get("files", {}).items()}
+    return {"data": result.dataset.fingerprint[:8]} | settings | files
 
 
 def _metrics(runs: Sequence[RunResult]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from pydantic import Field, field_validator
@@ -37,12 +37,7 @@ class Prompts(Settings):
         Raises:
             ConfigError: naming the category and near ones.
         """
-        for category in self.by_category:
-            if category not in manifest.categories:
-                raise ConfigError(
-                    f"pipeline.prompts.by_category has {category!r}, which {manifest.dataset} has not; "
-                    f"{near_matches(category, manifest.categories)}"
-                )
+        check_categories(self.by_category, manifest, key="pipeline.prompts.by_category")
 
     def runs(self, samples: Sequence[Sample]) -> Iterator[tuple[tuple[str, ...], list[Sample]]]:
         """Cut the samples, in their order, into stretches that share their texts."""
@@ -52,3 +47,17 @@ class Prompts(Settings):
     def distinct(self, samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
         """Return every set of texts that the samples need, once each."""
         return tuple(dict.fromkeys(self.of(sample.category) for sample in samples))
+
+
+def check_categories(named: Iterable[str], manifest: Manifest, *, key: str) -> None:
+    """Refuse a setting that names a category which the dataset does not have.
+
+    Raises:
+        ConfigError: naming the key, the category and near ones.
+    """
+    for category in named:
+        if category not in manifest.categories:
+            raise ConfigError(
+                f"{key} has {category!r}, which {manifest.dataset} has not; "
+                f"{near_matches(category, manifest.categories)}"
+            )

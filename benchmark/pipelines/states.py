@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from benchmark.errors import ConfigError, near_matches
+from benchmark.pipelines.prompts import check_categories
 from benchmark.samples import Manifest
 from benchmark.settings import Settings
 
@@ -36,12 +36,7 @@ class States(Settings):
         Raises:
             ConfigError: naming the category and near ones.
         """
-        for category in self.names:
-            if category not in manifest.categories:
-                raise ConfigError(
-                    f"pipeline.states.names has {category!r}, which {manifest.dataset} has not; "
-                    f"{near_matches(category, manifest.categories)}"
-                )
+        check_categories(self.names, manifest, key="pipeline.states.names")
 
     def prompts(self, category: str) -> tuple[list[str], list[str]]:
         """Return the normal and the abnormal prompts, state by state."""

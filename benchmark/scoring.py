@@ -103,14 +103,7 @@ def score(
     elif needs.tables:
         table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
     tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, 0)
-    image_score, label = prediction.image_score, prediction.label
-    if image_score is None and ok:
-        image_score = table.high if table is not None else _largest(prediction)
-    if not ok:
-        label = {"defective": True, "good": False}.get(protocol.failures, not defective)
-        image_score = math.inf if label else -math.inf
-    elif image_score is not None and not math.isfinite(image_score):
-        raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")
+    image_score, label = _answer(prediction, sample, protocol, table=table, defective=defective)
     return ScoredImage(
         sample=sample,
         outcome=prediction.outcome,
@@ -128,6 +121,21 @@ def score(
         rationale=prediction.rationale,
         extra=dict(prediction.extra),
     )
+
+
+def _answer(
+    prediction: Prediction, sample: Sample, protocol: Protocol, *, table: ImageTable | None, defective: bool
+) -> tuple[float | None, bool | None]:
+    """The image score and the label."""
+    if prediction.outcome != "ok":
+        label = {"defective": True, "good": False}.get(protocol.failures, not defective)
+        return math.inf if label else -math.inf, label
+    image_score = prediction.image_score
+    if image_score is None:
+        image_score = table.high if table is not None else _largest(prediction)
+    if image_score is not None and not math.isfinite(image_score):
+        raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")
+    return image_score, prediction.label
 
 
 def _truth_at(truth: GroundTruth, protocol: Protocol) -> GroundTruth:

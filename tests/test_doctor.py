@@ -8,7 +8,7 @@ import pytest
 
 from benchmark import doctor, provenance
 from benchmark.data.card import card_names
-from benchmark.weights import names
+from benchmark.weights import find, names
 from tests.harness import places
 
 LOCK = """\
@@ -46,10 +46,17 @@ def test_missing_data_and_weights_have_their_commands(tmp_path: Path) -> None:
 
 
 def test_damaged_weights_are_found_by_size_and_by_checksum(tmp_path: Path) -> None:
-    (tmp_path / "mobile_sam.pt").write_bytes(b"not the weights")
-    for deep in (False, True):
-        state = next(s for name, s, _ in doctor.weights(tmp_path, deep=deep) if name == "mobile_sam")
-        assert "wrong size" in state or "15 bytes" in state
+    def state(*, deep: bool) -> str:
+        return next(s for name, s, _ in doctor.weights(tmp_path, deep=deep) if name == "mobile_sam")
+
+    file = tmp_path / "mobile_sam.pt"
+    file.write_bytes(b"not the weights")
+    assert state(deep=False) == "wrong size: mobile_sam.pt"
+    assert "has 15 bytes" in state(deep=True)
+    with file.open("r+b") as grown:
+        grown.truncate(find("mobile_sam").files[0].size)
+    assert state(deep=False) == "here, size as published"
+    assert "has sha256" in state(deep=True)
 
 
 def test_every_table_of_every_paper_is_listed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from benchmark.prompters.asking import own_keys
 from benchmark.prompters.base import Answer, Request
 from benchmark.settings import Settings
 from benchmark.stages import Context
-from benchmark.vlm.providers.hf_local import LocalSettings, model_digest
+from benchmark.vlm.providers.hf_local import LocalSettings, load_local, model_digest
 
 
 class LocalPrompter(Settings):
@@ -90,11 +90,6 @@ def _ends(tokenizer: Any, model: Any) -> list[int]:
 
 
 def _load(path: str, device: str, precision: str) -> tuple[Any, Any]:
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    strict = {"local_files_only": True, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(path, **strict)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=kind, use_safetensors=True, **strict)
-    return tokenizer, model.to(device).eval()
+    return load_local(AutoTokenizer, AutoModelForCausalLM, path, device=device, precision=precision)

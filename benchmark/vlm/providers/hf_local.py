@@ -162,11 +162,25 @@ def model_digest(path: str | None) -> str:
 
 
 def _load(path: str, device: str, precision: str) -> tuple[Any, Any]:
-    import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    return load_local(AutoProcessor, AutoModelForImageTextToText, path, device=device, precision=precision)
+
+
+def load_local(reader: Any, network: Any, path: str, *, device: str, precision: str) -> tuple[Any, Any]:
+    """Load a model of the user's own folder: nothing is fetched, and no code of the folder runs.
+
+    Args:
+        reader: class of transformers that prepares texts, and images where the model takes them.
+        network: class of transformers that answers.
+        path: folder of the model.
+        device: as torch names it.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+    """
+    import torch
 
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     strict = {"local_files_only": True, "trust_remote_code": False}
-    processor = AutoProcessor.from_pretrained(path, **strict)
-    model = AutoModelForImageTextToText.from_pretrained(path, dtype=kind, use_safetensors=True, **strict)
-    return processor, model.to(device).eval()
+    read = reader.from_pretrained(path, **strict)
+    model = network.from_pretrained(path, dtype=kind, use_safetensors=True, **strict)
+    return read, model.to(device).eval()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.models.runtime import build, fill, read_state
+from benchmark.models.runtime import build, load
 
 if TYPE_CHECKING:
     from open_clip.model import CLIP
@@ -38,10 +38,7 @@ def load_clip(name: ClipName, *, weights: Path | None, device: str) -> CLIP:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    network = build(lambda: _make(name), device=device)
-    if weights is not None:
-        fill(network, read_state(weights), path=weights, optional=_not_a_weight)
-    return network
+    return load(build(lambda: _make(name), device=device), weights, optional=_not_a_weight)
 
 
 def _not_a_weight(name: str) -> bool:

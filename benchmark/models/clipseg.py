@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.models.clip import token_ids
 from benchmark.models.resnet import MEAN, STD
-from benchmark.models.runtime import Device, build, fill, read_state
+from benchmark.models.runtime import Device, build, load
 
 if TYPE_CHECKING:
     import torch
@@ -44,10 +44,7 @@ def load_clipseg(name: ClipSegName, *, weights: Path | None, device: str) -> CLI
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    network = build(lambda: _make(name), device=device)
-    if weights is not None:
-        fill(network, read_state(weights), path=weights, optional=lambda key: key.endswith("position_ids"))
-    return network
+    return load(build(lambda: _make(name), device=device), weights, optional=lambda key: key.endswith("position_ids"))
 
 
 def _make(name: ClipSegName) -> CLIPSegForImageSegmentation:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import mock
 
 from benchmark.errors import WeightsError
 from benchmark.models.letters import bert_tokenizer, letter_tokenizer
-from benchmark.models.runtime import build, fill, read_state
+from benchmark.models.runtime import build, load
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 DetectorName = Literal["swin_t", "swin_b", "toy"]
@@ -42,10 +44,12 @@ def load_grounding_dino(name: DetectorName, *, weights: Path | None, vocabulary:
         raise WeightsError("GroundingDINO with real weights needs BERT's vocabulary: give vocab.txt")
     with _building:
         network = build(lambda: _make(name, vocabulary, device), device=device)
-    if weights is not None:
-        state = {n.removeprefix("module."): t for n, t in read_state(weights).items()}
-        fill(network, state, path=weights, optional=_left_over)
-    return network
+    return load(network, weights, optional=_left_over, adapt=_unwrapped)
+
+
+def _unwrapped(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take off what saving a parallel network puts before every name."""
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def _left_over(name: str) -> bool:

@@ -45,10 +45,7 @@ def build(backbone: Backbone, *, weights: Path | None, device: str) -> torch.nn.
         network.fc = torch.nn.Identity()
         return network
 
-    network = runtime.build(make, device=device)
-    if weights is not None:
-        runtime.fill(network, runtime.read_state(weights), path=weights, optional=_not_needed)
-    return network
+    return runtime.load(runtime.build(make, device=device), weights, optional=_not_needed)
 
 
 def _not_needed(name: str) -> bool:

@@ -143,6 +143,27 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): tensor for name, tensor in read.items()}
 
 
+def load(
+    network: Net,
+    weights: Path | None,
+    *,
+    optional: Callable[[str], bool] | None = None,
+    adapt: Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict,
+) -> Net:
+    """Copy a weights file into a network and return it; None leaves the network as it was built.
+
+    Args:
+        optional: as for ``fill``.
+        adapt: turns the file's names into those of the network.
+
+    Raises:
+        WeightsError: the file is damaged or belongs to another network.
+    """
+    if weights is not None:
+        fill(network, adapt(read_state(weights)), path=weights, optional=optional)
+    return network
+
+
 def fill(
     network: nn.Module, state: Mapping[str, torch.Tensor], *, path: Path, optional: Callable[[str], bool] | None = None
 ) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark.models.runtime import build, fill, read_state
+from benchmark.models.runtime import build, load
 from benchmark.models.tiny_vit import from_mobile_sam, tiny_vit_encoder
 
 if TYPE_CHECKING:
@@ -63,12 +63,7 @@ def load_sam(name: SamName, *, weights: Path | None, device: str) -> Sam:
         WeightsError: the file is damaged or belongs to another network.
     """
     network: Sam = build(lambda: _make(name), device=device)
-    if weights is not None:
-        state = read_state(weights)
-        if name == "vit_t":
-            state = from_mobile_sam(state)
-        fill(network, state, path=weights, optional=_derived)
-    return network
+    return load(network, weights, optional=_derived, adapt=from_mobile_sam if name == "vit_t" else dict)
 
 
 def _derived(name: str) -> bool:

@@ -43,10 +43,7 @@ def load_wide_resnet(name: SaliencyName, *, weights: Path | None, device: str) -
         network: nn.Module = timm.create_model(_TIMM[name], pretrained=False, features_only=True, out_indices=(1, 2, 3))
         return network
 
-    network = runtime.build(make, device=device)
-    if weights is not None:
-        runtime.fill(network, runtime.read_state(weights), path=weights, optional=_not_needed)
-    return network
+    return runtime.load(runtime.build(make, device=device), weights, optional=_not_needed)
 
 
 def _not_needed(name: str) -> bool:

@@ -21,6 +21,15 @@ CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PR
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 
+# A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
+# be variables of the environment (OMP_NUM_THREADS).
+GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
+READ := PYTHON VENV PY DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
+PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_WEIGHTS SHELL HOME PATH TMPDIR
+environment = $(if $(findstring .,$1),,$(findstring _,$1))
+$(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
+	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
+
 .PHONY: help setup bench sweep reproduce compare report doctor data weights answers cache ui tables reference test lint lock extras clean
 
 help: ## list the targets

@@ -62,12 +62,17 @@ def _choose(name: str, results_root: Path) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Compare two runs, or a run and a published method (paper:method)."""
     parser = argparse.ArgumentParser(prog="python -m benchmark.results.compare", description=main.__doc__)
-    parser.add_argument("first", help="a run: its folder, its id, or the beginning of it")
-    parser.add_argument("second", help="another run, or paper:method as in baselines/ (iap_as_2025:SAA+)")
+    parser.add_argument("first", nargs="?", help="a run: its folder, its id, or the beginning of it")
+    parser.add_argument("second", nargs="?", help="another run, or paper:method as in baselines/ (iap_as_2025:SAA+)")
     parser.add_argument("words", nargs="*", metavar="force", help="force: compare what is not comparable, and say so")
     parser.add_argument("--results-root", type=Path, default=Path(os.environ.get("RESULTS_ROOT", "results")))
     parser.add_argument("--out", type=Path, default=None, help="folder for the table as .md, .csv and .tex")
     chosen = parser.parse_args(arguments)
+    if chosen.second is None:
+        raise ResultsError(
+            'name two runs, or a run and a published method: make compare RUNS="FIRST SECOND"; '
+            f"the runs lie in {chosen.results_root / 'runs'}"
+        )
     if set(chosen.words) - {"force"}:
         parser.error(f"{chosen.words[0]!r}: two runs are compared at a time; the only further word is force")
     folder = _choose(chosen.first, chosen.results_root)

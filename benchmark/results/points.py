@@ -112,7 +112,8 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
     from benchmark.results.tables import number
 
     metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
-    drawn = Table(title=f"{len(table)} points, best by {metric}", title_justify="left", header_style="bold")
+    judged = f", best by {metric}" if table["best"].any() else ""
+    drawn = Table(title=f"{len(table)} points{judged}", title_justify="left", header_style="bold")
     for column in ["", *parameters, *metrics, "95 % interval", "remark"]:
         drawn.add_column(column.removeprefix("pipeline."))
     for _, row in table.iterrows():
@@ -124,6 +125,9 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         drawn.add_row(*cells, style="bold" if row["best"] else None)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     console.print(drawn)
+    defined = [m for m in metrics if table[m].notna().any()]
+    if not judged and defined:
+        console.print(f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
     console.print(f"sweep: {escape(str(folder))}", soft_wrap=True)
 
 

@@ -83,15 +83,14 @@ def _print_metrics(console: object, result: RunResult) -> None:
         table.add_column("published")
     table.add_column("remark")
     shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
-    single = len(result.dataset.categories) == 1
+    brief = {m.metric for m in result.metrics} if len(result.dataset.categories) == 1 else _undefined(result)
     for row in result.metrics:
-        if row.category not in shown or (
-            single and row.category in ("mean", *result.dataset.categories) and _repeats(result, row)
-        ):
+        if row.category not in shown or (row.metric in brief and row.category != "pooled" and _repeats(result, row)):
             continue
         remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
         if row.n_skipped:
-            remark = f"{remark} {row.n_skipped} skipped".strip()
+            of = "images" if row.category != "mean" else "categories"
+            remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))
         table.add_row(
             row.metric,
             escape(row.category),
@@ -116,8 +115,13 @@ def _published(rows: Sequence[PublishedRow]) -> str:
     )
 
 
+def _undefined(result: RunResult) -> set[str]:
+    """Metrics that are undefined in every row: a pipeline that gives labels only has no score map to rank."""
+    return {m.metric for m in result.metrics} - {m.metric for m in result.metrics if m.value is not None}
+
+
 def _repeats(result: RunResult, row: MetricRecord) -> bool:
-    """With one category its row, the mean and the pooled row say the same; one of them is enough."""
+    """Whether the pooled row says the same, as it does of one category and of a metric that nothing defines."""
     return any(
         other.metric == row.metric and other.category == "pooled" and other.value == row.value
         for other in result.metrics

@@ -148,6 +148,8 @@ def test_the_command_prints_and_writes_three_formats(
         compare.main([first.name, other.name, "forse", "--results-root", str(root)])
     assert compare.main(["nothing", first.name, "--results-root", str(root)]) == 1
     assert "no run 'nothing'" in capsys.readouterr().err
+    assert compare.main([first.name]) == 1
+    assert 'make compare RUNS="FIRST SECOND"' in capsys.readouterr().err
     assert compare.main(["sat", first.name, "--results-root", str(root)]) == 1
     assert "runs begin with 'sat'" in capsys.readouterr().err
 

@@ -1,0 +1,42 @@
+"""What is printed of a run and of a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.results.points import _print
+from benchmark.results.tables import print_result
+from tests.data.dataset_trees import mvtec_tree
+from tests.harness import run
+
+
+def test_a_metric_that_nothing_defines_takes_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for category in ("a", "b"):
+        mvtec_tree(tmp_path / "mine", category=category)
+    words = ("dataset=folder", f"dataset.path={tmp_path / 'mine'}", "pipeline=constant")
+    print_result(run(tmp_path, *words, "metric.names=[ap,f2]"))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows if row[:1] == ["ap"]] == ["pooled"]
+    assert [row[1] for row in rows if row[:1] == ["f2"]] == ["a", "b", "mean", "pooled"]
+
+
+def test_categories_without_a_value_are_told_from_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mvtec_tree(tmp_path / "mine", category="a")
+    mvtec_tree(tmp_path / "mine", category="b", defective=0)
+    words = ("dataset=folder", f"dataset.path={tmp_path / 'mine'}", "pipeline=constant")
+    print_result(run(tmp_path, *words, "metric.names=[f2]"))
+    (mean,) = [line for line in capsys.readouterr().out.splitlines() if "│ mean" in line]
+    assert "1 categories skipped" in mean
+
+
+def test_a_sweep_without_a_best_point_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = {"folds": [3, 5], "status": "ok", "message": None, "best": False}
+    table = pd.DataFrame(points | {"ap": np.nan, "ap_low": np.nan, "f2": [0.5, 0.6], "f2_low": np.nan})
+    _print(table, ["folds"], "ap", tmp_path)
+    said = capsys.readouterr().out
+    assert "no best point, as ap is undefined in all; run.objective=f2 takes another" in said
+    assert "best by" not in said

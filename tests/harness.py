@@ -51,8 +51,10 @@ def run(folder: Path, *overrides: str) -> Any:
     return execute(build(composed, choices), composed, command=["test"])
 
 
-def command(*words: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmark`` in a process of its own."""
+def command(
+    *words: str, folder: Path | None = None, seconds: float | None = 280, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m benchmark`` in a process of its own, for so many seconds at most."""
     added = [] if folder is None else places(folder)
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
     return subprocess.run(
@@ -61,7 +63,7 @@ def command(*words: str, folder: Path | None = None, **environment: str) -> subp
         env=variables,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=seconds,
         check=False,
     )
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.harness import ROOT, command
 
 
 def write_category(folder: Path, n: int, side: int) -> None:
@@ -47,18 +46,11 @@ def run(folder: Path, images: Path, n: int, seconds: float) -> tuple[float, floa
     """Carry out one cold run over n images; return wall seconds, seconds inside the stage, and peak memory in MB."""
     place = folder / f"{n}-{seconds}"
     start = time.perf_counter()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmark", f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]"),
-            *("dataset=folder", f"dataset.path={images}", "pipeline=slow_regions", f"pipeline.seconds={seconds}"),
-            *(f"run.limit={n}", "tracking=none", f"run.results_root={place / 'results'}"),
-            f"run.cache_root={place / 'cache'}",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    done = command(
+        *(f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]", "dataset=folder", f"dataset.path={images}"),
+        *("pipeline=slow_regions", f"pipeline.seconds={seconds}", f"run.limit={n}"),
+        folder=place,
+        seconds=None,
     )
     wall = time.perf_counter() - start
     if done.returncode:

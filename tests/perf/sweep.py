@@ -11,32 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from tests.harness import ROOT, command
+
 AREAS = [round(0.05 * i, 2) for i in range(1, 11)]
 TOP_K = list(range(1, 11))
 
 
-def timed(folder: Path, *words: str) -> tuple[float, float]:
+def timed(*words: str) -> tuple[float, float]:
     """Run the command line; return its wall and its processor seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmark", *words],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command(*words, seconds=None)
     wall = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
@@ -81,13 +74,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # Generates the dataset, which no measured run is to pay for.
-        timed(folder, *common(folder, "first", options), "pipeline.seconds=0")
-        cold, cold_cpu = timed(folder, *common(folder, "cold", options))
+        timed(*common(folder, "first", options), "pipeline.seconds=0")
+        cold, cold_cpu = timed(*common(folder, "cold", options))
         assert sorted(executed(folder / "cold.log").values()) == [1] * options.images
-        warm, warm_cpu = timed(folder, *common(folder, "cold", options), "pipeline.top_k=7")
+        warm, warm_cpu = timed(*common(folder, "cold", options), "pipeline.top_k=7")
         assert sum(executed(folder / "cold.log").values()) == options.images
         sweep, sweep_cpu = timed(
-            folder,
             "-m",
             *common(folder, "sweep", options),
             f"pipeline.max_area={','.join(map(str, AREAS))}",

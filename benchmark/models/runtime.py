@@ -131,6 +131,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         read = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "torch's weights_only reader refuses it"  # its own text advises to switch the check off
         raise WeightsError(
             f"{path} cannot be read as plain weights ({reason}): it is damaged, or it holds more than tensors "
             "and would run code; get the published file or convert it to safetensors"

@@ -175,16 +175,20 @@ def _sortable(value: float | None) -> str:
 
 
 def _constants(runs: Sequence[RunResult]) -> str:
-    """The constant answers of the run with the most images, in words."""
-    with_rows = [r for r in runs if r.baselines]
-    if not with_rows:
-        return ""
-    largest = max(with_rows, key=lambda r: r.dataset.n_samples_effective)
-    said = []
-    for row in largest.baselines:
-        value = row.values.get("f2")
-        said.append(f"{row.policy.replace('_', ' ')} F2 {number(value, 3)}")
-    return ", ".join(said)
+    """The constant answers of the run with the most images, in words; where the data differ, for each of them."""
+    largest: dict[str, RunResult] = {}
+    for result in sorted(runs, key=lambda r: r.dataset.n_samples_effective):
+        if result.baselines:
+            largest[result.dataset.fingerprint] = result
+    said = {
+        data: ", ".join(
+            f"{row.policy.replace('_', ' ')} F2 {number(row.values.get('f2'), 3)}" for row in result.baselines
+        )
+        for data, result in largest.items()
+    }
+    if len(said) < 2:
+        return "".join(said.values())
+    return "; ".join(f"data {data[:8]}: {text}" for data, text in said.items())
 
 
 def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path, kind: str, capsys
         torch.save({"weight": _Evil()}, path)
     else:
         path.write_bytes(pickle.dumps(_Evil()))
-    with pytest.raises(WeightsError, match="would run code"):
+    with pytest.raises(WeightsError, match="would run code") as caught:
         read_state(path)
+    assert "`False`" not in str(caught.value), "nobody is told to switch the check off"
     assert "never" not in capsys.readouterr().out
 
 

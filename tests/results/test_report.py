@@ -13,7 +13,7 @@ import pytest
 from benchmark.errors import ResultsError
 from benchmark.results import files, report
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
-from benchmark.results.report_data import settings_apart
+from benchmark.results.report_data import boards, settings_apart
 from benchmark.results.report_gallery import collect, per_image
 from benchmark.samples import GroundTruth, Prediction, Sample
 from tests.browser import Page, chromium_page
@@ -109,8 +109,14 @@ def test_every_run_and_metric_stands_in_the_page(root: Path, page_file: Path) ->
 
 def test_runs_on_other_data_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Two products read by dataset=folder stand in one board; the data's fingerprint says which is which."""
-    runs = [run(tmp_path, *SMALL_SAT, "pipeline=constant", f"dataset.seed={seed}").result for seed in (0, 1)]
+    words = (*SMALL_SAT, "pipeline=constant")
+    runs = [run(tmp_path, *words, f"dataset.n_defective={n}").result for n in (6, 3)]
     apart = settings_apart(runs)
+    (board,) = boards(runs)
+    for result in runs:
+        always = next(r.values["f2"] for r in result.baselines if r.policy == "always_defective")
+        assert f"data {result.dataset.fingerprint[:8]}: always defective F2 {always:.3f}" in board["constants"]
+    assert "data" not in boards(runs[:1])[0]["constants"]
     assert [f"data {r.dataset.fingerprint[:8]}" in apart[r.id] for r in runs] == [True, True]
     assert "data" not in settings_apart(runs[:1])[runs[0].id]
 

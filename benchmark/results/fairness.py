@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from typing import Any
 
-from benchmark.results.papers import published_as
+from benchmark.results.papers import load_paper, paper_names, published_as
 from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
 from benchmark.results.schema import MetricRecord, RunResult
 
@@ -12,6 +14,9 @@ OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""
 WHOLE = frozenset({"mean", "all", "cat", "textures5"})
 """Published categories that stand for all categories of a run."""
+TEXTURES5 = ["carpet", "grid", "leather", "tile", "wood"]
+SELECTION = ("categories", "unit", "split", "include_good", "subset", "label_from", "cut", "duplicates")
+"""Settings of a dataset that say which images are scored, under which label and category."""
 
 
 def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
@@ -33,17 +38,20 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
 
 
 def beside(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
-    """Return what is published of a run's own method under the run's protocol, by our metric and category.
+    """Return what is published of a run's own method under its protocol on its data, by our metric and category.
 
-    A number that several tables of one paper repeat stands once.
+    A number that several tables of one paper repeat stands once. A run of part of its data, or of random weights,
+    has nothing beside it.
     """
+    if is_partial(result):
+        return {}
     names, found = published_as(result.choices["pipeline"]), dict[tuple[str, str], list[PublishedRow]]()
     for row in published():
         preset = protocols()[row.protocol].preset
         if (row.paper, row.method) not in names or preset is None or preset_hash(preset) != result.protocol.hash:
             continue
         own = own_metric(result, row)
-        if own is None or row.fraction is None or _five_textures_only(result, row):
+        if own is None or row.fraction is None or any(other_data(result, row)):
             continue
         known = found.setdefault((own.metric, own.category), [])
         if all((row.paper, row.printed) != (other.paper, other.printed) for other in known):
@@ -74,16 +82,68 @@ def unfair(result: RunResult, row: PublishedRow) -> Iterator[str]:
         yield f"the run saw {data.n_samples_effective} of {data.n_samples_original} images"
     elif data.n_samples_expected is not None and data.n_samples_original != data.n_samples_expected:
         yield f"the dataset has {data.n_samples_original} of {data.n_samples_expected} images"
-    if _five_textures_only(result, row):
-        yield "published over five textures only"
+    yield from other_data(result, row)
     if result.meaningless:
         yield "random weights: the run's numbers mean nothing"
     if not row.usable:
         yield f"the published value is {row.flag}"
 
 
-def _five_textures_only(result: RunResult, row: PublishedRow) -> bool:
-    return row.category == "textures5" and len(result.dataset.categories) != 5
+def other_data(result: RunResult, row: PublishedRow) -> Iterator[str]:
+    """Yield how the images, labels or categories that a run scored are not those of a published number.
+
+    The published ones are those of the presets in ``baselines/tables``; where these name none, the dataset as it is
+    by default. What cannot change the number is left out: for one category which others there are, and what becomes
+    of good images and labels where the pixels do not depend on them.
+    """
+    own, protocol = result.config.get("dataset", {}), result.protocol.settings
+    without_good = not protocol["include_good"] or result.dataset.name in protocol["defective_only_datasets"]
+    pixels = not row.metric.endswith("_image") and row.metric != "f2"
+    idle = set() if row.category in WHOLE else {"categories"}
+    if pixels:
+        idle.add("include_good" if without_good else "label_from")
+    wanted = dataset_settings(_preset(row, result.dataset.name))
+    if row.category == "textures5":
+        wanted = wanted | {"categories": TEXTURES5}
+    for key in SELECTION:
+        if key in own and key in wanted and key not in idle and _plain(own[key]) != _plain(wanted[key]):
+            yield f"the run has dataset.{key}={own[key]}, the published value {wanted[key]}"
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, (list, tuple)) else value
+
+
+def _preset(row: PublishedRow, dataset: str) -> str:
+    """Return which option of ``conf/dataset`` stands for the data of a published number."""
+    rows = [
+        r
+        for paper in map(load_paper, paper_names())
+        if paper.key == row.paper
+        for table in paper.tables.values()
+        for r in table.rows
+        if r.dataset == row.dataset
+    ]
+    for one in sorted(rows, key=lambda r: r.category != row.category):
+        for override in one.overrides:
+            if override.startswith("dataset="):
+                return override.removeprefix("dataset=")
+    return dataset
+
+
+@functools.cache
+def dataset_settings(name: str) -> dict[str, Any]:
+    """Return the settings of an option of ``conf/dataset``, those it builds on included; empty for an unknown one."""
+    import yaml
+
+    from benchmark.config import CONF
+
+    path = CONF / "dataset" / f"{name}.yaml"
+    read = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, Any] = {}
+    for base in read.pop("defaults", []):
+        found |= read if base == "_self_" else dataset_settings(base)
+    return found or read
 
 
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:

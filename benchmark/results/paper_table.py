@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results.fairness import images, unfair, unfair_protocol
+from benchmark.results.fairness import images, other_data, unfair, unfair_protocol
 from benchmark.results.files import write_atomically
 from benchmark.results.render import Grid, csv_text, latex, markdown, show
 
@@ -33,6 +33,8 @@ class Number:
     images: str = ""
     """``329`` or ``10 of 329``."""
     meaningless: bool = False
+    other_data: bool = False
+    """Whether our images, labels or categories are not the published ones."""
     reason: str = ""
     """Why there is no number of ours."""
     mend: str = ""
@@ -43,9 +45,11 @@ class Number:
 
     @property
     def difference(self) -> float | None:
-        """Ours less published; None where one is missing or not usable, or ours is of random weights or few images."""
+        """Ours less published; None where one is missing or cannot be relied on, or ours is of few or other images."""
         row = self.published
-        if row is None or row.fraction is None or not row.usable or self.meaningless or " of " in self.images:
+        if row is None or row.fraction is None or not row.usable:
+            return None
+        if self.meaningless or self.other_data or " of " in self.images:
             return None
         return None if self.ours is None else self.ours - row.fraction
 
@@ -78,6 +82,7 @@ def _number(one: Planned, metric: TableMetric, row: PublishedRow | None) -> Numb
         run=result.id,
         images=images(result),
         meaningless=result.meaningless,
+        other_data=row is not None and any(other_data(result, row)),
         reason=reason,
         remarks=tuple(unfair(result, row)) if row else (),
         protocol="" if row is None else _agreement(list(unfair_protocol(result, row))),

@@ -1,0 +1,98 @@
+"""A published number stands beside a run only where both are of the same images, labels and categories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark.config import CONF
+from benchmark.results import files
+from benchmark.results.fairness import beside, dataset_settings, other_data, preset_hash, unfair
+from benchmark.results.published import PublishedRow, find
+from benchmark.results.schema import MetricRecord, RunResult
+from tests.harness import SMALL_SAT, run
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    place = tmp_path_factory.mktemp("fairness")
+    return files.read_result(run(place, "pipeline=reference_difference", "metric=full", *SMALL_SAT).folder)
+
+
+def as_run(source: RunResult, *, preset: str, protocol: str, metric: str, **changes: Any) -> RunResult:
+    """Return a result that says it is of saa_plus on a dataset preset, with settings changed."""
+    own = dataset_settings(preset) | changes
+    settings = yaml.safe_load((CONF / "protocol" / f"{protocol}.yaml").read_text(encoding="utf-8"))
+    categories = own["categories"] or ["carpet", "grid", "leather", "tile", "wood", "bottle"]
+    dataset = source.dataset.model_copy(
+        update={"name": own["name"], "categories": categories, "n_samples_expected": None}
+    )
+    first = source.metrics[0]
+    metrics = [_named(first, metric, category) for category in (*categories, "mean", "pooled")]
+    record = source.protocol.model_copy(update={"name": protocol, "hash": preset_hash(protocol), "settings": settings})
+    return source.model_copy(
+        update={
+            "choices": source.choices | {"pipeline": "saa_plus", "dataset": preset, "protocol": protocol},
+            "config": source.config | {"dataset": own},
+            "dataset": dataset,
+            "protocol": record,
+            "metrics": metrics,
+        }
+    )
+
+
+def _named(record: MetricRecord, metric: str, category: str) -> MetricRecord:
+    return record.model_copy(update={"metric": metric, "category": category, "value": 0.3, "reason": None})
+
+
+def one(paper: str, metric: str, *, dataset: str = "mvtec", category: str = "mean") -> PublishedRow:
+    return find(paper=paper, metric=metric, dataset=dataset, category=category, method="SAA+")[0]
+
+
+def test_a_mean_over_some_categories_is_not_that_over_all(source: RunResult) -> None:
+    whole = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max")
+    assert {r.printed for r in beside(whole)["f1_max", "mean"]} == {"39.40", "37.72"}
+    part = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max", categories=["carpet"])
+    found = beside(part)
+    assert ("f1_max", "mean") not in found
+    assert [r.paper for r in found["f1_max", "carpet"]] == ["repro_syduc7421"]
+
+
+def test_five_textures_are_those_five(source: RunResult) -> None:
+    row = one("saa_plus_2023", "f1_max_pixel", category="textures5")
+    textures = ["wood", "tile", "carpet", "grid", "leather"]
+    right = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max", categories=textures)
+    assert list(unfair(right, row)) == []
+    other = [*textures[:4], "bottle"]
+    wrong = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max", categories=other)
+    assert "dataset.categories" in " ".join(unfair(wrong, row))
+
+
+def test_another_split_and_another_unit_are_told(source: RunResult) -> None:
+    row = one("saa_plus_2023", "f1_max_pixel", dataset="ksdd2")
+    train = as_run(source, preset="ksdd2_anomalyvlm", protocol="saa_plus", metric="f1_max")
+    assert not list(unfair(train, row))
+    test = as_run(source, preset="ksdd2", protocol="saa_plus", metric="f1_max")
+    assert "dataset.split=official" in " ".join(unfair(test, row)) and not beside(test)
+    row = one("iap_as_2025", "ap_pixel", dataset="ksdd1")
+    whole = as_run(source, preset="ksdd1", protocol="iap_as", metric="ap")
+    assert "dataset.unit=dataset" in " ".join(unfair(whole, row)) and not beside(whole)
+
+
+def test_good_images_left_out_are_told_unless_the_protocol_leaves_them_out(source: RunResult) -> None:
+    full = one("iap_as_2025", "ap_pixel")
+    without = as_run(source, preset="mvtec", protocol="iap_as", metric="ap", include_good=False)
+    assert "dataset.include_good=False" in " ".join(other_data(without, full)) and not beside(without)
+    defective = one("iap_as_2025", "ap_pixel", dataset="mpdd")
+    for preset in ("mpdd", "mpdd_iap_as"):
+        assert list(unfair(as_run(source, preset=preset, protocol="iap_as", metric="ap"), defective)) == []
+
+
+def test_a_run_of_few_images_or_random_weights_has_nothing_beside_it(source: RunResult) -> None:
+    whole = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max")
+    few = whole.dataset.model_copy(update={"n_samples_effective": whole.dataset.n_samples_effective - 1})
+    assert beside(whole)
+    assert beside(whole.model_copy(update={"dataset": few})) == {}
+    assert beside(whole.model_copy(update={"meaningless": True})) == {}

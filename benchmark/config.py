@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
@@ -128,10 +128,24 @@ def settings_from(path: str, cls: type[AnySettings], values: Mapping[str, Any]) 
 def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
     key = ".".join([path, *(str(part) for part in problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {near_matches(str(problem['loc'][-1]), cls.model_fields)}"
+        return f"unknown key {key!r}; {near_matches(str(problem['loc'][-1]), _keys_at(cls, problem['loc'][:-1]))}"
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], int):
+        return f"{key.rpartition('.')[0]}: needs more values (got {problem['input']!r})"
     if problem["type"] == "missing":
         return f"{key} is not set; give it as {key}=…"
     return f"{key}: {problem['msg']} (got {problem['input']!r})"
+
+
+def _keys_at(cls: type[Settings], place: Sequence[str | int]) -> list[str]:
+    """Names of the keys below ``place``, none where no settings class can be told."""
+    for part in place:
+        field = cls.model_fields.get(str(part))
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        inner = [k for k in kinds if isinstance(k, type) and issubclass(k, Settings)]
+        if len(inner) != 1:
+            return []
+        cls = inner[0]
+    return list(cls.model_fields)
 
 
 def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str:
@@ -142,6 +156,10 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         overrides: the words of the command line.
     """
     text = str(error)
+    several = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text)
+    if several:
+        key, values = several.groups()
+        return f"{key}={values}: several values make a sweep, which wants -m (make sweep); a list is written [{values}]"
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()

@@ -68,12 +68,18 @@ def test_defaults_are_those_the_readme_names() -> None:
         ("run.overwrite=sometimes", "run.overwrite", "'only_missing'"),
         ("run.shard=1of4", "run.shard", "match pattern"),
         ("+datset.seed=1", "datset", "'dataset'"),
+        ("protocol.size=[64]", "protocol.size: needs more values", "[64]"),
     ],
 )
 def test_wrong_keys_and_types_are_named(override: str, key: str, near: str) -> None:
     with pytest.raises(ConfigError) as caught:
         typed(override)
     assert key in str(caught.value) and near in str(caught.value)
+
+
+def test_a_wrong_key_inside_a_group_of_keys_names_its_neighbours() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'dataset\.subset\.goood'; did you mean 'good'\?"):
+        typed("dataset=folder", "dataset.subset={good: 1, defective: 1, seed: 0, goood: 2}")
 
 
 @pytest.mark.parametrize(

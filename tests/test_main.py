@@ -52,6 +52,7 @@ def test_help_loads_nothing_heavy_and_names_the_groups() -> None:
         (["run.seed=one"], ["run.seed", "integer", "'one'"]),
         (["dataset=mtd", "dataset.label_frm=mask"], ["'dataset.label_frm'", "'label_from'"]),
         (["run.objective=apx"], ["run.objective=apx", "'ap'"]),
+        (["pipeline.smoothing=0,1"], ["pipeline.smoothing=0,1: several values make a sweep", "-m", "[0,1]"]),
     ],
 )
 def test_a_misspelt_word_is_named_with_near_matches_before_anything_loads(words: list[str], said: list[str]) -> None:

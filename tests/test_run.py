@@ -41,6 +41,22 @@ def test_the_result_file_reads_back_and_says_what_was_evaluated(tmp_path: Path) 
     assert len(rows) == 12 and rows["label"].all() and set(rows["outcome"]) == {"ok"}
 
 
+def test_the_constant_answers_are_scored_on_the_labels_of_the_protocol(tmp_path: Path) -> None:
+    for place, grey in (("test/good/0", 0), ("test/cut/1", 0), ("test/cut/2", 0), ("ground_truth/cut/1_mask", 255),
+                        ("ground_truth/cut/2_mask", 0)):  # fmt: skip
+        file = tmp_path / "parts" / "gear" / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), grey, np.uint8)).save(file)
+    words = ("dataset=folder", f"dataset.path={tmp_path / 'parts'}", "pipeline=constant")
+    found = []
+    for label_from in ("folder", "mask"):
+        result = run(tmp_path, *words, "pipeline.policy=always_defective", f"protocol.label_from={label_from}").result
+        (always,) = [b for b in result.baselines if b.policy == "always_defective"]
+        found.append(always.values["f2"])
+        assert found[-1] == pytest.approx(result.metric("f2").value)
+    assert found == pytest.approx([10 / 11, 5 / 7])
+
+
 def test_a_limited_run_never_passes_for_a_whole_one(tmp_path: Path) -> None:
     limited = run(tmp_path, *SMALL_SAT, "pipeline=constant", "run.limit=4").result
     whole = run(tmp_path, *SMALL_SAT, "pipeline=constant").result
@@ -84,7 +100,7 @@ def test_an_altered_result_file_is_refused_by_name(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     content["surprise"] = 1
     path.write_text(json.dumps(content))
-    with pytest.raises(ResultsError, match=r"result\.json"):
+    with pytest.raises(ResultsError, match=r"result\.json .*\(surprise: .*run\.overwrite=only_missing"):
         read_result(finished.folder)
 
 

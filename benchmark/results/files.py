@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from benchmark.atomic import remove_leftovers, replacing
 from benchmark.errors import ResultsError
 from benchmark.results.details import DETAILS
@@ -83,8 +85,13 @@ def read_result(folder: Path) -> RunResult:
         return RunResult.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise ResultsError(f"{path} does not exist; run the benchmark first (make bench)") from None
-    except ValueError as error:
-        raise ResultsError(f"{path} is not a result file of this version: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ResultsError(
+            f"{path} is not a result file of this version ({place}: {first['msg']}); "
+            "run.overwrite=only_missing writes it anew"
+        ) from None
 
 
 def read_rows(folder: Path) -> pd.DataFrame:

@@ -39,6 +39,7 @@ from benchmark.sharding import Shard
 
 if TYPE_CHECKING:
     from benchmark.evaluation import Evaluation
+    from benchmark.protocol import Protocol
     from benchmark.samples import GroundTruth, Manifest, Sample
     from benchmark.scoring import AtomCache
     from benchmark.stages import Context
@@ -298,6 +299,7 @@ def assemble(
 
     manifest, samples = context.manifest, context.samples
     labels = [bool(s.defective) for s in samples]
+    scored = _scored_labels(rows, config.protocol)
     weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]
     tables = getattr(config.pipeline, "tables", None)
     return {
@@ -325,11 +327,16 @@ def assemble(
         "weights": weights,
         "outcomes": dict(sorted(Counter(str(r["outcome"]) for r in rows).items())),
         "metrics": evaluation.report(),
-        "baselines": [BaselineRecord(policy=r["policy"], values=r["values"]) for r in baseline_rows(labels)],
+        "baselines": [BaselineRecord(policy=r["policy"], values=r["values"]) for r in baseline_rows(scored)],
         "tables": {} if tables is None else tables(rows),
         "rows_sha256": files.rows_digest(rows),
         "meaningless": any(w.random for w in weights),
     }
+
+
+def _scored_labels(rows: Sequence[Mapping[str, Any]], protocol: Protocol) -> list[bool]:
+    """Return the labels that image-level metrics are computed over: the protocol's, without what it leaves out."""
+    return [bool(r["defective"]) for r in rows if r["outcome"] == "ok" or protocol.failures != "exclude"]
 
 
 def measure(

@@ -256,7 +256,8 @@ def _percent(value: float | None) -> float | None:
 
 
 def _tables(result: RunResult) -> Iterator[dict[str, Any]]:
-    named = {"constant answers on the same labels": [{"policy": b.policy, **b.values} for b in result.baselines]}
+    constant = [{"policy": b.policy, **b.values} for b in result.baselines]
+    named = {"constant answers on the same labels, all images together": constant}
     for title, rows in (named | result.tables).items():
         if rows:
             cells = [[number(v) if isinstance(v, float) or v is None else str(v) for v in row.values()] for row in rows]

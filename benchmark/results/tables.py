@@ -134,7 +134,8 @@ def _print_baselines(console: object, result: RunResult) -> None:
     if not result.baselines:
         return
     names = list(result.baselines[0].values)
-    table = Table(title="constant answers on the same labels", title_justify="left", header_style="bold")
+    title = "constant answers on the same labels, all images together"
+    table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("policy")
     for name in names:
         table.add_column(name, justify="right")

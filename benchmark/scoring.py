@@ -174,8 +174,11 @@ def _table(
             raise DataError(f"{sample.id}: the score map is {scores.shape}, the image {native}; give it at image size")
     else:
         return None
+    low, high = float(scores.min()), float(scores.max())
+    if not (math.isfinite(low) and math.isfinite(high)):  # min-max and resizing would hide them
+        raise DataError(f"{sample.id}: NaN or infinite scores")
     if per_image:
-        scores = unit(scores, float(scores.min()), float(scores.max()))
+        scores = unit(scores, low, high)
     if truth.mask.shape != native:
         scores = _resized(scores, truth.mask.shape, protocol.interpolation)
     return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)

@@ -183,3 +183,12 @@ def test_what_cannot_be_scored_is_refused_with_the_name_of_the_image(prediction,
     with pytest.raises(DataError, match=message) as caught:
         scored(prediction)
     assert "bottle/001.png" in str(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"normalisation": "image"}, {"size": (5, 5), "interpolation": "nearest"}])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_refused_before_they_are_rescaled_or_resized(bad, changes):
+    broken = MAP.copy()
+    broken[3, 3] = bad
+    with pytest.raises(DataError, match=r"bottle/001\.png: NaN or infinite"):
+        scored(Prediction(score_map=broken, image_score=0.5), **changes)

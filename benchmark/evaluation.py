@@ -59,7 +59,9 @@ class Evaluation:
         sources = {s.source for s in self.specs}
         cut = "masks" in sources and self.protocol.iou_threshold is not None
         components = any(s.limited for s in self.specs)
-        self._needs = Needs(tables="pixels" in sources or cut, components=components)
+        self._needs = Needs(
+            tables="pixels" in sources or cut, components=components, image_scores="image_scores" in sources
+        )
         self._images: dict[str, ScoredImage] = {}
         self._spill = Spill()
         self._estimates: dict[str, dict[str, Estimate]] | None = None

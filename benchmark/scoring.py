@@ -36,6 +36,8 @@ class Needs:
     """Score tables of the pixels."""
     components: bool
     """Component overlaps, for AUPRO."""
+    image_scores: bool = False
+    """Image scores, which are the largest of the scored pixels where the prediction gives none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +102,7 @@ def score(
     table: ImageTable | None = None
     if not ok:
         table = _nothing_found(resized, n_pixels, n_pos, needs)
-    elif needs.tables:
+    elif needs.tables or (needs.image_scores and prediction.image_score is None):
         table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
     tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, 0)
     image_score, label = _answer(prediction, sample, protocol, table=table, defective=defective)
@@ -113,7 +115,7 @@ def score(
         in_pixels=protocol.include_good or defective,
         n_pixels=n_pixels,
         n_defect_pixels=n_pos,
-        table=table,
+        table=table if needs.tables else None,
         mask_tp=tp,
         mask_fp=fp,
         image_score=image_score,

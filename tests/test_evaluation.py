@@ -259,3 +259,16 @@ def test_an_empty_evaluation_has_reasons():
     for value in Evaluation(protocol(), NAMES, seed=0).report():
         assert value.value is None
         assert value.reason
+
+
+def test_an_image_score_taken_from_the_map_does_not_depend_on_which_metrics_are_asked():
+    values = []
+    for names in (["image_ap"], ["ap", "image_ap"]):
+        evaluation = Evaluation(protocol(size=(4, 4), interpolation="linear"), names, seed=0)
+        for number, defective in enumerate((True, False, True, False)):
+            rng = np.random.default_rng(number)
+            truth = GroundTruth(mask=np.full((16, 16), defective))
+            scores = rng.random((16, 16), dtype=np.float32)
+            evaluation.add(sample(number, defective=defective), Prediction(score_map=scores), truth)
+        values.append([row["image_score"] for row in evaluation.rows()])
+    assert values[0] == values[1]

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -54,6 +55,8 @@ def slow_stage(
 
 class SlowRegions(Settings):
     """A region pipeline with one expensive stage and two cheap settings, like those that papers sweep."""
+
+    not_in_result: ClassVar[tuple[str, ...]] = ("log",)
 
     seconds: float
     count: int

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from dataset_trees import Linker, save
 from PIL import Image
 
 from benchmark.data.card import Card
+from tests.data.dataset_trees import Linker, save
 
 WHITE = 255
 

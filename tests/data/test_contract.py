@@ -6,14 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from dataset_trees import Linker, dataset, option_values
-from full_trees import BUILDERS
 
 from benchmark.config import CONF
 from benchmark.data.card import EVERY, card_names, compare, load_card
 from benchmark.data.images import load_image, load_truth
 from benchmark.errors import DataError
 from benchmark.samples import Manifest
+from tests.data.dataset_trees import Linker, dataset, option_values
+from tests.data.full_trees import BUILDERS
 
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 NAMES = sorted(BUILDERS)

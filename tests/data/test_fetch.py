@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import Linker, save
-from full_trees import BUILDERS
 
 from benchmark.data import fetch
 from benchmark.data.card import Archive, Card, Source, load_card
 from benchmark.data.fetch import main
+from tests.data.dataset_trees import Linker, save
+from tests.data.full_trees import BUILDERS
 
 
 @pytest.fixture

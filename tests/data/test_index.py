@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import dataset, mvtec_tree, save
 
 from benchmark.data import index as module
 from benchmark.data.index import FileRole, file_facts
 from benchmark.errors import DataError
+from tests.data.dataset_trees import dataset, mvtec_tree, save
 
 
 @pytest.fixture

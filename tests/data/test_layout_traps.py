@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import Linker, dataset, save
 
 from benchmark.data.images import load_truth
 from benchmark.errors import ConfigError, DataError
 from benchmark.samples import Manifest
+from tests.data.dataset_trees import Linker, dataset, save
 
 GREY = np.full((2, 3), 40, np.uint8)
 WHITE = np.full((2, 3), 255, np.uint8)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import dataset, save
 
 from benchmark.data.images import load_image, load_truth
 from benchmark.errors import DataError
+from tests.data.dataset_trees import dataset, save
 
 EMPTY = {"exp3_num_45042", "exp4_num_124690", "exp4_num_352527", "exp4_num_45057"}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import dataset, mvtec_tree, save
 
 from benchmark.errors import ConfigError, DataError
+from tests.data.dataset_trees import dataset, mvtec_tree, save
 
 
 def test_a_users_folder_is_read(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_trees import dataset
 
 from benchmark.data.images import load_image, load_truth
 from benchmark.errors import DataError
+from tests.data.dataset_trees import dataset
 
 pytestmark = pytest.mark.realdata
 

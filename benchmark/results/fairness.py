@@ -40,11 +40,9 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
 def beside(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
     """Return what is published of a run's own method under its protocol on its data, by our metric and category.
 
-    A number that several tables of one paper repeat stands once. A run of part of its data, or of random weights,
-    has nothing beside it.
+    A number that several tables of one paper repeat stands once. Whether the run's numbers can be compared with any
+    published one is for :func:`unfair_run` to say.
     """
-    if is_partial(result):
-        return {}
     names, found = published_as(result.choices["pipeline"]), dict[tuple[str, str], list[PublishedRow]]()
     for row in published():
         preset = protocols()[row.protocol].preset
@@ -61,10 +59,7 @@ def beside(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
 
 def is_partial(result: RunResult) -> bool:
     """Whether the run saw only part of its dataset, or its numbers mean nothing."""
-    data = result.dataset
-    whole = data.n_samples_effective == data.n_samples_original
-    expected = data.n_samples_expected in (None, data.n_samples_original)
-    return result.meaningless or not whole or not expected
+    return any(unfair_run(result))
 
 
 def images(result: RunResult) -> str:
@@ -77,16 +72,21 @@ def images(result: RunResult) -> str:
 def unfair(result: RunResult, row: PublishedRow) -> Iterator[str]:
     """Yield every reason why a run's number and a published one do not measure the same thing."""
     yield from unfair_protocol(result, row)
+    yield from unfair_run(result)
+    yield from other_data(result, row)
+    if not row.usable:
+        yield f"the published value is {row.flag}"
+
+
+def unfair_run(result: RunResult) -> Iterator[str]:
+    """Yield why a run's numbers cannot be compared with any published one."""
     data = result.dataset
     if data.n_samples_effective < data.n_samples_original:
         yield f"the run saw {data.n_samples_effective} of {data.n_samples_original} images"
     elif data.n_samples_expected is not None and data.n_samples_original != data.n_samples_expected:
         yield f"the dataset has {data.n_samples_original} of {data.n_samples_expected} images"
-    yield from other_data(result, row)
     if result.meaningless:
         yield "random weights: the run's numbers mean nothing"
-    if not row.usable:
-        yield f"the published value is {row.flag}"
 
 
 def other_data(result: RunResult, row: PublishedRow) -> Iterator[str]:

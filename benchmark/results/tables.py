@@ -71,7 +71,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from benchmark.results.fairness import beside
+    from benchmark.results.fairness import beside, unfair_run
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
@@ -105,6 +105,8 @@ def _print_metrics(console: object, result: RunResult) -> None:
     if printed:
         said = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
         console.print(said)  # type: ignore[attr-defined]
+        if reasons := "; ".join(unfair_run(result)):
+            console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")  # type: ignore[attr-defined]
 
 
 def _published(rows: Sequence[PublishedRow]) -> str:

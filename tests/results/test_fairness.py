@@ -1,4 +1,4 @@
-"""A published number stands beside a run only where both are of the same images, labels and categories."""
+"""Which published numbers stand beside a run, and when the two measure the same thing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import yaml
 
 from benchmark.config import CONF
 from benchmark.results import files
-from benchmark.results.fairness import beside, dataset_settings, other_data, preset_hash, unfair
+from benchmark.results.fairness import (
+    beside,
+    dataset_settings,
+    is_partial,
+    other_data,
+    preset_hash,
+    unfair,
+    unfair_run,
+)
 from benchmark.results.published import PublishedRow, find
 from benchmark.results.schema import MetricRecord, RunResult
 from tests.harness import SMALL_SAT, run
@@ -90,9 +98,13 @@ def test_good_images_left_out_are_told_unless_the_protocol_leaves_them_out(sourc
         assert list(unfair(as_run(source, preset=preset, protocol="iap_as", metric="ap"), defective)) == []
 
 
-def test_a_run_of_few_images_or_random_weights_has_nothing_beside_it(source: RunResult) -> None:
+def test_a_run_of_few_images_or_random_weights_is_not_compared(source: RunResult) -> None:
     whole = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max")
     few = whole.dataset.model_copy(update={"n_samples_effective": whole.dataset.n_samples_effective - 1})
-    assert beside(whole)
-    assert beside(whole.model_copy(update={"dataset": few})) == {}
-    assert beside(whole.model_copy(update={"meaningless": True})) == {}
+    part = whole.model_copy(update={"dataset": few})
+    random = whole.model_copy(update={"meaningless": True})
+    assert beside(part) == beside(random) == beside(whole) != {}
+    assert not is_partial(whole) and is_partial(part) and is_partial(random)
+    assert [*unfair_run(whole)] == []
+    assert "images" in "".join(unfair_run(part))
+    assert "random weights" in "".join(unfair_run(random))

@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_category(folder / "images", options.most, options.side)
-        for n in (options.least, 1000, options.most):
+        for n in sorted({options.least, min(1000, options.most), options.most}):
             found[n] = run(folder, folder / "images", n, 0.0)
             wall, stage, memory = found[n]
             print(f"{n:6d} images  {wall:7.2f} s wall  {stage:7.2f} s in the stage  {memory:7.1f} MB peak")

@@ -33,7 +33,12 @@ class Dataset(Protocol):
 
 
 class Pipeline(Protocol):
-    """What every option of the group ``pipeline`` can do."""
+    """What every option of the group ``pipeline`` can do.
+
+    More is asked for where a pipeline has it: ``not_in_result``, dotted keys of settings that change no prediction;
+    ``reads(dataset)``, setting to file, for files that it finds by another name than their path; ``tables(rows)``,
+    title to rows of tables of its own; ``needed_weights()``; and ``missing()``, what keeps it from running here.
+    """
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the expensive stages that a shard can compute for its own samples alone."""

@@ -90,7 +90,8 @@ def execute(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)
     settings = identity(composed, getattr(config.pipeline, "not_in_result", ()))
-    settings |= read_files(settings["pipeline"], dataset=manifest.dataset)
+    reads = getattr(config.pipeline, "reads", None)
+    settings |= read_files(settings["pipeline"], {} if reads is None else reads(manifest.dataset))
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
@@ -129,24 +130,25 @@ def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = (
     return dict(plain(kept))
 
 
-def read_files(pipeline: Mapping[str, Any], *, dataset: str) -> dict[str, dict[str, str]]:
-    """Return ``{"files": {dotted key: SHA-256}}`` of the files that pipeline settings name by their path, {} if none.
+def read_files(pipeline: Mapping[str, Any], reads: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    """Return ``{"files": {dotted key: SHA-256}}`` of the files that a pipeline's settings name, {} if none.
 
     What such a file says is part of the run: a prompt table that was edited, or another reference image under the
     same name, makes another result.
 
     Args:
-        pipeline: settings as plain containers.
-        dataset: what ``{dataset}`` in a path stands for.
+        pipeline: settings as plain containers; one that is the path of a file names it.
+        reads: files that the pipeline finds in another way, by the setting that leads there.
     """
     from benchmark.weights.digests import file_digests
 
-    digests = {}
-    for key, value in flatten(pipeline, "pipeline.").items():
+    found = {}
+    for key, value in flatten(pipeline).items():
         with contextlib.suppress(OSError, RuntimeError):  # a text that is too long for a path, or no user's home
-            path = Path(value.replace("{dataset}", dataset)).expanduser()
+            path = Path(value).expanduser()
             if path.is_file():
-                digests[key] = file_digests(path)[0]
+                found[key] = path
+    digests = {f"pipeline.{key}": file_digests(path)[0] for key, path in {**found, **reads}.items()}
     return {"files": digests} if digests else {}
 
 

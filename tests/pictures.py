@@ -13,18 +13,23 @@ from benchmark.samples import Sample, Split
 
 
 def save_sample(
-    folder: Path, number: int, pixels: NDArray[np.uint8], *, category: str = "toys", split: Split = "test"
+    path: Path,
+    pixels: NDArray[np.uint8],
+    *,
+    category: str = "toys",
+    split: Split = "test",
+    defective: bool = False,
 ) -> Sample:
-    """Write an RGB image as ``<number>.png``; returns its sample, good and without a mask."""
-    path = folder / f"{number}.png"
+    """Write an image, grey or RGB; returns its sample, without a mask."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return Sample(
         id=path.name,
         image=path,
         mask=None,
-        defective=False,
+        defective=defective,
         category=category,
-        defect_type="good",
+        defect_type="spot" if defective else "good",
         group=path.name,
         split=split,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
@@ -15,7 +16,7 @@ from benchmark.errors import ConfigError
 from benchmark.models.choice import Chosen, Wanted, choose, needed
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.prompted import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
-from benchmark.saa.prompts import Prompts, PromptTable, Question, load_table
+from benchmark.saa.prompts import Prompts, PromptTable, Question, load_table, table_files
 from benchmark.saa.proposals import Thresholds
 from benchmark.saa.rules import NEED_COLOUR, Rule, kept
 from benchmark.saa.scoring import rescored, strongest
@@ -102,6 +103,10 @@ class SegmentAnyAnomaly(Settings):
     def needed_weights(self) -> tuple[str, ...]:
         """Return the names of the registered weights that this pipeline needs."""
         return needed(self._wanted())
+
+    def reads(self, dataset: str) -> dict[str, Path]:
+        """Return the files whose contents are part of a run, by the setting that leads to them."""
+        return table_files(self.prompts, dataset=dataset)
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the stages of every category that the predictions are made from.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -25,7 +26,7 @@ from benchmark.vlm.ledger import Ledger
 from benchmark.vlm.limits import Budget, Limiter, Stop
 from benchmark.vlm.prepare import ImageSettings, ReferenceSettings, references
 from benchmark.vlm.pricing import load_prices
-from benchmark.vlm.prompting import Layout, load_texts, text_for
+from benchmark.vlm.prompting import Layout, load_texts, text_for, texts_file
 from benchmark.vlm.providers.base import Provider
 from benchmark.vlm.providers.google import Google, GoogleSettings
 from benchmark.vlm.providers.hf_local import LocalModel, LocalSettings
@@ -80,6 +81,10 @@ class VisionLanguage(Settings):
     expected_output_tokens: int = Field(ge=1)
     """Of one answer with its thinking, for ``dry_run``."""
     dry_run: bool
+
+    def reads(self, dataset: str) -> dict[str, Path]:
+        """Return the files whose contents are part of a run, by the setting that leads to them."""
+        return {"prompts": texts_file(self.prompts, dataset=dataset)}
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return no stage: rate limits belong to a project, so jobs that share the work would gain nothing."""

@@ -157,8 +157,9 @@ def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
         yield f"protocol agrees in part: {protocol.because}"
 
 
+@functools.cache
 def preset_hash(name: str) -> str:
-    """Return the hash of a preset of ``conf/protocol`` as it stands now."""
+    """Return the hash of a preset of ``conf/protocol``."""
     import yaml
 
     from benchmark.config import CONF

@@ -124,6 +124,7 @@ def paper_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in TABLES.glob("*.yaml")))
 
 
+@functools.cache
 def load_paper(name: str, folder: Path = TABLES) -> Paper:
     """Read the tables of one paper.
 

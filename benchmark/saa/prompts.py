@@ -11,10 +11,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import ConfigError, near_matches
 from benchmark.models.grounding_dino import normalise
+from benchmark.prompt_files import FOLDER, prompt_file
 from benchmark.saa.rules import Rule
 from benchmark.settings import Settings
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "prompts"
+USUAL = FOLDER / "generic.yaml"
+"""What a table rests on; it has every key."""
 ANY = "*"
 """Entry for categories that a table does not name."""
 
@@ -127,25 +129,27 @@ class PromptTable(Settings):
         )
 
 
+def table_files(name: str, *, dataset: str) -> dict[str, Path]:
+    """Return the files that a prompt table is read from: its own, and the one that it rests on.
+
+    Arguments and errors are those of ``prompt_file``.
+    """
+    own = prompt_file(name, dataset=dataset, among="*.yaml", usual=USUAL.stem)
+    return {"prompts": own, "prompts.generic": USUAL}
+
+
 def load_table(name: str, *, dataset: str) -> PromptTable:
     """Read a prompt table; what it does not say is as in conf/prompts/generic.yaml.
 
     Args:
         name: name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+        dataset: name of the dataset.
 
     Raises:
         ConfigError: there is no such table (with near names), or it is not valid.
     """
-    wanted = name.replace("{dataset}", dataset)
-    known = [path.stem for path in FOLDER.glob("*.yaml")]
-    path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
-    if not path.is_file():
-        raise ConfigError(
-            f"pipeline.prompts={wanted}: no such table in conf/prompts, nor a file; write one for your product "
-            "(conf/prompts/generic.yaml has every key), or use pipeline.prompts=generic; "
-            f"{near_matches(wanted, known)}"
-        )
-    read, usual = _read(path), _read(FOLDER / "generic.yaml")
+    path, rest = table_files(name, dataset=dataset).values()
+    read, usual = _read(path), _read(rest)
     own = read.get("defaults") or {}
     if isinstance(own, Mapping):
         read["defaults"] = {**usual["defaults"], **own}

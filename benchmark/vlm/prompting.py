@@ -7,12 +7,11 @@ from typing import Literal
 
 from pydantic import ValidationError, model_validator
 
-from benchmark.config import CONF
 from benchmark.errors import ConfigError, near_matches
+from benchmark.prompt_files import prompt_file
 from benchmark.settings import Settings
 from benchmark.vlm.question import Part, SentImage
 
-FOLDER = CONF / "prompts"
 Place = Literal["reference", "image", "prompt"]
 
 
@@ -60,6 +59,11 @@ class Layout(Settings):
         return tuple(parts)
 
 
+def texts_file(name: str, *, dataset: str) -> Path:
+    """Return the file of a dataset's prompts; arguments and errors as of ``prompt_file``."""
+    return prompt_file(name, dataset=dataset, among="*/*.yaml", usual="gemini/generic")
+
+
 def load_texts(name: str, *, dataset: str) -> Texts:
     """Read the prompts of a dataset.
 
@@ -72,15 +76,7 @@ def load_texts(name: str, *, dataset: str) -> Texts:
     """
     import yaml
 
-    wanted = name.replace("{dataset}", dataset)
-    known = [p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.glob("*/*.yaml")]
-    path = FOLDER / f"{wanted}.yaml" if wanted in known else Path(wanted).expanduser()
-    if not path.is_file():
-        raise ConfigError(
-            f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; write one for your product "
-            "(conf/prompts/gemini/generic.yaml shows how), or use pipeline.prompts=gemini/generic; "
-            f"{near_matches(wanted, known)}"
-        )
+    path = texts_file(name, dataset=dataset)
     try:
         return Texts.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -43,8 +43,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sample, ...]:
     folder = tmp_path_factory.mktemp("pictures")
     return tuple(
         save_sample(
-            folder,
-            number,
+            folder / f"{number}.png",
             toys.picture(number),
             category=compared_toys.CATEGORY,
             split="test" if number in compared_toys.PICTURES else "train",

@@ -37,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     folder = tmp_path_factory.mktemp("pictures")
-    samples = tuple(save_sample(folder, number, toys.picture(number)) for number in range(len(toys.SIZES)))
+    samples = tuple(save_sample(folder / f"{number}.png", toys.picture(number)) for number in range(len(toys.SIZES)))
     manifest = Manifest(dataset="toys", samples=samples)
     return Context(manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0)
 

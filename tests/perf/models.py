@@ -92,7 +92,9 @@ def shared(device: str, sam: str) -> None:
     """The three SAM pipelines over the same images through one store."""
     with tempfile.TemporaryDirectory() as name:
         folder, draw = Path(name), np.random.default_rng(0)
-        samples = tuple(save_sample(folder, i, draw.integers(0, 256, (200, 300, 3), dtype=np.uint8)) for i in range(4))
+        samples = tuple(
+            save_sample(folder / f"{i}.png", draw.integers(0, 256, (200, 300, 3), dtype=np.uint8)) for i in range(4)
+        )
         computed, spent = 0, 0.0
         for pipeline in SHARED:
             manifest = Manifest(dataset="x", samples=samples)

@@ -18,13 +18,13 @@ from benchmark.iap.records import read_record
 from benchmark.models.choice import Wanted
 from benchmark.pipelines.iap_as import IapAs
 from benchmark.prompters.base import Answer, Request
-from benchmark.samples import Manifest, Prediction, Sample
+from benchmark.samples import Manifest, Prediction, Sample, Split
 from benchmark.settings import Settings
 from benchmark.stages import Context
 from benchmark.store import Store
 from benchmark.taggers.base import ImageTags, Tag, Tagged
-from tests.data.dataset_trees import save
 from tests.harness import compose
+from tests.pictures import save_sample
 from tests.saa.fakes import Box, FakeModels
 from tests.tiny_models import PIPELINES
 
@@ -113,21 +113,10 @@ def pipeline(name: str = "iap_as", *, tags: Sequence[Sequence[str]] = (("cup", "
     return settings_from("pipeline", IapAs, {**base, **merged})
 
 
-def image(folder: Path, name: str, *, defective: bool, split: str, category: str = "bowl") -> Sample:
-    path = folder / f"{name}.png"
+def image(folder: Path, name: str, *, defective: bool, split: Split, category: str = "bowl") -> Sample:
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
-    save(path, np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8))
-    return Sample(
-        id=path.name,
-        image=path,
-        mask=None,
-        defective=defective,
-        category=category,
-        defect_type="hole" if defective else "good",
-        group=path.name,
-        split=split,  # type: ignore[arg-type]
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
+    pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return save_sample(folder / f"{name}.png", pixels, category=category, split=split, defective=defective)
 
 
 def context(folder: Path, *, good: int = 2, dataset: str = "toy", store: str = "store", **more: Any) -> Context:

@@ -32,7 +32,7 @@ PUBLIC = json.loads((Path(__file__).parents[1] / "parity" / "compared.json").rea
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:
     samples = tuple(
-        save_sample(folder, number, toys.picture(number), split="train" if number else "test")
+        save_sample(folder / f"{number}.png", toys.picture(number), split="train" if number else "test")
         for number in range(train + 1)
     )
     manifest = Manifest(dataset="toys", samples=samples)

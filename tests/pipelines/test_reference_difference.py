@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from benchmark.pipelines.reference_difference import ReferenceDifference
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests.pictures import save_sample
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -54,22 +54,6 @@ def scene(seed: int = 0, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
     return np.clip(ground, 0, 255).astype(np.uint8)
 
 
-def save(path: Path, pixels: np.ndarray, *, split: Any, category: str = "part", defective: bool = False) -> Sample:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-    return Sample(
-        id=path.name,
-        image=path,
-        mask=None,
-        defective=defective,
-        category=category,
-        defect_type="spot" if defective else "good",
-        group=path.name,
-        split=split,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-    )
-
-
 def context(folder: Path, samples: tuple[Sample, ...], **changes: Any) -> Context:
     manifest = Manifest(dataset="toy", samples=samples)
     settings: dict[str, Any] = {"manifest": manifest, "samples": manifest.test, "store": Store(folder / "store")}
@@ -81,11 +65,11 @@ def toy(folder: Path, *, n_train: int = 3, shift: int = 0) -> tuple[Sample, ...]
     base = scene()
     spot = base.copy()
     spot[40:48, 40:48] = np.minimum(spot[40:48, 40:48].astype(int) + 70, 255)
-    train = tuple(save(folder / f"train{i}.png", base, split="train") for i in range(n_train))
+    train = tuple(save_sample(folder / f"train{i}.png", base, split="train") for i in range(n_train))
     return (
         *train,
-        save(folder / "good.png", np.roll(base, shift, axis=1), split="test"),
-        save(folder / "spot.png", np.roll(spot, shift, axis=1), split="test", defective=True),
+        save_sample(folder / "good.png", np.roll(base, shift, axis=1), split="test"),
+        save_sample(folder / "spot.png", np.roll(spot, shift, axis=1), split="test", defective=True),
     )
 
 
@@ -130,7 +114,7 @@ def test_a_shifted_image_is_aligned_and_its_border_scores_zero(tmp_path: Path) -
 
 
 def test_what_cannot_be_aligned_is_compared_as_it_is_and_says_so(tmp_path: Path) -> None:
-    flat = save(tmp_path / "flat.png", np.full((96, 128), 90, dtype=np.uint8), split="test")
+    flat = save_sample(tmp_path / "flat.png", np.full((96, 128), 90, dtype=np.uint8), split="test")
     train = toy(tmp_path)[:3]
     (prediction,) = predict(context(tmp_path, (*train, flat)), pipeline(smoothing=0))
     assert prediction.extra == {"aligned": 0, "correlation": None}
@@ -141,7 +125,7 @@ def test_what_cannot_be_aligned_is_compared_as_it_is_and_says_so(tmp_path: Path)
 def test_the_train_threshold_is_mean_plus_sigmas_of_the_training_scores(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     noisy = [
-        save(
+        save_sample(
             tmp_path / f"n{i}.png",
             np.clip(scene() + generator.normal(0, 3 + i, (96, 128)), 0, 255).astype(np.uint8),
             split="train",
@@ -151,7 +135,7 @@ def test_the_train_threshold_is_mean_plus_sigmas_of_the_training_scores(tmp_path
     test = toy(tmp_path, n_train=0)
     made = context(tmp_path, (*noisy, *test))
     chosen = pipeline(threshold_sigma=2.0)
-    reference = chosen._reference(made, "part")
+    reference = chosen._reference(made, "toys")
     again = context(tmp_path / "again", (*noisy, *(replace(s, split="test", id=f"t{s.id}") for s in noisy)))
     scores = [p.image_score for p in predict(again, chosen)]
     assert reference.threshold == pytest.approx(np.mean(scores) + 2.0 * np.std(scores))
@@ -183,8 +167,8 @@ def test_each_category_has_its_own_reference_and_a_median_drops_outliers(tmp_pat
         dirty = base.copy()
         dirty[10:20, 10:20] = 255
         for i, pixels in enumerate((base, dirty, base)):
-            samples.append(save(tmp_path / f"{category}{i}.png", pixels, split="train", category=category))
-        samples.append(save(tmp_path / f"{category}t.png", base, split="test", category=category))
+            samples.append(save_sample(tmp_path / f"{category}{i}.png", pixels, split="train", category=category))
+        samples.append(save_sample(tmp_path / f"{category}t.png", base, split="test", category=category))
     for prediction in predict(context(tmp_path, tuple(samples)), pipeline(smoothing=0, threshold=30.0)):
         assert prediction.image_score is not None
         assert prediction.image_score <= 3.0
@@ -204,14 +188,14 @@ def test_a_given_reference_needs_no_training_images(tmp_path: Path) -> None:
 
 
 def test_without_training_images_the_mend_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"category 'part' of dataset 'toy'.*pipeline.reference="):
+    with pytest.raises(DataError, match=r"category 'toys' of dataset 'toy'.*pipeline.reference="):
         predict(context(tmp_path, toy(tmp_path, n_train=0)), pipeline())
     with pytest.raises(DataError, match="1 good training images"):
         predict(context(tmp_path, toy(tmp_path, n_train=1)), pipeline())
 
 
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
-    odd = save(tmp_path / "odd.png", scene(shape=(50, 60)), split="test")
+    odd = save_sample(tmp_path / "odd.png", scene(shape=(50, 60)), split="test")
     with pytest.raises(DataError, match=r"odd\.png: the image is 60x50 .* 128x96.*resize"):
         predict(context(tmp_path, (*toy(tmp_path), odd)), pipeline())
     odd_train = replace(odd, split="train", id="odd_train.png")
@@ -221,7 +205,7 @@ def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
 
 def test_recorded_failures_leave_the_other_images_alone_but_not_the_reference(tmp_path: Path) -> None:
     samples = toy(tmp_path)
-    odd = save(tmp_path / "odd.png", scene(shape=(50, 60)), split="test")
+    odd = save_sample(tmp_path / "odd.png", scene(shape=(50, 60)), split="test")
     recording = context(tmp_path, (*samples, odd), on_error="record")
     assert [s.id for s, _ in pipeline().predict(recording)] == ["good.png", "spot.png"]
     assert "odd.png: the image is 60x50" in recording.failed["odd.png"]

@@ -52,7 +52,9 @@ def pipeline(name: str = "saa_plus", **changes: Any) -> SegmentAnyAnomaly:
 
 def context(folder: Path, category: str, *, dataset: str = "mvtec", images: int = 1) -> Context:
     samples = tuple(
-        save_sample(folder, n, np.full((HEIGHT, WIDTH, 3), (200, 120, 10 + n), dtype=np.uint8), category=category)
+        save_sample(
+            folder / f"{n}.png", np.full((HEIGHT, WIDTH, 3), (200, 120, 10 + n), dtype=np.uint8), category=category
+        )
         for n in range(images)
     )
     manifest = Manifest(dataset=dataset, samples=samples)

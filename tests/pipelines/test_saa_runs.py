@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmark.results.tables import print_result
+from benchmark.saa.prompts import USUAL
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
@@ -81,6 +82,29 @@ def test_several_objects_are_compared_with_each_other(tmp_path: Path) -> None:
     )
     computed = finished.result.measured.samples_computed
     assert computed["saa_objects"] == computed["saa_saliency"] == 2
+
+
+@pytest.mark.parametrize("edited", ["parts", "generic"])
+def test_an_edited_prompt_table_makes_another_run(edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table that the dataset finds by its name, and the one that every table rests on."""
+    tree(tmp_path / "data" / "parts", ["gasket"])
+    for name, text in (("parts", "source: ours\ncategories: {gasket: {}}\n"), ("generic", USUAL.read_text())):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr("benchmark.prompt_files.FOLDER", tmp_path)
+    monkeypatch.setattr("benchmark.saa.prompts.USUAL", tmp_path / "generic.yaml")
+    words = (
+        *("dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "dataset.name=parts"),
+        *("pipeline=saa_plus", "run.overwrite=never", *PIPELINES["saa_plus"]),
+    )
+    first = run(tmp_path, *words)
+    assert run(tmp_path, *words).reused
+    with (tmp_path / f"{edited}.yaml").open("a") as table:
+        table.write("# edited\n")
+    second = run(tmp_path, *words)
+    assert not second.reused
+    key = "pipeline.prompts" if edited == "parts" else "pipeline.prompts.generic"
+    before, after = first.result.config["files"], second.result.config["files"]
+    assert {name for name in before if before[name] != after[name]} == {key}
 
 
 @pytest.mark.parametrize("name", ["saa", "anomalyvlm"])

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from benchmark.errors import ConfigError
-from benchmark.saa.prompts import FOLDER, load_table
+from benchmark.prompt_files import FOLDER
+from benchmark.saa.prompts import load_table
 
 RELEASED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "parity" / "saa_prompts.json").read_text())
 TABLES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from benchmark.results.tables import print_result
 from benchmark.saa.prompts import USUAL
 from tests.data.dataset_trees import save
-from tests.harness import ROOT, run
+from tests.harness import ROOT, command, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
 MVTEC = yaml.safe_load((ROOT / "conf" / "prompts" / "mvtec.yaml").read_text(encoding="utf-8"))["categories"]
@@ -115,6 +118,22 @@ def test_the_other_profiles_run(name: str, tmp_path: Path) -> None:
     )
     assert finished.result.dataset.n_samples_effective == 2
     assert metrics(finished)["ap", "mean"] is not None
+
+
+def test_the_ablation_is_one_sweep_that_embeds_every_image_once(tmp_path: Path) -> None:
+    tree(tmp_path / "data" / "parts", ["gasket"])
+    words = ["-m", "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "pipeline=saa_plus"]
+    done = command(*words, "pipeline.prompts=generic", *PIPELINES["saa_plus"], "+sweep=saa_ablation", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (points,) = (tmp_path / "results" / "sweeps").glob("*/points.parquet")
+    table = pd.read_parquet(points)
+    assert len(table) == 16 and (table["status"] == "ok").all() and table["best"].sum() == 1
+    assert table["f1_max"].nunique() > 2
+    results = [json.loads(p.read_text()) for p in (tmp_path / "results" / "runs").glob("*/result.json")]
+    computed = sum((Counter(r["measured"]["samples_computed"]) for r in results), Counter())
+    images = 2
+    assert computed["sam_embedding"] == computed["saa_saliency"] == images
+    assert computed["groundingdino"] == 4 * images, "two sets of questions, with and without the object's name"
 
 
 @pytest.mark.realdata

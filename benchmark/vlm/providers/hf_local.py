@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from benchmark.context import Context, WeightsUsed
+from benchmark.context import Context
 from benchmark.errors import WeightsError
 from benchmark.settings import Settings
 from benchmark.vlm.profiles import Sampling
 from benchmark.vlm.providers.base import CallError, Raw
 from benchmark.vlm.question import Question
 from benchmark.vlm.verdict import Order, Reading, Usage, instruction
+from benchmark.weights.used import WeightsUsed
 
 
 class LocalAccess(Settings):

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from benchmark import weights
-from benchmark.config import CONF
 from benchmark.errors import WeightsError
 from benchmark.weights import fetch, registry
 from benchmark.weights.digests import file_digests
@@ -101,10 +100,12 @@ def test_missing_files_are_all_listed_with_the_one_command(toy: Path) -> None:
     assert 'make weights PIPELINE="toy other"' in message
 
 
-def test_the_command_names_the_pipeline_where_that_fetches_what_is_missing(tmp_path: Path) -> None:
-    for wanted, command in (("resnet18_imagenet", "resnet_mlp"), ("resnet50_imagenet", "resnet50_imagenet")):
-        with pytest.raises(WeightsError, match=f"make weights PIPELINE={command} "):
-            weights.resolve([wanted], pipeline="resnet_mlp", root=tmp_path)
+def test_the_command_names_what_is_missing_and_nothing_else(toy: Path) -> None:
+    (registry.FOLDER / "other.yaml").write_text(entry_text("other", file="sub/other.pth"), encoding="utf-8")
+    registry.names.cache_clear()
+    (toy / "toy.pth").write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match=r"pipeline resnet_mlp needs 1 weights file.*\n.*\n.*PIPELINE=other "):
+        weights.resolve(["toy", "other"], pipeline="resnet_mlp")
 
 
 def test_a_good_file_is_resolved_with_its_facts(toy: Path) -> None:
@@ -181,17 +182,6 @@ def test_custom_weights_know_nothing_of_their_training(toy: Path) -> None:
     assert own.sha256 == hashlib.sha256(CONTENT).hexdigest()
     with pytest.raises(WeightsError, match="no weights file at"):
         weights.custom(toy / "absent.pth")
-
-
-def test_missing_weights_are_named_inside_a_hydra_job_too(tmp_path: Path) -> None:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        outer = GlobalHydra.instance().hydra
-        with pytest.raises(WeightsError, match="make weights PIPELINE=resnet_mlp "):
-            weights.resolve(["resnet18_imagenet"], pipeline="resnet_mlp", root=tmp_path)
-        assert GlobalHydra.instance().hydra is outer
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_random_weights_are_noted_as_such(context: Context) -> None:
 
 
 def test_permission_alone_changes_nothing(context: Context) -> None:
-    with pytest.raises(WeightsError, match="make weights PIPELINE=sam_clip"):
+    with pytest.raises(WeightsError, match="make weights PIPELINE=sam_vit_h"):
         choose(context, wanted("published"), pipeline="sam_clip", allow_random=True)
 
 

@@ -137,7 +137,7 @@ def test_too_few_groups_are_refused_with_the_mend(tree: tuple[Sample, ...], tmp_
 
 def test_missing_imagenet_weights_end_the_run_before_any_work(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     ran = context(tree, tmp_path, weights_root=tmp_path / "none_here")
-    with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth[\s\S]*make weights PIPELINE=resnet_mlp"):
+    with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth[\s\S]*make weights PIPELINE=resnet18_imagenet"):
         list(settings(weights="imagenet").predict(ran))
     assert not ran.stats
 

@@ -8,87 +8,29 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
+from benchmark.availability import Missing, extras_for, obstacles
 from benchmark.commands import reporting
 from benchmark.compose import compose
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import ConfigError
+from benchmark.results.cell_plan import Planned, planned
 from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
 from benchmark.results.schema import RunResult
 
 
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """One cell, and what stands in the way of running it."""
-
-    cell: Cell
-    missing: Missing | None = None
-    n_images: int | None = None
-    seconds: float | None = None
-    """Expected, from earlier runs of the pipeline here; None: there is none."""
-    result: RunResult | None = None
-    """After the run."""
-
-
-def plan(cell: Cell, *, extra: Sequence[str]) -> Planned:
-    """Find out whether a cell can be run, without running anything.
-
-    Args:
-        cell: of a table.
-        extra: settings from the command line.
-    """
-    return _planned(cell, obstacles([cell], extra=extra)[0], extra)
-
-
-def _planned(cell: Cell, missing: Missing | None, extra: Sequence[str]) -> Planned:
-    from benchmark.config import build
-
-    if missing is not None or cell.row.parts:
-        return Planned(cell=cell, missing=missing)
-    try:
-        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
-        manifest = config.dataset.manifest(config.run.data_root)
-    except ConfigError as error:
-        return Planned(cell=cell, missing=Missing(phrase=first_line(error)))
-    except DataError as error:
-        mend = f"make data DATASET={dataset_name(config.dataset, config.choices)} ARGS=verify"
-        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", mend=mend))
-    n_images = min(config.run.limit or len(manifest.test), len(manifest.test))
-    seconds = seconds_per_image(config.run.results_root, cell.method.pipeline or "")
-    return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
-
-
-def seconds_per_image(results_root: Path, pipeline: str) -> float | None:
-    """Return the median wall seconds per image of this pipeline's earlier runs here that computed something."""
-    from statistics import median
-
-    from benchmark.results.files import RESULT
-
-    found = []
-    for path in (results_root / "runs").glob(f"*-{pipeline}-*/{RESULT}"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        measured, n = record["measured"], record["dataset"]["n_samples_effective"]
-        stages = measured["samples_computed"]
-        if record["choices"]["pipeline"] == pipeline and n and (not stages or max(stages.values()) >= n):
-            found.append(measured["seconds"] / n)
-    return median(found) if found else None
-
-
-def run_cells(planned: Sequence[Planned], *, name: str, extra: Sequence[str]) -> list[Planned]:
+def run_cells(plans: Sequence[Planned], *, name: str, extra: Sequence[str]) -> list[Planned]:
     """Run every cell that can be run as one multirun; a cell that fails says why and the others go on.
 
     What the stage store holds is not computed again, so the same command goes on where it was stopped.
     """
-    from dataclasses import replace
-
     done: list[Planned] = []
-    if not any(one.missing is None and one.cell.overrides for one in planned):
-        return list(planned)
+    if not any(one.missing is None and one.cell.overrides for one in plans):
+        return list(plans)
     with _multirun(name, extra) as (folder, results_root):
-        for number, one in enumerate(planned):
+        for number, one in enumerate(plans):
             if one.missing is not None or not one.cell.overrides:
                 done.append(one)
                 continue
@@ -150,8 +92,8 @@ def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: S
     """Plan every cell of a table and, unless ``dry``, run those that can be run."""
     every = list(cells(paper, table))
     missing = obstacles(every, extra=extra)
-    planned = [_planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
-    return planned if dry else run_cells(planned, name=name, extra=extra)
+    plans = [planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
+    return plans if dry else run_cells(plans, name=name, extra=extra)
 
 
 @reporting
@@ -174,13 +116,13 @@ def main(arguments: list[str] | None = None) -> int:
     for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
         table = choose_table(paper, number)
         name = f"{chosen.paper}-table-{number}"
-        planned = reproduce(paper, table, name=name, dry=dry, extra=extra)
+        plans = reproduce(paper, table, name=name, dry=dry, extra=extra)
         if dry:
-            show_plan(paper, table, planned)
+            show_plan(paper, table, plans)
         else:
             root = Path(compose(general(extra))[0]["run"]["results_root"])
-            show_table(paper, table, planned)
-            print("written:", write_table(root / "papers", name, paper, table, planned))
+            show_table(paper, table, plans)
+            print("written:", write_table(root / "papers", name, paper, table, plans))
     return 0
 
 

@@ -13,7 +13,8 @@ from benchmark.availability import Missing, extras_for, holds_data
 from benchmark.compose import compose
 from benchmark.config import build, options
 from benchmark.errors import ConfigError
-from benchmark.reproduce import Planned, plan, reproduce, run_cells, seconds_per_image
+from benchmark.reproduce import reproduce, run_cells
+from benchmark.results.cell_plan import Planned, plan, seconds_per_image
 from benchmark.results.paper_table import layout, long_form, numbers, write_table
 from benchmark.results.papers import (
     Cell,

@@ -11,8 +11,9 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.results.published import FOLDER, PublishedRow, find
-from benchmark.results.schema import Record
+from benchmark.results.published import FOLDER, find
+from benchmark.results.published_row import PublishedRow
+from benchmark.settings import Record
 
 TABLES = FOLDER / "tables"
 

@@ -14,7 +14,8 @@ from benchmark.errors import ResultsError
 from benchmark.results import files, report
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
 from benchmark.results.report_data import boards, settings_apart
-from benchmark.results.report_gallery import collect, per_image
+from benchmark.results.report_gallery import collect
+from benchmark.results.rows import per_image
 from benchmark.samples import GroundTruth, Prediction, Sample
 from tests.browser import Page, chromium_page
 from tests.harness import SMALL_SAT, run
@@ -200,7 +201,7 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
 
 
 def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None:
-    from benchmark.reproduce import Planned
+    from benchmark.results.cell_plan import Planned
     from benchmark.results.paper_table import write_table
     from benchmark.results.papers import cells, choose_table, load_paper
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from benchmark.errors import DataError, ResultsError, TrackingError
 from benchmark.progress import Progress, StageProgress
 from benchmark.results import files
 from benchmark.results.details import encode_details
+from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
 from benchmark.results.schema import (
     BaselineRecord,
@@ -51,19 +52,6 @@ NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb"
 """Run settings that do not change the result."""
 ATOMS = "atoms-1"
 """Store name of atom tables; the number is raised when their making changes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A run that has ended: its folder, its result, and what happened on the way."""
-
-    folder: Path
-    result: RunResult
-    reused: bool
-    """The result was there before and ``run.overwrite=never`` kept it."""
-    tracking_id: str | None = None
-    tracking_error: str | None = None
-    """Why the run could not be tracked; its files are whole all the same."""
 
 
 def execute(

@@ -1,4 +1,4 @@
-"""The base of every typed config: immutable, and closed to unknown keys."""
+"""The bases of what is read from files: immutable, and closed to unknown keys."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class Record(BaseModel):
+    """A part of a file that is written by one version and read by another; unknown fields are refused on reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,9 +6,11 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.metric_record import MetricRecord
 from benchmark.results.papers import load_paper, paper_names, published_as
-from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
-from benchmark.results.schema import MetricRecord, RunResult
+from benchmark.results.published import protocols, published
+from benchmark.results.published_row import OUR_METRIC, PublishedRow
+from benchmark.results.schema import RunResult
 
 OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""

@@ -15,8 +15,9 @@ from typing import Any
 from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError, ConfigError, ResultsError, near_matches
 from benchmark.results import files
-from benchmark.results.schema import Record, RunResult
+from benchmark.results.schema import RunResult
 from benchmark.results.tables import interval, number
+from benchmark.settings import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "results" / "reference"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from benchmark.config import CONF
+from benchmark.metric_record import MetricRecord
 from benchmark.results import files
 from benchmark.results.fairness import (
     beside,
@@ -18,8 +19,9 @@ from benchmark.results.fairness import (
     unfair,
     unfair_run,
 )
-from benchmark.results.published import PublishedRow, find
-from benchmark.results.schema import MetricRecord, RunResult
+from benchmark.results.published import find
+from benchmark.results.published_row import PublishedRow
+from benchmark.results.schema import RunResult
 from tests.harness import SMALL_SAT, run
 
 

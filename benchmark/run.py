@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import provenance
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, ResultsError, TrackingError
+from benchmark.moved import recorded
 from benchmark.progress import Progress, StageProgress
 from benchmark.results import files
 from benchmark.results.details import encode_details
@@ -115,7 +116,7 @@ def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = (
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
-    return dict(plain(kept))
+    return dict(plain(recorded(kept)))
 
 
 def read_files(pipeline: Mapping[str, Any], reads: Mapping[str, Path]) -> dict[str, dict[str, str]]:

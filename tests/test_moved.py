@@ -1,0 +1,54 @@
+"""Classes of options that stood elsewhere: told by their new name, recorded under the old one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from benchmark.config import option_settings
+from benchmark.errors import ConfigError
+from benchmark.moved import MOVED, recorded
+from benchmark.run import identity
+from tests.harness import compose
+
+OLD, NEW = "benchmark.place.Old", "benchmark.pipelines.constant.Constant"
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOVED, OLD, NEW)
+
+
+@pytest.mark.usefixtures("moved")
+def test_an_old_name_is_answered_with_the_new_one() -> None:
+    with pytest.raises(ConfigError, match=rf"pipeline\._target_: {OLD} is now {NEW}"):
+        option_settings("pipeline", {"_target_": OLD})
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_result_keeps_the_old_name_at_every_depth() -> None:
+    values: dict[str, Any] = {"_target_": NEW, "tagger": {"_target_": NEW, "k": 3}, "other": {"_target_": "a.B"}}
+    assert recorded(values) == {
+        "_target_": OLD,
+        "tagger": {"_target_": OLD, "k": 3},
+        "other": {"_target_": "a.B"},
+    }
+    assert values["_target_"] == NEW
+
+
+def test_a_move_does_not_rename_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, _ = compose("pipeline=constant")
+    before = identity(composed)
+    monkeypatch.setitem(MOVED, before["pipeline"]["_target_"], "benchmark.elsewhere.Constant")
+    composed["pipeline"]["_target_"] = "benchmark.elsewhere.Constant"
+    assert identity(composed) == before
+
+
+def test_every_new_name_is_a_class_and_no_old_one_is() -> None:
+    from hydra.utils import get_class
+
+    for old, new in MOVED.items():
+        assert get_class(new).__name__ == new.rpartition(".")[2]
+        with pytest.raises((ImportError, AttributeError)):
+            get_class(old)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.moved import MOVED
+from benchmark.moved import new_place
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
     target = values.get("_target_")
     if not target:
         raise ConfigError(f"{group}: the option has no _target_; its YAML must name a class of benchmark")
-    if target in MOVED:
-        raise ConfigError(f"{group}._target_: {target} is now {MOVED[target]}; change that line of your option's YAML")
+    if place := new_place(target):
+        raise ConfigError(f"{group}._target_: {target} is now {place}; change that line of your option's YAML")
     try:
         cls = get_class(target)
     except Exception as error:

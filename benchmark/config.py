@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.moved import new_place
+from benchmark.moved import OPTIONS, new_place
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()
+        if (group, option) in OPTIONS:
+            return f"{group}={option} is now {group}={OPTIONS[group, option]}"
         return f"{group}={option}: no such option; {near_matches(option, options(group))}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:

@@ -1,7 +1,7 @@
-"""Modules with classes of options that stood elsewhere in earlier versions.
+"""What earlier versions called otherwise: modules with classes of options, and options.
 
-An option of one's own that names the old place is told the new one. A result goes on naming the old place: the config
-that a run is named by must not change because a module moved.
+Who uses the old name is told the new one. A result goes on using the old one: neither the config that a run is named by
+nor its digest may change because something got another name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 MOVED: dict[str, str] = {}
 """Old module to new."""
+OPTIONS: dict[tuple[str, str], str] = {}
+"""(Group, old option) to the option's new name."""
 
 
 def new_place(target: str) -> str | None:
@@ -31,3 +33,9 @@ def _old_place(target: str) -> str:
     module, _, name = target.rpartition(".")
     old = next((old for old, new in MOVED.items() if new == module), module)
     return f"{old}.{name}"
+
+
+def recorded_choices(choices: Mapping[str, str]) -> dict[str, str]:
+    """Return group to chosen option, sorted, with every option under the name that results have for it."""
+    old = {(group, new): old for (group, old), new in OPTIONS.items()}
+    return {group: old.get((group, option), option) for group, option in sorted(choices.items())}

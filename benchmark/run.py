@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark import provenance
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, ResultsError, TrackingError
-from benchmark.moved import recorded
+from benchmark.moved import recorded, recorded_choices
 from benchmark.progress import Progress, StageProgress
 from benchmark.results import files
 from benchmark.results.details import encode_details
@@ -144,7 +144,8 @@ def read_files(pipeline: Mapping[str, Any], reads: Mapping[str, Path]) -> dict[s
 def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest) -> str:
     """Name the run by what it is, so that the same command finds its own results again."""
     digest = hashlib.sha256(json.dumps([settings, manifest.fingerprint], sort_keys=True).encode()).hexdigest()
-    return f"{config.choices['dataset']}-{config.choices['pipeline']}-{digest[:12]}".replace("/", "-")
+    choices = recorded_choices(config.choices)
+    return f"{choices['dataset']}-{choices['pipeline']}-{digest[:12]}".replace("/", "-")
 
 
 def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
@@ -289,6 +290,7 @@ def assemble(
     from benchmark.pipelines.constant import baseline_rows
 
     manifest, samples = context.manifest, context.samples
+    choices = recorded_choices(config.choices)
     labels = [bool(s.defective) for s in samples]
     scored = _scored_labels(rows, config.protocol)
     weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]
@@ -296,7 +298,7 @@ def assemble(
     return {
         "id": run_id,
         "config": dict(settings),
-        "choices": dict(sorted(config.choices.items())),
+        "choices": choices,
         "dataset": DatasetRecord(
             name=manifest.dataset,
             fingerprint=manifest.fingerprint,
@@ -309,7 +311,7 @@ def assemble(
             notes=list(manifest.notes),
         ),
         "protocol": ProtocolRecord(
-            name=config.choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
+            name=choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
         ),
         "stages": [
             StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint)

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from pydantic import ValidationError
 
@@ -21,20 +20,13 @@ from benchmark.pipelines.reference_difference import ReferenceDifference
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests.harness import option
 from tests.pictures import save_sample
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def option(group: str, name: str) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
-    config.pop("_target_")
-    return config
 
 
 def pipeline(**changes: Any) -> ReferenceDifference:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,9 +18,10 @@ from benchmark.artifacts import Artifact, plain
 from benchmark.decode import Decoder
 from benchmark.errors import BenchmarkError, ConfigError
 from benchmark.explain import explain
-from benchmark.resolve import FATAL, Failure, stream
+from benchmark.resolve import FATAL, stream
 from benchmark.samples import Manifest, Sample
 from benchmark.store import Store
+from benchmark.weights.used import Chosen, WeightsUsed
 
 if TYPE_CHECKING:
     from benchmark.stages import Inputs, Stage
@@ -58,21 +59,6 @@ class StageStats:
     """Damaged entries met, removed and computed again."""
     seconds: float = 0.0
     """Time inside ``Stage.compute``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsUsed:
-    """What a result says about weights that took part."""
-
-    name: str
-    sha256: str
-    licence: str | None
-    trained_on: tuple[str, ...] | None
-    """Training data by name; None: not known."""
-    target_data: tuple[str, ...] | None
-    """Data sets of this benchmark that were in the training; empty: none; None: not known."""
-    random: bool = False
-    """Random weights in place of published ones: the numbers mean nothing."""
 
 
 class Context:
@@ -118,8 +104,10 @@ class Context:
         self._device, self._turn = device, turn
         self.weights_root = weights_root
         self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
+        self.chosen: Mapping[str, Chosen] = {}
+        """Role to the weights of a network, found before the pipeline plans."""
         self.weights: dict[str, WeightsUsed] = {}
-        """By name; filled by the pipeline through ``note_weights``."""
+        """By name; filled through ``note_weights``."""
         self.workers = workers
         self.on_error = on_error
         self.refresh = refresh
@@ -131,7 +119,6 @@ class Context:
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
         self._explained: set[str] = set()
-        self._kept: dict[Hashable, Any] = {}
 
     @property
     def device(self) -> str:
@@ -152,6 +139,11 @@ class Context:
             raise ConfigError(f"run.device={self._device}: no such CUDA device ({there}); use auto, or cpu")
         return self._device
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of the samples, once each, in the order in which they first come."""
+        return tuple(dict.fromkeys(sample.category for sample in self.samples))
+
     def note_weights(self, used: WeightsUsed) -> None:
         """Say that these weights take part, so that the result records them."""
         self.weights[used.name] = used
@@ -170,13 +162,6 @@ class Context:
             found: T = _models[key]
             return found
 
-    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made under ``key`` in this run, making it at the first call."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        found: T = self._kept[key]
-        return found
-
     def images(self, samples: Iterable[Sample] | None = None) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         """Yield each sample with its image, (H, W, 3) uint8 RGB, in order and decoded ahead.
 
@@ -188,7 +173,7 @@ class Context:
                 try:
                     decoded = image.get()
                 except Exception as error:
-                    self._report(sample, Failure("decoding", error))
+                    self.report(sample, error, step="decoding")
                     continue
                 yield sample, decoded
 
@@ -219,7 +204,7 @@ class Context:
                     self.on_progress(names, done, len(chosen), reused)
                 failure = next((result.failure for result in results if result.failure), None)
                 if failure is not None:
-                    self._report(sample, failure)
+                    self.report(sample, failure.error, step=failure.stage)
                     continue
                 yield sample, tuple(result.artifact for result in results if result.artifact is not None)
 
@@ -252,9 +237,8 @@ class Context:
         """Return the counters of a stage."""
         return self.stats.setdefault(stage.name, StageStats())
 
-    def _report(self, sample: Sample, failure: Failure) -> None:
-        """Record or raise the failure of one sample."""
-        error = failure.error
+    def report(self, sample: Sample, error: Exception, *, step: str) -> None:
+        """Record or raise the failure of one sample in a step, as ``on_error`` has it."""
         if isinstance(error, FATAL):
             raise error
         if isinstance(error, BenchmarkError):
@@ -262,7 +246,7 @@ class Context:
                 raise error
             self.failed[sample.id] = str(error)
             return
-        message = f"stage {failure.stage!r} failed on {sample.image}: {type(error).__name__}: {error}"
+        message = f"stage {step!r} failed on {sample.image}: {type(error).__name__}: {error}"
         if self.on_error == "stop":
             raise BenchmarkError(message) from error
         self.failed[sample.id] = message

@@ -13,7 +13,7 @@ from benchmark.data.images import image_shape
 from benchmark.errors import BenchmarkError
 from benchmark.run import limited, make_context
 from benchmark.samples import Prediction, Sample
-from tests.harness import SMALL_SAT, compose, places
+from tests.harness import SMALL_SAT, compose, places, predict
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
 RUNNABLE = {
@@ -31,7 +31,7 @@ def predicted(folder: Path, name: str, *words: str) -> Iterator[tuple[Sample, Pr
     manifest = config.dataset.manifest(config.run.data_root)
     context = make_context(config, manifest, limited(manifest, None if name == "resnet_mlp" else 2))
     expected = iter(context.samples)
-    for sample, prediction in config.pipeline.predict(context):
+    for sample, prediction in predict(config.pipeline, context):
         assert sample == next(expected), "one prediction for every sample, in order"
         yield sample, prediction
     assert next(expected, None) is None

@@ -105,8 +105,11 @@ class Pipeline(Settings, ABC):
         """Return what is learnt from the data set's good training images, for the result; None: nothing is."""
         return None
 
-    def missing(self) -> tuple[str, str] | None:
-        """Return in a phrase what else than weights keeps this from running here, and the command that mends it."""
+    def missing(self) -> tuple[str, str | None] | None:
+        """Return in a phrase what else than weights keeps this from running here, and the command that mends it.
+
+        The command is None where there is none; all is None where nothing is known to be missing.
+        """
         return None
 
     def reads(self, dataset: str) -> Mapping[str, Path]:

@@ -34,7 +34,7 @@ from benchmark.results.schema import (
     WeightsRecord,
     plain,
 )
-from benchmark.settings import named_files
+from benchmark.settings import file_settings
 from benchmark.sharding import Shard
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def execute(
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)
-    settings = identity(composed, config.pipeline.not_in_result())
-    settings |= read_files(config.pipeline, manifest.dataset)
+    settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
@@ -114,20 +113,23 @@ def execute(
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
 
 
-def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the settings that make the result what it is: paths, device and workers stay out.
+def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Return the settings that make the result what it is, with what the files say that they name.
+
+    Paths, device and workers stay out, and of the pipeline what changes no prediction.
 
     Args:
-        composed: all settings.
-        pipeline_leaves_out: dotted keys of the pipeline that change no prediction.
+        config: the typed settings.
+        composed: the same settings as plain containers.
+        dataset: name of the data set.
     """
     kept = {group: copy.deepcopy(dict(composed[group])) for group in ("dataset", "pipeline", "protocol", "metric")}
-    for key in pipeline_leaves_out:
+    for key in config.pipeline.not_in_result():
         *parents, last = key.split(".")
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
-    return dict(plain(kept))
+    return dict(plain(kept)) | read_files(config.pipeline, dataset)
 
 
 def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
@@ -143,13 +145,9 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
     """
     from benchmark.weights.digests import file_digests
 
-    apart = pipeline.not_in_result()
-    named = {
-        key: path
-        for key, path in named_files(pipeline)
-        if path.is_file() and not any(f"{key}.".startswith(f"{left_out}.") for left_out in apart)
-    }
-    found = {**named, **pipeline.reads(dataset)}
+    apart = tuple(f"{key}." for key in pipeline.not_in_result())
+    given = [(key, path) for key, path in file_settings(pipeline) if not f"{key}.".startswith(apart)]
+    found = {**{key: path for key, path in given if path and path.is_file()}, **pipeline.reads(dataset)}
     return {"files": {f"pipeline.{key}": file_digests(path)[0] for key, path in found.items()}} if found else {}
 
 

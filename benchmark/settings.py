@@ -81,14 +81,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
 
-def named_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the dotted key and the path of every setting that names a file by its type; not of those that do not."""
+def file_settings(settings: Settings) -> Iterator[tuple[str, Path | None]]:
+    """Yield the dotted key of every setting that may name a file by its type, with the file; None: it names none."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if isinstance(value, Settings):
-            yield from ((f"{name}.{key}", path) for key, path in named_files(value))
-        elif isinstance(value, Path) and names_file(field.annotation, *field.metadata):
-            yield name, value
+            yield from ((f"{name}.{key}", path) for key, path in file_settings(value))
+        elif names_file(field.annotation, *field.metadata):
+            yield name, value if isinstance(value, Path) else None
 
 
 def names_file(*annotation: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, WeightsError
 from benchmark.iap.boxes import ObjectSize, object_share, small_enough, suppressed
 from benchmark.iap.normals import NormalSettings
 from benchmark.iap.objects import ObjectSettings, plain_phrase
@@ -103,6 +103,17 @@ class IapAs(Pipeline):
                 f"pipeline.thresholds: boxes above {box} are asked for, but detector.floor={self.detector.floor}: "
                 "boxes under the floor are not stored; lower it too"
             )
+        self._check_parts()
+
+    def missing(self) -> tuple[str, str | None] | None:
+        """Return what the tagger or the prompter lacks here."""
+        try:
+            self._check_parts()
+        except (ConfigError, WeightsError) as error:
+            return str(error).partition("; ")[0], None
+        return None
+
+    def _check_parts(self) -> None:
         if self._looks:
             self.tagger.check()
         if "llm_prompt" in self.steps:

@@ -6,6 +6,9 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.compose import compose
+from benchmark.config import options
+from benchmark.protocol import Protocol
 from benchmark.results.papers import load_paper, paper_names, published_as
 from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
 from benchmark.results.schema import MetricRecord, RunResult
@@ -133,17 +136,8 @@ def _preset(row: PublishedRow, dataset: str) -> str:
 
 @functools.cache
 def dataset_settings(name: str) -> dict[str, Any]:
-    """Return the settings of an option of ``conf/dataset``, those it builds on included; empty for an unknown one."""
-    import yaml
-
-    from benchmark.config import CONF
-
-    path = CONF / "dataset" / f"{name}.yaml"
-    read = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    found: dict[str, Any] = {}
-    for base in read.pop("defaults", []):
-        found |= read if base == "_self_" else dataset_settings(base)
-    return found or read
+    """Return the settings of an option of ``conf/dataset``; empty for an unknown one."""
+    return dict(compose([f"dataset={name}"])[0]["dataset"]) if name in options("dataset") else {}
 
 
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
@@ -160,10 +154,6 @@ def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
 @functools.cache
 def preset_hash(name: str) -> str:
     """Return the hash of a preset of ``conf/protocol``."""
-    import yaml
-
-    from benchmark.config import CONF
-    from benchmark.protocol import Protocol
-
-    read = yaml.safe_load((CONF / "protocol" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return Protocol.model_validate({k: v for k, v in read.items() if k != "_target_"}).hash
+    return Protocol.model_validate(
+        {k: v for k, v in compose([f"protocol={name}"])[0]["protocol"].items() if k != "_target_"}
+    ).hash

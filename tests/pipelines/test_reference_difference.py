@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from pydantic import ValidationError
 
@@ -22,21 +21,13 @@ from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
 from tests import harness
-from tests.harness import plan_of
+from tests.harness import option, plan_of
 from tests.pictures import save_sample
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def option(group: str, name: str) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
-    config.pop("_target_")
-    return config
 
 
 def pipeline(**changes: Any) -> ReferenceDifference:

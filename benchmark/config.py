@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import isabstract
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
@@ -12,13 +13,13 @@ from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
 from benchmark.moved import OPTIONS, new_place
-from benchmark.settings import Settings
+from benchmark.pipeline import Pipeline
+from benchmark.settings import FolderPath, Settings
 
 if TYPE_CHECKING:
     from benchmark.metrics.selection import MetricSelection
     from benchmark.protocol import Protocol as ScoringProtocol
-    from benchmark.samples import Manifest, Prediction, Sample
-    from benchmark.stages import Context, Stage
+    from benchmark.samples import Manifest
     from benchmark.tracking import Mlflow, NoTracking
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -33,31 +34,14 @@ class Dataset(Protocol):
         ...
 
 
-class Pipeline(Protocol):
-    """What every option of the group ``pipeline`` can do.
-
-    More is asked for where a pipeline has it: ``not_in_result``, dotted keys of settings that change no prediction;
-    ``reads(dataset)``, setting to file, for files that it finds by another name than their path; ``tables(rows)``,
-    title to rows of tables of its own; ``needed_weights()``; and ``missing()``, what keeps it from running here.
-    """
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the expensive stages that a shard can compute for its own samples alone."""
-        ...
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield one prediction for every sample of the context, in order."""
-        ...
-
-
 class RunSettings(Settings):
     """The group ``run``: where things lie and how the run is carried out."""
 
-    data_root: Path
-    results_root: Path
-    cache_root: Path
+    data_root: FolderPath
+    results_root: FolderPath
+    cache_root: FolderPath
     cache_gb: float | None = Field(gt=0)
-    weights_root: Path
+    weights_root: FolderPath
     seed: int = Field(ge=0)
     limit: int | None = Field(gt=0)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -106,8 +90,19 @@ def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
     return config
 
 
+def pipeline_settings(values: Mapping[str, Any]) -> Pipeline:
+    """Build the settings of a pipeline's option; raises as ``option_settings`` does."""
+    built = option_settings("pipeline", values)
+    assert isinstance(built, Pipeline)
+    return built
+
+
 def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
-    """Build the settings object that an option's ``_target_`` names; importing it must stay light."""
+    """Build the settings object that an option's ``_target_`` names; importing it must stay light.
+
+    Raises:
+        ConfigError: there is no such class, it lacks what the group asks for, or a value is refused.
+    """
     from hydra.utils import get_class
 
     target = values.get("_target_")
@@ -119,8 +114,12 @@ def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
         cls = get_class(target)
     except Exception as error:
         raise ConfigError(f"{group}._target_: {target} cannot be imported ({error})") from error
-    if not issubclass(cls, Settings):
-        raise ConfigError(f"{group}._target_: {target} is not a benchmark.settings.Settings class")
+    base: type[Settings] = Pipeline if group == "pipeline" else Settings
+    if not issubclass(cls, base):
+        methods = "".join(f", with the method {name}" for name in sorted(base.__abstractmethods__))
+        raise ConfigError(f"{group}._target_: {target} must derive from {base.__module__}.{base.__name__}{methods}")
+    if isabstract(cls):
+        raise ConfigError(f"{group}._target_: {target} lacks the method {', '.join(sorted(cls.__abstractmethods__))}")
     return settings_from(group, cls, {k: v for k, v in values.items() if k != "_target_"})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from benchmark.artifacts import Artifact
 from benchmark.decode import Decoder
 from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.resolve import FATAL, Failure, stream
+from benchmark.resolve import FATAL, stream
 from benchmark.samples import Manifest, Sample
 from benchmark.stage import Inputs, Stage
 from benchmark.stage_cache import StageCache, StageStats
 from benchmark.store import Store
-from benchmark.weights.used import WeightsUsed
+from benchmark.weights.used import Chosen, WeightsUsed
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int, int], None]
@@ -80,8 +80,10 @@ class Context:
         self._device, self._turn = device, turn
         self.weights_root = weights_root
         self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
+        self.chosen: Mapping[str, Chosen] = {}
+        """Role to the weights of a network, found before the pipeline plans."""
         self.weights: dict[str, WeightsUsed] = {}
-        """By name; filled by the pipeline through ``note_weights``."""
+        """By name; filled through ``note_weights``."""
         self.workers = workers
         self.on_error = on_error
         self.on_progress = on_progress
@@ -89,7 +91,6 @@ class Context:
         """What a pipeline counted in this run (calls, tokens, money), by name; not part of the result."""
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
-        self._kept: dict[Hashable, Any] = {}
 
     @property
     def device(self) -> str:
@@ -109,6 +110,11 @@ class Context:
             there = f"PyTorch finds {count} here, counted from cuda:0" if count else "PyTorch finds none here"
             raise ConfigError(f"run.device={self._device}: no such CUDA device ({there}); use auto, or cpu")
         return self._device
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of the samples, once each, in the order in which they first come."""
+        return tuple(dict.fromkeys(sample.category for sample in self.samples))
 
     @property
     def stats(self) -> dict[str, StageStats]:
@@ -142,13 +148,6 @@ class Context:
             found: T = _models[key]
             return found
 
-    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made under ``key`` in this run, making it at the first call."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        found: T = self._kept[key]
-        return found
-
     def images(self, samples: Iterable[Sample] | None = None) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         """Yield each sample with its image, (H, W, 3) uint8 RGB, in order and decoded ahead.
 
@@ -160,7 +159,7 @@ class Context:
                 try:
                     decoded = image.get()
                 except Exception as error:
-                    self._report(sample, Failure("decoding", error))
+                    self.report(sample, error, step="decoding")
                     continue
                 yield sample, decoded
 
@@ -191,7 +190,7 @@ class Context:
                     self.on_progress(names, done, len(chosen), reused)
                 failure = next((result.failure for result in results if result.failure), None)
                 if failure is not None:
-                    self._report(sample, failure)
+                    self.report(sample, failure.error, step=failure.stage)
                     continue
                 yield sample, tuple(result.artifact for result in results if result.artifact is not None)
 
@@ -219,9 +218,8 @@ class Context:
             cache.stage_stats(stage).reused += 1
         return artifact
 
-    def _report(self, sample: Sample, failure: Failure) -> None:
-        """Record or raise the failure of one sample."""
-        error = failure.error
+    def report(self, sample: Sample, error: Exception, *, step: str) -> None:
+        """Record or raise the failure of one sample in a step, as ``on_error`` has it."""
         if isinstance(error, FATAL):
             raise error
         if isinstance(error, BenchmarkError):
@@ -229,7 +227,7 @@ class Context:
                 raise error
             self.failed[sample.id] = str(error)
             return
-        message = f"stage {failure.stage!r} failed on {sample.image}: {type(error).__name__}: {error}"
+        message = f"stage {step!r} failed on {sample.image}: {type(error).__name__}: {error}"
         if self.on_error == "stop":
             raise BenchmarkError(message) from error
         self.failed[sample.id] = message

@@ -24,7 +24,7 @@ def prompt_file(name: str, *, dataset: str, among: str, usual: str) -> Path:
     """
     wanted = name.replace("{dataset}", dataset)
     known = {path.relative_to(FOLDER).with_suffix("").as_posix(): path for path in FOLDER.glob(among)}
-    path = known.get(wanted, Path(wanted).expanduser())
+    path = known.get(wanted, Path(wanted))
     if not path.is_file():
         raise ConfigError(
             f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; write one for your product "

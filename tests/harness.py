@@ -7,12 +7,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmark.compose import compose as benchmark_compose
 from benchmark.config import RunConfig, build
+from benchmark.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.samples import Prediction, Sample
+from benchmark.stages import Context
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
@@ -38,6 +42,21 @@ def option(group: str, name: str, **changes: Any) -> dict[str, Any]:
 def typed(*overrides: str) -> RunConfig:
     """Compose and validate."""
     return build(*compose(*overrides))
+
+
+def plan_of(pipeline: Pipeline, context: Context, *, option: str = "test") -> Plan:
+    """Plan as a run does."""
+    return make_plan(pipeline, context, option=option)
+
+
+def predict(pipeline: Pipeline, context: Context, *, option: str = "test") -> list[tuple[Sample, Prediction]]:
+    """Predict every sample of a context as a run does."""
+    return list(streamed(pipeline, context, option=option))
+
+
+def streamed(pipeline: Pipeline, context: Context, *, option: str = "test") -> Iterator[tuple[Sample, Prediction]]:
+    """Predict one sample after the other."""
+    return predictions(plan_of(pipeline, context, option=option), context)
 
 
 def places(folder: Path) -> list[str]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.commands import reporting
-from benchmark.config import CONF, explain_composition_error, option_settings, options
+from benchmark.config import CONF, RunSettings, explain_composition_error, options, pipeline_settings, settings_from
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
 from benchmark.errors import ConfigError, WeightsError, near_matches
@@ -84,7 +84,7 @@ def needed_by(request: Request) -> tuple[list[Weights], Path]:
         ConfigError: an override does not fit the config.
         WeightsError: a pipeline asks for weights that are not registered.
     """
-    root = Path(_compose(request.overrides, pipeline=None)["run"]["weights_root"]).expanduser()
+    root = settings_from("run", RunSettings, _compose(request.overrides, pipeline=None)["run"]).weights_root
     needed = [name for asked in request.names for name in weights_of(asked, request.overrides)]
     return [find(name) for name in dict.fromkeys(needed)], root
 
@@ -93,9 +93,7 @@ def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the registry names that a pipeline option needs with these overrides; for a registry name, that name."""
     if name not in options("pipeline"):
         return (name,)
-    pipeline = option_settings("pipeline", _compose(overrides, pipeline=name)["pipeline"])
-    needed: Callable[[], tuple[str, ...]] | None = getattr(pipeline, "needed_weights", None)
-    return needed() if needed else ()
+    return pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).networks().registered()
 
 
 def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:

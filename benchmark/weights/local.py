@@ -48,7 +48,7 @@ class LocalWeights:
 def weights_root(configured: Path | None = None) -> Path:
     """Folder of the weights files: ``configured``, else the variable BENCH_WEIGHTS, else ``.cache/weights``."""
     if configured is not None:
-        return configured.expanduser()
+        return configured
     return Path(os.environ.get("BENCH_WEIGHTS") or DEFAULT_ROOT).expanduser()
 
 
@@ -81,13 +81,12 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
     return {entry.name: _verified(entry, folder=folder) for entry in entries}
 
 
-def custom(path: Path) -> LocalWeights:
+def custom(file: Path) -> LocalWeights:
     """Wrap a weights file that the user gave by its path; nothing is known of its training.
 
     Raises:
         WeightsError: there is no such file.
     """
-    file = path.expanduser()
     if not file.is_file():
         raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights")
     sha256, _ = file_digests(file)

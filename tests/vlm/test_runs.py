@@ -19,6 +19,7 @@ import pytest
 from benchmark.samples import Sample
 from benchmark.vlm import prepare
 from benchmark.vlm.answers import AnswerStore
+from tests import harness
 from tests.harness import ROOT, SMALL_SAT, command, compose, places, result_of, typed
 from tests.vlm.servers import Fake, Reply, Script, failed, label, said, serving
 from tests.vlm.toys import FAST, KEY, context, everything_below, images, pipeline, sent_sha256
@@ -143,10 +144,10 @@ def test_killed_at_random_moments_every_image_is_billed_once(tmp_path: Path, kil
     with serving(script) as other:
         whole = tmp_path / "whole"
         chosen = pipeline(whole, f"pipeline.provider.access.base_url={other.url}")
-        predictions = [p for _, p in chosen.predict(context(whole, samples))]
+        predictions = [p for _, p in harness.predict(chosen, context(whole, samples))]
     assert labels_of(tmp_path) == labels_of(whole)
     replayed = pipeline(tmp_path, "pipeline.answers.mode=replay")
-    assert [p for _, p in replayed.predict(context(tmp_path, samples))] == predictions
+    assert [p for _, p in harness.predict(replayed, context(tmp_path, samples))] == predictions
     assert sum(bool(p.label) for p in predictions) == cells["tp"] + cells["fp"]
 
 
@@ -184,7 +185,7 @@ def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch
         )
         outcomes: Counter[str] = Counter()
         seen = []
-        for sample, prediction in chosen.predict(context(tmp_path, samples)):
+        for sample, prediction in harness.streamed(chosen, context(tmp_path, samples)):
             outcomes[prediction.outcome] += 1
             seen.append(sample.id)
             most = max(most, len(alive))

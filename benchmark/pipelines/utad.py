@@ -14,7 +14,8 @@ from benchmark.models.choice import Chosen, Wanted, choose, needed
 from benchmark.models.resnet import MEAN, STD
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
-from benchmark.saa.saliency import Levels, mean_squared_distance, whole_image
+from benchmark.saa.levels import Levels
+from benchmark.saa.saliency import mean_squared_distance, whole_image
 from benchmark.samples import Prediction, Sample
 from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage

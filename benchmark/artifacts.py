@@ -121,4 +121,5 @@ def _value(name: str, field: list[Any], arrays: Mapping[str, NDArray[Any]]) -> V
         rle, ends = arrays[f"{name}#rle"].tobytes(), np.cumsum(arrays[f"{name}#len"]).tolist()
         starts = [0, *ends[:-1]]
         return MaskSet.from_counts((height, width), (rle[a:b] for a, b in zip(starts, ends, strict=False)))
-    return field[1]
+    plain: Value = field[1]
+    return plain

@@ -93,7 +93,8 @@ def gpu_memory_mb() -> float | None:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None
-    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    used: int = torch.cuda.max_memory_allocated()
+    return round(used / 2**20, 1)
 
 
 SECRETS = re.compile(

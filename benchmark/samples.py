@@ -142,7 +142,8 @@ class MaskSet:
         if not chosen:
             return np.zeros((0, *self.shape), dtype=bool)
         codes = [{"size": list(self.shape), "counts": self.counts[i]} for i in chosen]
-        return np.moveaxis(coco.decode(codes), -1, 0).astype(bool)
+        masks: NDArray[np.bool_] = np.moveaxis(coco.decode(codes), -1, 0).astype(bool)
+        return masks
 
     def union(self, index: Iterable[int] | None = None) -> NDArray[np.bool_]:
         """Decode the union of all masks, or of those of ``index``: (H, W) bool, all False when there is none."""
@@ -184,7 +185,8 @@ def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule
         number += inside
     if rule == "sum":
         return total.astype(np.float32)
-    return np.divide(total, number, out=total, where=number > 0).astype(np.float32)
+    np.divide(total, number, out=total, where=number > 0)
+    return total.astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,7 +151,8 @@ def _nearest(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_
     import cv2
 
     resized = cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
-    return resized.view(np.bool_)
+    inside: NDArray[np.bool_] = resized.view(np.bool_)
+    return inside
 
 
 def _table(
@@ -191,7 +192,8 @@ def _resized(scores: NDArray[Any], size: tuple[int, ...], interpolation: str) ->
 
     ways = {"nearest": cv2.INTER_NEAREST, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
     floating = scores if scores.dtype == np.float64 else scores.astype(np.float32, copy=False)
-    return cv2.resize(floating, (size[1], size[0]), interpolation=ways[interpolation])
+    resized: NDArray[Any] = cv2.resize(floating, (size[1], size[0]), interpolation=ways[interpolation])
+    return resized
 
 
 def _atoms(regions: Regions, truth: GroundTruth, atom_cache: AtomCache | None) -> AtomTable:

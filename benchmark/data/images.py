@@ -114,7 +114,8 @@ def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | N
             if image.mode == "P":
                 return np.array(image)
             raise DataError(f"{path}: a {mask_format} mask is a one-channel image, this one is {image.mode}")
-        return np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
+        brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
+        return brightest
 
 
 def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, border: Border = "ignore") -> GroundTruth:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmark.atomic import replacing
 from benchmark.data.images import load_levels, opened
@@ -88,7 +88,7 @@ def _read_stale(
     root: Path,
     stale: Sequence[str],
     files: Mapping[str, FileRole],
-    rows: dict[str, list],
+    rows: dict[str, list[Any]],
     facts: dict[str, FileFacts],
     store: Path,
     workers: int | None,
@@ -112,7 +112,7 @@ def _read_stale(
         _save(store, rows)
 
 
-def _read(root: Path, name: str, role: FileRole) -> list:
+def _read(root: Path, name: str, role: FileRole) -> list[Any]:
     """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak]."""
     path = root / name
     now = time.time_ns()
@@ -124,7 +124,7 @@ def _read(root: Path, name: str, role: FileRole) -> list:
     return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak]
 
 
-def _signature(path: str, role: FileRole) -> list:
+def _signature(path: str, role: FileRole) -> list[Any]:
     try:
         found = os.stat(path)  # noqa: PTH116  # Path objects cost more than the call itself, 20,000 times
     except OSError as error:
@@ -138,7 +138,7 @@ def _index_path(root: Path, cache: Path) -> Path:
     return cache / "index" / f"{resolved.name}-{digest}.json"
 
 
-def _load(store: Path) -> dict[str, list]:
+def _load(store: Path) -> dict[str, list[Any]]:
     """Read the kept rows; a missing, damaged or older index is an empty one."""
     try:
         kept = json.loads(store.read_bytes())
@@ -152,7 +152,7 @@ def _load(store: Path) -> dict[str, list]:
     return {name: row for name, row in kept["rows"].items() if len(row) == 9 and row[2] < row[4] - _RACY_NS}
 
 
-def _save(store: Path, rows: Mapping[str, list]) -> None:
+def _save(store: Path, rows: Mapping[str, list[Any]]) -> None:
     """Replace the index atomically; an unwritable cache costs time in the next run, so it is only told."""
     try:
         with replacing(store) as file:

@@ -120,7 +120,8 @@ def _segment(grid: Grid, x: float, y: float, dx: float, dy: float) -> F32:
     along = (px * np.float32(dx) + py * np.float32(dy)) * np.float32(1.0 / (dx * dx + dy * dy))
     along = np.clip(along, np.float32(0.0), np.float32(1.0))
     ex, ey = px - along * np.float32(dx), py - along * np.float32(dy)
-    return np.sqrt(ex * ex + ey * ey)
+    distance: F32 = np.sqrt(ex * ex + ey * ey)
+    return distance
 
 
 def _start(stream: Stream, home: Part) -> tuple[float, float, tuple[float, float]]:

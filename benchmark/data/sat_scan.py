@@ -116,7 +116,10 @@ def _receive(stream: Stream, ideal: F32, nuisances: Nuisances, scale: float) -> 
     image += (np.float32(tilt_x) * ramp)[None, :]
     image *= np.float32(1.0) + np.float32(nuisances.speckle) * _grain(stream, size)
     image += np.float32(nuisances.noise) * stream.normals(size, size)
-    return np.floor(np.clip(image, np.float32(0.0), np.float32(255.0)) + np.float32(0.5)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.floor(np.clip(image, np.float32(0.0), np.float32(255.0)) + np.float32(0.5)).astype(
+        np.uint8
+    )
+    return levels
 
 
 def _grain(stream: Stream, size: int) -> F32:

@@ -166,7 +166,8 @@ def distance(grid: Grid, part: Part) -> F32:
 
 
 def _cover(d: F32, scale: float) -> F32:
-    return np.clip(np.float32(0.5) - d * np.float32(scale), np.float32(0.0), np.float32(1.0))
+    covered: F32 = np.clip(np.float32(0.5) - d * np.float32(scale), np.float32(0.0), np.float32(1.0))
+    return covered
 
 
 def _fill(image: F32, d: F32, grey: float | F32, scale: float) -> None:
@@ -182,7 +183,8 @@ def _band(image: F32, d: F32, at: float, width: float, amount: float) -> None:
 def _teeth(position: F32, pitch: float) -> F32:
     """Signed distance to the nearest multiple of ``pitch`` (offset by half a pitch)."""
     turns = position * np.float32(1.0 / pitch)
-    return (turns - np.floor(turns) - np.float32(0.5)) * np.float32(pitch)
+    distance: F32 = (turns - np.floor(turns) - np.float32(0.5)) * np.float32(pitch)
+    return distance
 
 
 def _draw_board(image: F32, item: Item, grid: Grid) -> None:

@@ -225,7 +225,8 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
 def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:
     """Divide elementwise; NaN where ``bottom`` is not positive."""
     bottom = np.asarray(bottom, dtype=np.float64)
-    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
+    quotient: Values = np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
+    return quotient
 
 
 def ap_bound(f1_max: float) -> float:
@@ -249,7 +250,8 @@ def ap_bound(f1_max: float) -> float:
 def precisions(counts: Counts) -> NDArray[Any]:
     """Return tp_k / (tp_k + fp_k) at every threshold; 0 where no pixel is above it."""
     # a resample may hold no pixel at the top thresholds; they gain no defect pixel and weigh nothing
-    return counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    shares: NDArray[Any] = counts.tp / np.maximum(counts.tp + counts.fp, 1)
+    return shares
 
 
 def _f_beta(counts: Counts, beta: float) -> NDArray[Any]:

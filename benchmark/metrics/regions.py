@@ -62,7 +62,8 @@ class AtomTable:
         if regions.combine != "max":
             return combine_scores(self.member.T[regions.index], regions.scores, regions.combine)
         chosen = np.where(self.member[:, regions.index], regions.scores.astype(np.float32, copy=False), np.float32(0))
-        return chosen.max(axis=1, initial=np.float32(0))
+        largest: NDArray[np.float32] = chosen.max(axis=1, initial=np.float32(0))
+        return largest
 
     def table(self, regions: Regions, *, components: bool = False, unit_range: bool = False) -> ImageTable:
         """Return the score table of the map that ``regions`` would draw.

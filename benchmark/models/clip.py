@@ -67,7 +67,8 @@ def squash(image: NDArray[np.uint8], side: int, *, on: Literal["pixels", "tensor
         pixels = to_tensor(resize(Image.fromarray(image), [side, side], InterpolationMode.BICUBIC))
     else:
         pixels = resize(to_tensor(image), [side, side], InterpolationMode.BICUBIC, antialias=True)
-    return normalize(pixels, list(MEAN), list(DEVIATION))
+    normal: torch.Tensor = normalize(pixels, list(MEAN), list(DEVIATION))
+    return normal
 
 
 def squash_tensor(pixels: torch.Tensor, side: int) -> torch.Tensor:
@@ -80,7 +81,8 @@ def squash_tensor(pixels: torch.Tensor, side: int) -> torch.Tensor:
     from torchvision.transforms.functional import normalize, resize
 
     squashed = resize(pixels, [side, side], InterpolationMode.BICUBIC, antialias=False)
-    return normalize(squashed, list(MEAN), list(DEVIATION))
+    normal: torch.Tensor = normalize(squashed, list(MEAN), list(DEVIATION))
+    return normal
 
 
 class Clip:
@@ -133,7 +135,9 @@ class Clip:
             return np.asarray(self._text(prompts).cpu().numpy(), dtype=np.float32)
 
     def _text(self, prompts: Sequence[str]) -> torch.Tensor:
-        return self.network.encode_text(token_ids(prompts, most=self.network.context_length).to(self.device.name))
+        tokens = token_ids(prompts, most=self.network.context_length).to(self.device.name)
+        embedded: torch.Tensor = self.network.encode_text(tokens)
+        return embedded
 
     def _vision(self, pixels: torch.Tensor, surgery: int) -> torch.Tensor:
         """The vision transformer (xmed-lab/CLIP_Surgery:clip/clip_surgery_model.py, VisionTransformer.forward)."""
@@ -156,7 +160,8 @@ class Clip:
             stream = stream + block.mlp(block.ln_2(stream))
         if second is not None:
             stream = torch.cat([stream[:, :1], second[:, 1:]], dim=1)
-        return visual.ln_post(stream) @ visual.proj
+        projected: torch.Tensor = visual.ln_post(stream) @ visual.proj
+        return projected
 
 
 def embed(visual: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -181,7 +186,7 @@ def _positions(visual: Any, patches: int) -> torch.Tensor:
     import torch
     from torch.nn import functional as F
 
-    codes = visual.positional_embedding
+    codes: torch.Tensor = visual.positional_embedding
     trained, side = round((len(codes) - 1) ** 0.5), round(patches**0.5)
     if side == trained:
         return codes

@@ -79,10 +79,11 @@ def prepare(image: NDArray[np.uint8], *, side: int, resize: Resize) -> torch.Ten
     from torchvision.transforms import functional as F
 
     if resize == "pixels":
-        squashed = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-        return F.normalize(F.to_tensor(squashed), list(MEAN), list(STD))
-    pixels = F.normalize(F.to_tensor(np.ascontiguousarray(image)), list(MEAN), list(STD))
-    return F.resize(pixels, [side, side], InterpolationMode.BILINEAR, antialias=False)
+        image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+    pixels: torch.Tensor = F.normalize(F.to_tensor(np.ascontiguousarray(image)), list(MEAN), list(STD))
+    if resize == "tensor":
+        pixels = F.resize(pixels, [side, side], InterpolationMode.BILINEAR, antialias=False)
+    return pixels
 
 
 def logits(

@@ -49,7 +49,7 @@ def _table(features: torch.Tensor, shapes: list[tuple[int, int]]) -> torch.Tenso
     import torch
     from torch.nn import functional as F
 
-    parts = features.split([h * w for h, w in shapes])
+    parts = torch.split(features, [h * w for h, w in shapes])
     # One line more below, and one row at the end: neighbours of places on the far border are looked up too.
     padded = [
         F.pad(part.view(h, w, *part.shape[1:]), (0, 0, 0, 0, 1, 1, 1, 2)).flatten(0, 1)

@@ -183,4 +183,5 @@ def sampled_attention(
     x, y = (offsets[..., i].float() + centre[:, :, None, :, None, i] for i in (0, 1))
     heads = values.float().view(batch, -1, module.num_heads, values.shape[-1] // module.num_heads)
     sampled = deformable_attention(heads, shapes, x, y, weights.float())
-    return module.output_proj(sampled.to(values.dtype))
+    projected: torch.Tensor = module.output_proj(sampled.to(values.dtype))
+    return projected

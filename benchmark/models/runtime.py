@@ -127,7 +127,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         if _is_torchscript(path):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return dict(torch.jit.load(path, map_location="cpu").state_dict())
+                return dict(torch.jit.load(path, map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
         read = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -154,7 +154,8 @@ class SegmentAnything:
 
     def _at_once(self, size: tuple[int, int]) -> int:
         """How many masks of an image may be decoded together: each is held as logits at SAM's size and at its own."""
-        return max(1, DECODE_BYTES // (8 * (size[0] * size[1] + self.network.image_encoder.img_size**2)))
+        side: int = self.network.image_encoder.img_size
+        return max(1, DECODE_BYTES // (8 * (size[0] * size[1] + side**2)))
 
     def _exact(self) -> Any:
         return Device(name=self.device.name).inference()
@@ -173,7 +174,7 @@ class SegmentAnything:
         import torch
         from segment_anything import SamPredictor
 
-        class StoredPredictor(SamPredictor):
+        class StoredPredictor(SamPredictor):  # type: ignore[misc]
             def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
                 """Keep the stored embedding: the generator calls this with the whole image."""
                 assert image.shape[:2] == self.original_size

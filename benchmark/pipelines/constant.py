@@ -94,6 +94,8 @@ def _binomial(n: int, rate: float) -> NDArray[np.float64]:
     """Return the chances of 0..n successes among n; scipy.stats has them too, but takes a second to import."""
     called = np.arange(n + 1)
     if rate in (0.0, 1.0):
-        return (called == n * rate).astype(np.float64)
+        certain: NDArray[np.float64] = (called == n * rate).astype(np.float64)
+        return certain
     steps = np.log((n + 1 - called[1:]) / called[1:] * (rate / (1 - rate)))
-    return np.exp(n * np.log1p(-rate) + np.concatenate(([0.0], np.cumsum(steps))))
+    chances: NDArray[np.float64] = np.exp(n * np.log1p(-rate) + np.concatenate(([0.0], np.cumsum(steps))))
+    return chances

@@ -15,7 +15,8 @@ from benchmark.models.resnet import MEAN, STD
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
 from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.saa.saliency import Levels, mean_squared_distance, whole_image
+from benchmark.saa.levels import Levels
+from benchmark.saa.saliency import mean_squared_distance, whole_image
 from benchmark.samples import Prediction
 from benchmark.stages import Context, Inputs, Stage
 

@@ -201,7 +201,8 @@ def shrink(picture: NDArray[Any], side: int = SIDE) -> NDArray[Any]:
     if scale >= 1.0:
         return picture
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small: NDArray[Any] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small
 
 
 def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:

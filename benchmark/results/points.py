@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     records = _without_unfinished_shards(records)
     metric = objective or _first_metric(list(results.values()))
     parameters = _swept(records)
-    rows = [_row(r, results.get(r["number"]), parameters) for r in records]
+    columns = [_values([r["overrides"].get(p) for r in records]) for p in parameters]
+    values = [dict(zip(parameters, point, strict=True)) for point in zip(*columns, strict=True)] or [{}] * len(records)
+    rows = [_row(r, results.get(r["number"]), v) for r, v in zip(records, values, strict=True)]
     table = _frame(rows, metric)
     table.to_parquet(folder / "points.parquet", index=False)
     table.to_csv(folder / "points.csv", index=False)
@@ -83,9 +86,8 @@ def _swept(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [k for k, v in values.items() if len(v) > 1 and k not in NOT_A_PARAMETER]
 
 
-def _row(record: Mapping[str, Any], result: RunResult | None, parameters: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"number": record["number"]}
-    row |= {p: _value(record["overrides"].get(p)) for p in parameters}
+def _row(record: Mapping[str, Any], result: RunResult | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"number": record["number"], **values}
     row |= {"status": record["status"], "message": record.get("message"), "run": record.get("run")}
     for name, metric in (result.headline() if result else {}).items():
         row[name] = metric.value
@@ -121,7 +123,7 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         span = f"[{low:.3f}, {high:.3f}]" if row["best"] and _is_number(low) and _is_number(high) else ""
         values = [number(float(row[m])) if _is_number(row[m]) else "–" for m in metrics]
         said = "" if row["status"] == "ok" else f"{row['status']}: {row['message'] or ''}"
-        cells = ["→" if row["best"] else "", *(escape(str(row[p])) for p in parameters), *values, span, escape(said)]
+        cells = ["→" if row["best"] else "", *(escape(_shown(row[p])) for p in parameters), *values, span, escape(said)]
         drawn.add_row(*cells, style="bold" if row["best"] else None)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     console.print(drawn)
@@ -131,17 +133,17 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
     console.print(f"sweep: {escape(str(folder))}", soft_wrap=True)
 
 
-def _value(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _values(texts: Sequence[str | None]) -> list[Any]:
+    """Return a parameter's values as numbers where all of them are, else as texts: a column has one type."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return [None if text is None else kind(text) for text in texts]
+    return list(texts)
+
+
+def _shown(value: Any) -> str:
+    """Return a parameter's value as text, a dash where the point does not set it."""
+    return "–" if value is None or value != value else str(value)
 
 
 def _is_number(value: Any) -> bool:

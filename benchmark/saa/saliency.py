@@ -47,7 +47,7 @@ def whole_image(levels: Levels, *, number: int, neighbours: Neighbours, factor: 
     sign = 1.0 if neighbours == "farthest" else -1.0
     columns = Columns.of(levels, places, sign * inverse)
     # One strip of the coarsest level at a time: its cells are then computed once, for all places in them.
-    for rows in places.split(levels.side << (len(levels.maps) - 1)):
+    for rows in torch.split(places, levels.side << (len(levels.maps) - 1)):
         products = dot_products(levels, rows, columns)
         found[rows] = _mean_of_smallest(products, min(number, products.shape[1]))
     cosine = sign * found * inverse

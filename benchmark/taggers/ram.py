@@ -97,7 +97,8 @@ def prepared(image: NDArray[np.uint8], side: int) -> torch.Tensor:
     from torchvision.transforms.functional import normalize, to_tensor
 
     squeezed = Image.fromarray(image).resize((side, side))
-    return normalize(to_tensor(squeezed), MEAN, DEVIATION)
+    normal: torch.Tensor = normalize(to_tensor(squeezed), MEAN, DEVIATION)
+    return normal
 
 
 def tags_of(answer: Any) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ def dataset_settings(name: str) -> dict[str, Any]:
     """Return the settings of an option of ``conf/dataset``, those it builds on included; empty for an unknown one."""
     import yaml
 
-    from benchmark.config import CONF
+    from benchmark.resources import CONF
 
     path = CONF / "dataset" / f"{name}.yaml"
     read = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -162,8 +162,8 @@ def preset_hash(name: str) -> str:
     """Return the hash of a preset of ``conf/protocol``."""
     import yaml
 
-    from benchmark.config import CONF
     from benchmark.protocol import Protocol
+    from benchmark.resources import CONF
 
     read = yaml.safe_load((CONF / "protocol" / f"{name}.yaml").read_text(encoding="utf-8"))
     return Protocol.model_validate({k: v for k, v in read.items() if k != "_target_"}).hash

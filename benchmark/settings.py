@@ -1,4 +1,4 @@
-"""The bases of what is read from files: immutable, closed to unknown keys. And the types of settings that name files."""
+"""The bases of what is read from files: immutable, closed to unknown keys. And types of settings that name files."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from benchmark.errors import ResultsError, near_matches
+from benchmark.resources import BASELINES
 from benchmark.results.consistency import impossible_pairs, wrong_totals
 from benchmark.results.published_row import PublishedRow
 from benchmark.settings import Record
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "baselines"
 COLUMNS = (
     "paper", "table", "dataset", "category", "method", "metric", "value", "unit", "protocol", "flag", "source", "note",
 )  # fmt: skip
@@ -31,7 +31,7 @@ class PublishedProtocol(Record):
 
 
 @functools.cache
-def protocols(folder: Path = FOLDER) -> dict[str, PublishedProtocol]:
+def protocols(folder: Path = BASELINES) -> dict[str, PublishedProtocol]:
     """Read ``protocols.yaml``: published protocol -> what it is. Raises ResultsError naming the entry."""
     import yaml
 
@@ -47,7 +47,7 @@ def protocols(folder: Path = FOLDER) -> dict[str, PublishedProtocol]:
 
 
 @functools.cache
-def published(folder: Path = FOLDER) -> tuple[PublishedRow, ...]:
+def published(folder: Path = BASELINES) -> tuple[PublishedRow, ...]:
     """Read and check every CSV of ``baselines/``; rows in the order of the files.
 
     Rows that cannot be right by arithmetic (``benchmark.results.consistency``) carry the flag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -42,8 +42,8 @@ class FileOr:
 
     words: tuple[str, ...] = ()
     """What else the setting may say."""
-    names: Callable[[], Collection[str]] = tuple
-    """Names that are looked up elsewhere, as those of conf/weights."""
+    is_name: Callable[[str], bool] = lambda word: False
+    """Whether a word is a name that is looked up elsewhere, as those of conf/weights."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read a value by ``read`` alone, so that a wrong one has one message."""
@@ -53,7 +53,7 @@ class FileOr:
         """Return a word or a name as it is, all else as an expanded path; raises ValueError for what is no text."""
         if not isinstance(value, str | Path):
             raise ValueError("must be " + ", ".join([*self.words, "the path of a file"]))
-        if isinstance(value, str) and (value in self.words or value in self.names()):
+        if isinstance(value, str) and (value in self.words or self.is_name(value)):
             return value
         return expanded(value)
 

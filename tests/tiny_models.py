@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from benchmark.models.backbone import Backbone
 from benchmark.settings import FileOr, Settings
 from tests.harness import typed
 
@@ -19,9 +20,8 @@ DETECTOR = (
     "pipeline.detector.long_side=200",
 )
 SALIENCY = (
-    "pipeline.saliency.model=toy",
-    "pipeline.saliency.weights=random",
-    "pipeline.saliency.side=64",
+    "backbone@pipeline.saliency.backbone=toy",
+    "pipeline.saliency.backbone.side=64",
     "pipeline.saliency.between_side=64",
 )
 CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights=random")
@@ -34,6 +34,7 @@ GRID = (
 )
 TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
 TOY = ("pipeline.model=toy", "pipeline.weights=random", "pipeline.allow_random_weights=true")
+FEATURES = ("backbone@pipeline.backbone=toy", "pipeline.backbone.side=96", "pipeline.allow_random_weights=true")
 PLUS = (
     "pipeline.clip.model=toy_plus",
     "pipeline.clip.weights=random",
@@ -56,8 +57,8 @@ PIPELINES = {
     "winclip_caoyunkang": (*PLUS, "pipeline.clip.precision=fp32"),
     "sdp": PLUS,
     "clipseg": (*TOY, "pipeline.input_size=96"),
-    "utad": (*TOY, "pipeline.side=96"),
-    "patchcore": (*TOY, "pipeline.side=96"),
+    "utad": FEATURES,
+    "patchcore": FEATURES,
 }
 """Pipeline option to what makes it tiny, and quick."""
 NO_SERVICE = (
@@ -66,7 +67,12 @@ NO_SERVICE = (
     "prompter@pipeline.prompter=static",
 )
 OTHERS = {
-    "resnet_mlp": ("pipeline.weights=none", "pipeline.input_size=64", "pipeline.folds=2", "pipeline.inner_folds=2"),
+    "resnet_mlp": (
+        "pipeline.backbone.weights=random",
+        "pipeline.backbone.side=64",
+        "pipeline.folds=2",
+        "pipeline.inner_folds=2",
+    ),
     "iap_as_paper_code": NO_SERVICE,
     "iap_as_paper_text": NO_SERVICE,
 }
@@ -86,7 +92,9 @@ def tiny(option: str) -> tuple[str, ...]:
 def _toys(settings: Settings, place: str) -> Iterator[str]:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if isinstance(value, Settings):
+        if isinstance(value, Backbone):
+            yield f"backbone@{place}.{name}=toy"
+        elif isinstance(value, Settings):
             yield from _toys(value, f"{place}.{name}")
         elif any("random" in part.words for part in field.metadata if isinstance(part, FileOr)):
             yield f"{place}.{name}=random"

@@ -17,8 +17,8 @@ def weights(
         list[str] | None,
         typer.Argument(
             metavar="PIPELINE... [key=value]...",
-            help="Options of conf/pipeline, or names of conf/weights; and settings of a run "
-            "(pipeline.backbone=resnet50, run.weights_root=FOLDER).",
+            help="Options of conf/pipeline, names of conf/weights, or hub:OWNER/NAME; and settings of a run "
+            "(backbone@pipeline.backbone=resnet50, run.weights_root=FOLDER).",
         ),
     ] = None,
     *,
@@ -34,7 +34,8 @@ def weights(
 ) -> int:
     """Get what a pipeline needs, with resume and checksums: weights saa_plus [dry_run]."""
     from benchmark.config import options
-    from benchmark.weights.fetch import Request, fetch, needed_by
+    from benchmark.weights import hub
+    from benchmark.weights.fetch import Request, get
     from benchmark.weights.registry import names as registered
 
     settings, names = settings_and_names(words)
@@ -44,7 +45,6 @@ def weights(
             f"name a pipeline, and any of: {', '.join(SWITCHES)}, mirror=URL, and settings of a run. "
             f"Pipelines: {', '.join(pipelines)}"
         )
-    refuse(names, [*pipelines, *registered(), *SWITCHES], what="a pipeline")
+    refuse([name for name in names if not hub.is_name(name)], [*pipelines, *registered(), *SWITCHES], what="a pipeline")
     request = Request(names=tuple(names), overrides=tuple(settings), mirror=mirror, dry_run=dry_run, offline=offline)
-    needed, root = needed_by(request)
-    return fetch(needed, root, request)
+    return get(request)

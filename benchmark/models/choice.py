@@ -11,15 +11,21 @@ from benchmark.errors import ConfigError
 from benchmark.models.runtime import RANDOM_SEED
 from benchmark.settings import FileOr
 from benchmark.stages import Context
-from benchmark.weights import LocalWeights, custom, names, resolve
+from benchmark.weights import LocalWeights, custom, hub, names, resolve
 from benchmark.weights.used import Chosen, WeightsUsed
 
 __all__ = ["Chosen", "Networks", "Wanted", "WeightsSetting", "choose", "note_training"]
 
 RANDOM = "random"
 PUBLISHED = "published"
-WeightsSetting = Annotated[str | Path, FileOr((PUBLISHED, RANDOM), names)]
-"""``published``, ``random``, a name of conf/weights, or the path of a file."""
+
+
+def _is_name(word: str) -> bool:
+    return word in names() or hub.is_name(word)
+
+
+WeightsSetting = Annotated[str | Path, FileOr((PUBLISHED, RANDOM), _is_name)]
+"""``published``, ``random``, a name of conf/weights, ``hub:OWNER/NAME``, or the path of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,7 @@ class Wanted:
     weights: str | Path
     """As of ``WeightsSetting``."""
     published: str | None
-    """Registry name of the published weights; None where there are none."""
+    """Name of the published weights in conf/weights or on the hub, or their path; None where there are none."""
     network: str
     """Name of the network, for messages and for the identity of random weights."""
 
@@ -44,9 +50,9 @@ class Networks:
     """Whether random weights, which make results mean nothing, are what the user wants."""
 
     def registered(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that these networks need, in order and once each."""
-        found = (_registered(want) for want in self.wanted.values())
-        return tuple(dict.fromkeys(name for name in found if name))
+        """Return the names of conf/weights and of the hub that these networks need, in order and once each."""
+        asked = (_asked(want) for want in self.wanted.values())
+        return tuple(dict.fromkeys(word for word in asked if _is_name(word)))
 
 
 def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, Chosen]:
@@ -75,7 +81,7 @@ def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, 
                 f"{role}: there are no published weights of {want.network!r}; "
                 "use random ones (with pipeline.allow_random_weights=true) or another model"
             )
-    registered = networks.registered()
+    registered = [name for name in networks.registered() if not hub.is_name(name)]
     found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
     chosen = {role: _choose(want, found) for role, want in networks.wanted.items()}
     for choice in chosen.values():
@@ -97,10 +103,9 @@ def note_training(context: Context, name: str) -> None:
     )
 
 
-def _registered(want: Wanted) -> str | None:
-    if want.weights == PUBLISHED:
-        return want.published
-    return want.weights if isinstance(want.weights, str) and want.weights in names() else None
+def _asked(want: Wanted) -> str:
+    """What is asked for, in a word: a name, or the path of a file."""
+    return want.published or "" if want.weights == PUBLISHED else str(want.weights)
 
 
 def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
@@ -108,6 +113,6 @@ def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
         name = f"{want.network} with random weights"
         used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=(), random=True)
         return Chosen(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
-    registered = _registered(want)
-    local = found[registered] if registered else custom(Path(want.weights))
+    asked = _asked(want)
+    local = found.get(asked) or (hub.resolve(asked) if hub.is_name(asked) else custom(Path(asked)))
     return Chosen(sha256=local.sha256, path=local.path, files=local.files, used=local.used())

@@ -1,23 +1,21 @@
-"""The supervised baseline: ResNet features into a multi-layer perceptron, cross-validated over the test samples."""
+"""The supervised baseline: pooled features into a multi-layer perceptron, cross-validated over the test samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from benchmark import weights as registry
-from benchmark.errors import ConfigError, DataError, near_matches
-from benchmark.models.choice import Networks, Wanted
+from benchmark.errors import DataError
+from benchmark.models.backbone import Backbone
+from benchmark.models.choice import RANDOM, Chosen, Networks
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
-from benchmark.models.resnet import Backbone, build, extract
+from benchmark.nested import option
 from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import FileOr
 from benchmark.stages import Context, Inputs, Stage, WeightsUsed
 
 if TYPE_CHECKING:
@@ -27,18 +25,15 @@ NAME = "resnet_mlp"
 
 
 class ResnetMlp(Pipeline):
-    """ResNet features and an MLP head (domain-gap paper, section 3.3: F2 = 0.82 on its own data).
+    """Pooled features and an MLP head (domain-gap paper, section 3.3: a ResNet, F2 = 0.82 on its own data).
 
     The samples to predict are also what is learnt from, by cross-validation: every image is predicted by
     a classifier that saw neither it nor any image of its group. One classifier serves all categories of
     the dataset together; folds are stratified by label. The dataset's train split is not used.
     """
 
-    backbone: Backbone
-    weights: Annotated[str | Path, FileOr(("imagenet", "none"), registry.names)]
-    """``imagenet``, ``none`` (random initial values), a name of conf/weights, or the path of a state dict."""
-    input_size: int = Field(ge=32, le=1024)
-    """Side of the square that every image is resized to, in pixels."""
+    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    """Its pooled features are used; with random weights too they are something to learn from."""
     batch_size: int = Field(ge=1)
     folds: int = Field(ge=2)
     hidden: tuple[int, ...] = Field(min_length=1)
@@ -50,23 +45,12 @@ class ResnetMlp(Pipeline):
     inner_folds: int = Field(ge=2)
 
     def networks(self) -> Networks:
-        """Return the backbone; ``none`` is meant, so random initial values need no further leave.
+        """Return the backbone; with random weights nothing is to be found, nor to be allowed.
 
-        Raises:
-            ConfigError: ``weights`` is neither a word of its own, a registered name of this backbone, nor a path.
+        Random features are a baseline of their own here, as what is learnt from them is real, so that they do not
+        make the result meaningless.
         """
-        if self.weights == "none":
-            return Networks()
-        name = f"{self.backbone}_imagenet" if self.weights == "imagenet" else self.weights
-        if isinstance(name, str):
-            if not name.startswith(f"{self.backbone}_"):
-                raise ConfigError(f"pipeline.weights: {name} is not of pipeline.backbone={self.backbone}")
-        elif not name.suffix and name.name == str(name):
-            known = ["imagenet", "none", *(n for n in registry.names() if n.startswith(f"{self.backbone}_"))]
-            raise ConfigError(
-                f"pipeline.weights: '{name}' is not known, nor the path of a file; {near_matches(str(name), known)}"
-            )
-        return Networks(wanted={"backbone": Wanted(weights=name, published=None, network=self.backbone)})
+        return Networks() if self.backbone.weights == RANDOM else Networks(wanted=self.backbone.wanted("backbone"))
 
     def plan(self, context: Context) -> Plan:
         """Plan the out-of-fold prediction of every sample whose features could be computed.
@@ -111,28 +95,31 @@ class ResnetMlp(Pipeline):
         )
 
     def _features(self, context: Context) -> Stage:
-        found = context.chosen.get("backbone")
-        path, sha256 = (found.path, found.sha256) if found else (None, "random initial values")
-        if found is None:
-            name = f"{self.backbone} with random initial values"
-            context.note_weights(WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=()))
-        device = context.device
+        chosen = context.chosen.get("backbone") or self._random(context)
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            network = context.model(
-                ("resnet", self.backbone, sha256, device), lambda: build(self.backbone, weights=path, device=device)
-            )
-            images = [one.pixels for one in inputs]
-            return [{"features": f} for f in extract(network, images, input_size=self.input_size, device=device)]
+            network = self.backbone.load(context, chosen, pooled=True)
+            return [{"features": row} for row in network.pooled([one.pixels for one in inputs])]
 
+        facts = self.backbone.facts(source="torchvision", pooled=True)
+        model, side, precision = facts.pop("model"), facts.pop("side"), facts.pop("precision")
+        if precision != "fp32":
+            facts["precision"] = precision
         return Stage(
             name="resnet_features",
             version=1,
-            settings={"backbone": self.backbone, "input_size": self.input_size},
-            weights={"backbone": sha256},
+            settings={"backbone": model, "input_size": side, **facts},
+            weights={"backbone": chosen.sha256 if chosen.path else "random initial values"},
             compute=compute,
             batch_size=self.batch_size,
         )
+
+    def _random(self, context: Context) -> Chosen:
+        """Random initial values, recorded with the result."""
+        name = f"{self.backbone.name} with random initial values"
+        used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=())
+        context.note_weights(used)
+        return Chosen(sha256=f"random {self.backbone.source} {self.backbone.name}", path=None, used=used)
 
 
 def fold_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

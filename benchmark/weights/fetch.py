@@ -1,6 +1,7 @@
 """Getting the weights files that pipelines need.
 
-A mirror is a folder on a server that holds the files under the same names; it is asked before the official address.
+A word names an option of the group ``pipeline``, a name of conf/weights, or ``hub:OWNER/NAME``. A mirror is a folder on a
+server that holds the files under the same names; it is asked before the official address.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from benchmark.config import RunSettings, options, pipeline_settings, settings_f
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
 from benchmark.errors import WeightsError
+from benchmark.weights import hub
 from benchmark.weights.local import check_file, readable_size
 from benchmark.weights.registry import Weights, WeightsFile, find
 
@@ -24,7 +26,7 @@ class Request:
     """What is asked for."""
 
     names: tuple[str, ...]
-    """Options of the group ``pipeline``, or registry names."""
+    """Options of the group ``pipeline``, registry names, or names of the hub."""
     overrides: tuple[str, ...]
     """Words for the config, ``key=value``."""
     mirror: str | None
@@ -32,8 +34,29 @@ class Request:
     offline: bool
 
 
-def needed_by(request: Request) -> tuple[list[Weights], Path]:
-    """Return the sets of weights that are asked for, and the folder of the weights files.
+def get(request: Request) -> int:
+    """Get all that is asked for, of conf/weights and of the hub, or say what would be done.
+
+    Raises:
+        ConfigError: an override does not fit the config.
+        DownloadError: no address gives a file.
+        WeightsError: a file is not the published one, or a name is not registered.
+    """
+    wanted, root = needed_by(request)
+    if not wanted:
+        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
+    fetch([find(name) for name in wanted if not hub.is_name(name)], root, request)
+    for name in filter(hub.is_name, wanted):
+        if request.dry_run:
+            print(f"{name} ({'there' if hub.is_here(name) else 'missing'}; from the hub, into its own cache)")
+        else:
+            found = hub.fetch(name, offline=request.offline)
+            print(f"{name}: {found.path}, sha256 {found.sha256}; its licence is on the model's page")
+    return 0
+
+
+def needed_by(request: Request) -> tuple[list[str], Path]:
+    """Return the names of the weights that are asked for, of conf/weights and the hub, and the weights folder.
 
     Raises:
         ConfigError: an override does not fit the config.
@@ -41,7 +64,7 @@ def needed_by(request: Request) -> tuple[list[Weights], Path]:
     """
     root = settings_from("run", RunSettings, _compose(request.overrides, pipeline=None)["run"]).weights_root
     needed = [name for asked in request.names for name in weights_of(asked, request.overrides)]
-    return [find(name) for name in dict.fromkeys(needed)], root
+    return list(dict.fromkeys(needed)), root
 
 
 def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
@@ -51,28 +74,31 @@ def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     return pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).networks().registered()
 
 
-def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:
+def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> None:
     """Download and verify every file that is not there, or say what would be done.
 
     Raises:
         DownloadError: no address gives a file.
         WeightsError: a file is not the published one; it is kept aside and never used.
     """
-    if not wanted:
-        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
     for entry in wanted:
         _print_facts(entry)
         for file in entry.files:
-            target = root / file.file
+            target = file.place(root)
             if request.dry_run:
                 _print_plan(file, target, mirror=request.mirror)
+                continue
+            if file.package is not None:
+                if not target.is_file():
+                    raise WeightsError(f"{file.file} is carried by a package, {file.package}; run: make setup")
+                check_file(file, target)
+                print(f"  {target}: embedded, verified by {_check_of(file)}")
                 continue
             there = target.is_file()
             with shown(f"Downloading {file.file}") as on_progress:
                 download(_remote(file, mirror=request.mirror), target, offline=request.offline, on_progress=on_progress)
             _verify(file, target)
             print(f"  {target}: {'already there' if there else 'downloaded'}, verified by {_check_of(file)}")
-    return 0
 
 
 def _verify(file: WeightsFile, target: Path) -> None:
@@ -115,7 +141,7 @@ def _print_facts(entry: Weights) -> None:
 
 
 def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
-    state = "there" if target.is_file() else "missing"
+    state = "missing" if not target.is_file() else "embedded" if file.package else "there"
     print(f"  {target} ({state}; {readable_size(file.size)}; checked by {_check_of(file)})")
     for url in _urls(file, mirror=mirror):
         print(f"    {url}")

@@ -37,8 +37,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "constant": (),
     "reference_difference": (),
     "resnet_mlp": (
-        "pipeline.weights=none",
-        "pipeline.input_size=64",
+        "pipeline.backbone.weights=random",
+        "pipeline.backbone.side=64",
         "pipeline.folds=2",
         "pipeline.threshold=0.5",
         "pipeline.epochs=2",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +15,41 @@ BORDER = 0.2
 """Part of each side of the grid that is not its centre (official code: compute_background_mask)."""
 LEAST = 0.35
 """Part of the centre that the foreground must cover; else the sign of the component is taken to be wrong."""
+Growth = Literal["rows", "square"]
+"""The mask is dilated and closed by 3 x 3 patches (``square``), or along the rows of the grid joined to one line
+(``rows``): the released code hands OpenCV a mask of one column."""
 CHUNK = 1 << 24
 """Most similarities held at a time."""
 
 
-def foreground(patches: NDArray[np.float32], grid: tuple[int, int], *, threshold: float) -> NDArray[np.bool_]:
+def joined(maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Return all layers as one vector a patch, (h * w, C), and the grid (h, w), that of the first layer.
+
+    Args:
+        maps: (C, h, w) float32 of each layer; the others are brought to the grid of the first, bilinear.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    grid = (int(maps[0].shape[1]), int(maps[0].shape[2]))
+    same = [F.interpolate(level[None], grid, mode="bilinear", align_corners=False)[0] for level in maps[1:]]
+    return torch.cat([maps[0], *same]).flatten(1).T.contiguous(), grid
+
+
+def foreground(
+    patches: NDArray[np.float32], grid: tuple[int, int], *, threshold: float, growth: Growth
+) -> NDArray[np.bool_]:
     """Return which patches show the object: their first principal component exceeds a threshold.
 
     Where that leaves the centre of the image uncovered, the other sign of the component is taken. The mask is then
-    dilated and closed by 3 x 3 (dammsi/AnomalyDINO:src/backbones.py, compute_background_mask; its randomised PCA is
-    an exact one here, so that the mask is the same every time).
+    dilated and closed (dammsi/AnomalyDINO:src/backbones.py, compute_background_mask; its randomised PCA is an exact
+    one here, so that the mask is the same every time).
 
     Args:
         patches: (h * w, C), of one image, row by row.
         grid: (h, w).
         threshold: in units of the features.
+        growth: see ``Growth``.
 
     Returns:
         (h * w,) True on the object.
@@ -44,7 +64,8 @@ def foreground(patches: NDArray[np.float32], grid: tuple[int, int], *, threshold
     if centre.sum() <= centre.size * LEAST:
         inside = (-component > threshold).reshape(grid)
     kernel = np.ones((3, 3), np.uint8)
-    grown = cv2.dilate(inside.astype(np.uint8), kernel)
+    mask = inside.astype(np.uint8)
+    grown = cv2.dilate(mask if growth == "square" else mask.reshape(-1, 1), kernel)
     return np.asarray(cv2.morphologyEx(grown, cv2.MORPH_CLOSE, kernel) > 0).ravel()
 
 

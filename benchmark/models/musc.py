@@ -1,4 +1,4 @@
-"""MuSc's maths: images without labels score each other, because normal patches recur and defects do not (2401.16753)."""
+"""MuSc's maths: images without labels score each other; normal patches recur, defects do not (2401.16753)."""
 
 from __future__ import annotations
 

@@ -38,15 +38,19 @@ def content_of(samples: tuple[Sample, ...]) -> str:
     return hashlib.sha256("".join(sample.sha256 for sample in samples).encode()).hexdigest()
 
 
-def note_training(context: Context, name: str) -> None:
-    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot."""
+def note_training(context: Context, name: str, *, images: str = "good training images") -> None:
+    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot.
+
+    Args:
+        images: which ones.
+    """
     dataset = context.manifest.dataset
     context.note_weights(
         WeightsUsed(
             name=name,
             sha256="",
             licence=None,
-            trained_on=(f"{dataset} (good training images)",),
+            trained_on=(f"{dataset} ({images})",),
             target_data=(dataset,),
         )
     )

@@ -27,7 +27,7 @@ def test_the_object_in_the_centre_is_the_foreground_whatever_the_sign_of_the_com
     inside[3:9, 4:12] = True
     grown = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     for sign in (1, -1):
-        found = foreground(sign * features(grid, inside), grid, threshold=10.0)
+        found = foreground(sign * features(grid, inside), grid, threshold=10.0, growth="square")
         np.testing.assert_array_equal(found.reshape(grid), grown)
 
 
@@ -36,9 +36,19 @@ def test_small_holes_are_filled_and_a_threshold_out_of_reach_leaves_nothing() ->
     inside = np.zeros(grid, dtype=bool)
     inside[4:14, 5:15] = True
     inside[8, 8] = False
-    found = foreground(features(grid, inside), grid, threshold=10.0).reshape(grid)
+    found = foreground(features(grid, inside), grid, threshold=10.0, growth="square").reshape(grid)
     assert found[3:15, 4:16].all() and found.sum() == 144
-    assert not foreground(features(grid, inside), grid, threshold=1e6).any()
+    assert not foreground(features(grid, inside), grid, threshold=1e6, growth="square").any()
+
+
+def test_the_released_code_grows_the_mask_along_the_rows_joined_to_one_line() -> None:
+    grid = (12, 12)
+    inside = np.zeros(grid, dtype=bool)
+    inside[3:9, 6:12] = True
+    found = foreground(features(grid, inside), grid, threshold=10.0, growth="rows").reshape(grid)
+    expected = inside.copy()
+    expected[3:9, 5] = expected[4:10, 0] = True  # one patch to the left, and round the end of each row
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_an_image_is_turned_about_its_centre_with_its_rim_mirrored() -> None:

@@ -124,16 +124,18 @@ def _both(*problems: Missing | None) -> Missing | None:
 
 def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
     """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
-    from benchmark.weights import find
+    from benchmark.weights import find, hub
 
     needed = getattr(pipeline, "needed_weights", None)
     if needed is None:
         return None
     try:
-        entries = [find(weights) for weights in needed()]
+        wanted = list(needed())
+        entries = [find(weights) for weights in wanted if not hub.is_name(weights)]
     except (ConfigError, WeightsError) as error:
         return Missing(phrase=first_line(error))
-    absent = [e.name for e in entries if any(not (root / file.file).is_file() for file in e.files)]
+    absent = [e.name for e in entries if any(not file.place(root).is_file() for file in e.files)]
+    absent += [name for name in wanted if hub.is_name(name) and not hub.is_here(name)]
     if not absent:
         return None
     return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=f"make weights PIPELINE={name}")

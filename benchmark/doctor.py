@@ -148,7 +148,7 @@ def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
 
     for name in names():
         entry = find(name)
-        absent = [f.file for f in entry.files if not (root / f.file).is_file()]
+        absent = [f.file for f in entry.files if not f.place(root).is_file()]
         size = sum(f.size or 0 for f in entry.files)
         told = readable_size(size or None)
         if absent:
@@ -157,9 +157,10 @@ def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
         try:
             if deep:
                 for file in entry.files:
-                    check_file(file, root / file.file)
-            wrong = [f.file for f in entry.files if f.size and (root / f.file).stat().st_size != f.size]
-            state = f"wrong size: {wrong[0]}" if wrong else "verified" if deep else "here, size as published"
+                    check_file(file, file.place(root))
+            wrong = [f.file for f in entry.files if f.size and f.place(root).stat().st_size != f.size]
+            here = "embedded" if all(f.package for f in entry.files) else "here"
+            state = f"wrong size: {wrong[0]}" if wrong else "verified" if deep else f"{here}, size as published"
         except WeightsError as error:
             state = str(error).splitlines()[0]
         yield name, state, told

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.errors import ConfigError
 from benchmark.models.runtime import RANDOM_SEED
 from benchmark.stages import Context, WeightsUsed
-from benchmark.weights import LocalWeights, custom, names, resolve
+from benchmark.weights import LocalWeights, custom, hub, names, resolve
 
 RANDOM = "random"
 PUBLISHED = "published"
@@ -20,9 +20,9 @@ class Wanted:
     """What a config asks for one network."""
 
     weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    """``published``, ``random``, a name of conf/weights, the path of a file, or ``hub:OWNER/NAME``."""
     published: str | None
-    """Registry name of the published weights; None where there are none."""
+    """Name of the published weights in conf/weights or on the hub, or their path; None where there are none."""
     network: str
     """Name of the network, for messages and for the identity of random weights."""
 
@@ -42,9 +42,9 @@ class Chosen:
 
 
 def needed(wanted: Mapping[str, Wanted]) -> tuple[str, ...]:
-    """Return the registry names that ``wanted`` asks for, in order and once each."""
-    found = (_registered(want) for want in wanted.values())
-    return tuple(dict.fromkeys(name for name in found if name))
+    """Return the names of conf/weights and of the hub that ``wanted`` asks for, in order and once each."""
+    asked = (_asked(want) for want in wanted.values())
+    return tuple(dict.fromkeys(word for word in asked if word in names() or hub.is_name(word)))
 
 
 def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, allow_random: bool) -> dict[str, Chosen]:
@@ -71,7 +71,7 @@ def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, all
                 f"{role}: there are no published weights of {want.network!r}; "
                 "use random ones (with pipeline.allow_random_weights=true) or another model"
             )
-    registered = needed(wanted)
+    registered = [name for name in needed(wanted) if not hub.is_name(name)]
     found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
     chosen = {role: _choose(want, found) for role, want in wanted.items()}
     for choice in chosen.values():
@@ -79,10 +79,9 @@ def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, all
     return chosen
 
 
-def _registered(want: Wanted) -> str | None:
-    if want.weights == PUBLISHED:
-        return want.published
-    return want.weights if want.weights in names() else None
+def _asked(want: Wanted) -> str:
+    """What is asked for, in a word: a name, or the path of a file."""
+    return want.published or "" if want.weights == PUBLISHED else want.weights
 
 
 def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
@@ -90,8 +89,8 @@ def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
         name = f"{want.network} with random weights"
         used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=(), random=True)
         return Chosen(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
-    registered = _registered(want)
-    local = found[registered] if registered else custom(Path(want.weights))
+    asked = _asked(want)
+    local = found.get(asked) or (hub.resolve(asked) if hub.is_name(asked) else custom(Path(asked)))
     used = WeightsUsed(
         name=local.name,
         sha256=local.sha256,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.models.clip import token_ids
-from benchmark.models.resnet import MEAN, STD
 from benchmark.models.runtime import Device, build, load
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def prepare(image: NDArray[np.uint8], *, side: int, resize: Resize) -> torch.Ten
 
     if resize == "pixels":
         squashed = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-        return F.normalize(F.to_tensor(squashed), list(MEAN), list(STD))
-    pixels = F.normalize(F.to_tensor(np.ascontiguousarray(image)), list(MEAN), list(STD))
+        return F.normalize(F.to_tensor(squashed), list(IMAGENET_MEAN), list(IMAGENET_STD))
+    pixels = F.normalize(F.to_tensor(np.ascontiguousarray(image)), list(IMAGENET_MEAN), list(IMAGENET_STD))
     return F.resize(pixels, [side, side], InterpolationMode.BILINEAR, antialias=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 PROJECTED = 128
 """Dimensions that patches are projected to while the memory is chosen; distances keep about their ratios."""
@@ -26,22 +26,21 @@ class Found(NamedTuple):
     """Of the whole image (paper, eq. 7)."""
 
 
-def patch_vectors(network: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """Return locally averaged features of strides 8 and 16, (g * g, C) float32, g = side / 8.
+def patch_vectors(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return locally averaged features of all levels, (h * w, C) float32, on the grid of the first one.
 
-    3 x 3 averages of both levels, the coarse one brought to the fine grid
+    3 x 3 averages of each level, the coarse ones brought to the fine grid
     (open-edge-platform/anomalib:src/anomalib/models/image/patchcore/torch_model.py, generate_embedding).
 
     Args:
-        network: from ``load_wide_resnet``.
-        pixels: (3, side, side), normalised, on the network's device.
+        maps: (C_l, h_l, w_l) float32 each, the finest first.
     """
     import torch
     from torch.nn import functional as F
 
-    _, fine, coarse = (F.avg_pool2d(level.float(), 3, 1, 1) for level in network(pixels[None]))
-    coarse = F.interpolate(coarse, fine.shape[-2:], mode="bilinear", align_corners=False)
-    return torch.cat([fine, coarse], dim=1)[0].flatten(1).T
+    fine, *coarse = (F.avg_pool2d(level[None], 3, 1, 1) for level in maps)
+    spread = [F.interpolate(level, fine.shape[-2:], mode="bilinear", align_corners=False) for level in coarse]
+    return torch.cat([fine, *spread], dim=1)[0].flatten(1).T
 
 
 def choose_spread(vectors: torch.Tensor, *, number: int, seed: int) -> NDArray[np.int64]:

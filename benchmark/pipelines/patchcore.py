@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.backbone import Backbone, Features
+from benchmark.models.choice import Chosen, choose, needed
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
-from benchmark.models.resnet import prepare
-from benchmark.models.runtime import Device, Precision
-from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
+from benchmark.nested import option
 from benchmark.pipelines.references import content_of, normal_images, note_training
 from benchmark.samples import Prediction, Sample
 from benchmark.settings import Settings
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NAME = "patchcore"
+BATCH = 8
+"""Images that go through the network side by side; results do not depend on it."""
 
 
 class PatchCore(Settings):
@@ -39,12 +41,8 @@ class PatchCore(Settings):
     no zero-shot method; the result says so.
     """
 
-    model: SaliencyName
-    weights: str
-    """``published`` (torchvision's ImageNet ones), ``random``, a name of conf/weights, or the path of a file."""
-    precision: Precision
-    side: int = Field(ge=64, multiple_of=16)
-    """Images are resized to this square, whole."""
+    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    """Its layers are put together on the grid of the first one; ``side`` must be given."""
     candidates: int = Field(ge=1)
     """Most patches of a category's training images that are held at once; beyond it each image gives fewer."""
     share: float = Field(gt=0, le=1)
@@ -54,12 +52,24 @@ class PatchCore(Settings):
     neighbours: int = Field(ge=1)
     """b of the image score; 1: the largest distance."""
     smoothing: float = Field(ge=0)
-    """Deviation of the Gaussian over the map, in pixels of ``side``; 0: none."""
+    """Deviation of the Gaussian over the map, in pixels of ``backbone.side``; 0: none."""
     allow_random_weights: bool
+
+    @property
+    def side(self) -> int:
+        """Side of the square that images are resized to, and of the map, pixels."""
+        assert self.backbone.side is not None
+        return self.backbone.side
+
+    @model_validator(mode="after")
+    def _has_a_side(self) -> PatchCore:
+        if self.backbone.side is None:
+            raise ValueError("backbone.side: give the side that images are resized to")
+        return self
 
     def needed_weights(self) -> tuple[str, ...]:
         """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+        return needed(self.backbone.wanted())
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the stage of the distances of every category.
@@ -88,17 +98,15 @@ class PatchCore(Settings):
                 drawn = self._draw(artifact["distances"], size)
                 yield sample, Prediction(score_map=drawn, image_score=float(artifact["image_score"]))
 
-    def _wanted(self) -> dict[str, Wanted]:
-        published = {"wide_resnet50_2": "wide_resnet50_2_imagenet"}.get(self.model)
-        return {"features": Wanted(weights=self.weights, published=published, network=f"features {self.model}")}
-
     def _prepare(self, context: Context) -> dict[str, Chosen]:
         """Check what can be checked before any work, and find the weights."""
         if self._reach() >= self.side:
-            raise ConfigError(f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.side={self.side}")
+            raise ConfigError(
+                f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
+            )
         for category in dict.fromkeys(sample.category for sample in context.samples):
             normal_images(context, category, number=None, setting=NAME)
-        chosen = choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+        chosen = choose(context, self.backbone.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
         note_training(context, f"{NAME}: memory of normal patches")
         return chosen
 
@@ -114,7 +122,7 @@ class PatchCore(Settings):
         stage = Stage(
             name="patchcore_bank",
             version=1,
-            settings={**self._facts(), **self._bank_facts(context), "content": content_of(images)},
+            settings={**self.backbone.facts(), **self._bank_facts(context), "content": content_of(images)},
             weights={"features": chosen["features"].sha256},
             compute=compute,
             needs_image=False,
@@ -131,12 +139,14 @@ class PatchCore(Settings):
         seen = 0
         each = max(1, self.candidates // len(images))
         draws = np.random.default_rng(context.seed)
-        for _, image in context.images(images):
-            patches = self._patches(context, weights, image)
-            seen += len(patches)
-            if len(patches) > each:
-                patches = patches[torch.from_numpy(np.sort(draws.choice(len(patches), each, replace=False)))]
-            kept.append(patches.cpu())
+        network = self.backbone.load(context, weights)
+        readable = (image for _, image in context.images(images))
+        while some := list(islice(readable, BATCH)):
+            for patches in network.each(some, lambda _, found: patch_vectors(found.maps)):
+                seen += len(patches)
+                if len(patches) > each:
+                    patches = patches[torch.from_numpy(np.sort(draws.choice(len(patches), each, replace=False)))]
+                kept.append(patches.cpu())
         if not kept:
             raise DataError(f"none of the {len(images)} good training images of {images[0].category} can be read")
         together = torch.cat(kept).to(context.device)
@@ -154,41 +164,34 @@ class PatchCore(Settings):
 
             if not held:
                 held.append(torch.from_numpy(self._bank(context, chosen, images)).to(context.device))
-            return [self._one(context, chosen["features"], one, held[0]) for one in inputs]
+            network = self.backbone.load(context, chosen["features"])
+            return network.each(
+                [one.pixels for one in inputs],
+                lambda number, found: self._one(found, held[0], shape=inputs[number].pixels.shape),
+            )
 
         return Stage(
             name="patchcore_distances",
             version=1,
             settings={
-                **self._facts(),
+                **self.backbone.facts(),
                 **self._bank_facts(context),
                 "neighbours": self.neighbours,
                 "content": content_of(images),
             },
             weights={"features": chosen["features"].sha256},
             compute=compute,
+            batch_size=BATCH,
         )
 
-    def _one(self, context: Context, weights: Chosen, one: Inputs, memory: torch.Tensor) -> dict[str, Any]:
-        found = compare(self._patches(context, weights, one.pixels), memory, neighbours=self.neighbours)
+    def _one(self, features: Features, memory: torch.Tensor, *, shape: tuple[int, ...]) -> dict[str, Any]:
+        found = compare(patch_vectors(features.maps), memory, neighbours=self.neighbours)
         return {
             "distances": found.distances,
             "image_score": found.image_score,
-            "height": one.pixels.shape[0],
-            "width": one.pixels.shape[1],
+            "height": shape[0],
+            "width": shape[1],
         }
-
-    def _patches(self, context: Context, weights: Chosen, image: NDArray[np.uint8]) -> torch.Tensor:
-        network = context.model(
-            ("saliency", self.model, weights.sha256, context.device),
-            lambda: load_wide_resnet(self.model, weights=weights.path, device=context.device),
-        )
-        device = Device(name=context.device, precision=self.precision)
-        with device.inference():
-            return patch_vectors(network, prepare(image, input_size=self.side).to(device.name))
-
-    def _facts(self) -> dict[str, Any]:
-        return {"model": self.model, "precision": self.precision, "side": self.side}
 
     def _bank_facts(self, context: Context) -> dict[str, Any]:
         return {"candidates": self.candidates, "share": self.share, "most": self.most, "seed": context.seed}
@@ -203,7 +206,7 @@ class PatchCore(Settings):
         from torch.nn import functional as F
         from torchvision.transforms.functional import gaussian_blur
 
-        grid = self.side // 8
+        grid = math.isqrt(len(distances))
         drawn = F.interpolate(torch.from_numpy(distances).view(1, 1, grid, grid), (self.side, self.side))
         if self.smoothing:
             drawn = gaussian_blur(drawn, 2 * self._reach() + 1, self.smoothing)

@@ -1,42 +1,38 @@
-"""The supervised baseline: ResNet features into a multi-layer perceptron, cross-validated over the test samples."""
+"""The supervised baseline: pooled features into a multi-layer perceptron, cross-validated over the test samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from benchmark import weights as registry
-from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.errors import DataError
+from benchmark.models.backbone import Backbone
+from benchmark.models.choice import RANDOM, Chosen, choose, needed
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
-from benchmark.models.resnet import Backbone, build, extract
+from benchmark.nested import option
 from benchmark.samples import Prediction, Sample
 from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage, WeightsUsed
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
-    from benchmark.weights import LocalWeights
 
 NAME = "resnet_mlp"
 
 
 class ResnetMlp(Settings):
-    """ResNet features and an MLP head (domain-gap paper, section 3.3: F2 = 0.82 on its own data).
+    """Pooled features and an MLP head (domain-gap paper, section 3.3: a ResNet, F2 = 0.82 on its own data).
 
     The samples to predict are also what is learnt from, by cross-validation: every image is predicted by
     a classifier that saw neither it nor any image of its group. One classifier serves all categories of
     the dataset together; folds are stratified by label. The dataset's train split is not used.
     """
 
-    backbone: Backbone
-    weights: str
-    """``imagenet``, ``none`` (random initial values), a name of conf/weights, or the path of a state dict."""
-    input_size: int = Field(ge=32, le=1024)
-    """Side of the square that every image is resized to, in pixels."""
+    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    """Its pooled features are used; with random weights too they are something to learn from."""
     batch_size: int = Field(ge=1)
     folds: int = Field(ge=2)
     hidden: tuple[int, ...] = Field(min_length=1)
@@ -51,21 +47,9 @@ class ResnetMlp(Settings):
         """Return the names of the registered weights that this pipeline needs.
 
         Raises:
-            ConfigError: ``weights`` is neither a word of its own, a registered name of this backbone, nor a path.
+            ConfigError: the weights are neither a word of their own, a registered name, nor a path.
         """
-        if self.weights == "none":
-            return ()
-        name = f"{self.backbone}_imagenet" if self.weights == "imagenet" else self.weights
-        if name in registry.names():
-            if not name.startswith(f"{self.backbone}_"):
-                raise ConfigError(f"pipeline.weights: {name} is not of pipeline.backbone={self.backbone}")
-            return (name,)
-        if Path(name).suffix or Path(name).name != name:
-            return ()
-        known = ["imagenet", "none", *(n for n in registry.names() if n.startswith(f"{self.backbone}_"))]
-        raise ConfigError(
-            f"pipeline.weights: {name!r} is not known, nor the path of a file; {near_matches(name, known)}"
-        )
+        return needed(self.backbone.wanted("backbone"))
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the feature stage.
@@ -118,39 +102,37 @@ class ResnetMlp(Settings):
         )
 
     def _features(self, context: Context) -> Stage:
-        found = self._find_weights(context)
-        path, sha256 = (found.path, found.sha256) if found else (None, "random initial values")
-        device = context.device
+        chosen = self._find_weights(context)
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            network = context.model(
-                ("resnet", self.backbone, sha256, device), lambda: build(self.backbone, weights=path, device=device)
-            )
-            images = [one.pixels for one in inputs]
-            return [{"features": f} for f in extract(network, images, input_size=self.input_size, device=device)]
+            network = self.backbone.load(context, chosen, pooled=True)
+            return [{"features": row} for row in network.pooled([one.pixels for one in inputs])]
 
+        facts = self.backbone.facts(source="torchvision", pooled=True)
+        model, side, precision = facts.pop("model"), facts.pop("side"), facts.pop("precision")
+        if precision != "fp32":
+            facts["precision"] = precision
         return Stage(
             name="resnet_features",
             version=1,
-            settings={"backbone": self.backbone, "input_size": self.input_size},
-            weights={"backbone": sha256},
+            settings={"backbone": model, "input_size": side, **facts},
+            weights={"backbone": chosen.sha256 if chosen.path else "random initial values"},
             compute=compute,
             batch_size=self.batch_size,
         )
 
-    def _find_weights(self, context: Context) -> LocalWeights | None:
-        """Find and verify the weights, and have the result record them; None: random initial values."""
-        needed = self.needed_weights()
-        if self.weights == "none":
-            name = f"{self.backbone} with random initial values"
-            context.note_weights(WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=()))
-            return None
-        if needed:
-            found = registry.resolve(needed, pipeline=NAME, root=context.weights_root)[needed[0]]
-        else:
-            found = registry.custom(Path(self.weights))
-        context.note_weights(found.used())
-        return found
+    def _find_weights(self, context: Context) -> Chosen:
+        """Find and verify the weights, and have the result record them.
+
+        Random features are a baseline of their own here, as what is learnt from them is real, so that they need no
+        leave and do not make the result meaningless.
+        """
+        if self.backbone.weights != RANDOM:
+            return choose(context, self.backbone.wanted("backbone"), pipeline=NAME, allow_random=False)["backbone"]
+        name = f"{self.backbone.name} with random initial values"
+        used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=())
+        context.note_weights(used)
+        return Chosen(sha256=f"random {self.backbone.source} {self.backbone.name}", path=None, used=used)
 
 
 def fold_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

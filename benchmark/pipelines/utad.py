@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import DataError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
-from benchmark.models.resnet import MEAN, STD
-from benchmark.models.runtime import Device, Precision
-from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
+from benchmark.models.backbone import Backbone
+from benchmark.models.choice import Chosen, choose, needed
+from benchmark.nested import option
 from benchmark.saa.saliency import Levels, mean_squared_distance, whole_image
 from benchmark.samples import Prediction, Sample
 from benchmark.settings import Settings
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
 
 NAME = "utad"
+BATCH = 4
+"""Images that are worked on side by side; results do not depend on it."""
 
 
 class Utad(Settings):
@@ -34,12 +35,8 @@ class Utad(Settings):
     (TArdelean/AnomalyLocalizationFCA:sc_methods.py, sc_aota; conf/sc/aota.yaml, conf/fe/wide.yaml).
     """
 
-    model: SaliencyName
-    weights: str
-    """``published`` (torchvision's ImageNet ones), ``random``, a name of conf/weights, or the path of a file."""
-    precision: Precision
-    side: int | None = Field(ge=64)
-    """Images are resized to this square, bilinear; null: they keep their size."""
+    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    """Its first layer is used."""
     rescale: bool
     """Each feature channel is scaled to [0, 1] over the image."""
     blur_size: int = Field(ge=1)
@@ -67,13 +64,13 @@ class Utad(Settings):
 
     @model_validator(mode="after")
     def _cosine_needs_a_square(self) -> Utad:
-        if self.distance == "cosine" and self.side is None:
-            raise ValueError("distance=cosine compares places of a square: give side")
+        if self.distance == "cosine" and self.backbone.side is None:
+            raise ValueError("distance=cosine compares places of a square: give backbone.side")
         return self
 
     def needed_weights(self) -> tuple[str, ...]:
         """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+        return needed(self.backbone.wanted())
 
     def stages(self, context: Context) -> Sequence[Stage]:
         """Return the stage of the distances.
@@ -101,35 +98,38 @@ class Utad(Settings):
                 extra["homogeneous"] = int(alpha < self.alpha_limit)
             yield sample, Prediction(score_map=drawn, image_score=alpha, extra=extra)
 
-    def _wanted(self) -> dict[str, Wanted]:
-        published = {"wide_resnet50_2": "wide_resnet50_2_imagenet"}.get(self.model)
-        return {"features": Wanted(weights=self.weights, published=published, network=f"features {self.model}")}
-
     def _prepare(self, context: Context) -> dict[str, Chosen]:
-        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+        return choose(context, self.backbone.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
 
     def _distances(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
         """Each cell's distance to its nearest cells, (h, w) float32, and the size of the image."""
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            return [self._one(context, chosen["features"], one) for one in inputs]
+            network = self.backbone.load(context, chosen["features"])
+            return network.each(
+                [one.pixels for one in inputs], lambda number, found: self._one(inputs[number], found.maps[0])
+            )
 
-        names = ("model", "precision", "side", "rescale", "blur_size", "blur", "distance", "neighbours")
+        names = ("rescale", "blur_size", "blur", "distance", "neighbours")
         return Stage(
             name="utad_distances",
             version=1,
-            settings={name: getattr(self, name) for name in names},
+            settings={
+                **self.backbone.facts(layers=("stride8",), resize="bilinear"),
+                **{name: getattr(self, name) for name in names},
+            },
             weights={"features": chosen["features"].sha256},
             compute=compute,
+            batch_size=BATCH,
         )
 
-    def _one(self, context: Context, weights: Chosen, one: Inputs) -> dict[str, Any]:
+    def _one(self, one: Inputs, features: torch.Tensor) -> dict[str, Any]:
         from torchvision.transforms.functional import gaussian_blur
 
-        features = self._features(context, weights, one.pixels)
         if min(features.shape[1:]) <= self.blur_size // 2:
             where = one.sample.image if one.sample else "the image"
-            raise DataError(f"{where} gives {features.shape[1]} x {features.shape[2]} cells: set pipeline.side")
+            cells = f"{features.shape[1]} x {features.shape[2]} cells"
+            raise DataError(f"{where} gives {cells}: set pipeline.backbone.side")
         if self.rescale:
             low, high = features.amin((1, 2), keepdim=True), features.amax((1, 2), keepdim=True)
             features = (features - low) / (high - low + 1e-8)
@@ -140,24 +140,6 @@ class Utad(Settings):
         else:
             distances = whole_image(Levels((features,)), number=self.neighbours, neighbours="nearest", factor=1.0)
         return {"distances": distances, "height": one.pixels.shape[0], "width": one.pixels.shape[1]}
-
-    def _features(self, context: Context, weights: Chosen, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Features of stride 8, (C, h, w) float32."""
-        import torch
-        from torch.nn import functional as F
-
-        network = context.model(
-            ("saliency", self.model, weights.sha256, context.device),
-            lambda: load_wide_resnet(self.model, weights=weights.path, device=context.device),
-        )
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-        if self.side is not None:
-            pixels = F.interpolate(pixels, (self.side, self.side), mode="bilinear", align_corners=False)
-        mean, deviation = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
-        device = Device(name=context.device, precision=self.precision)
-        with device.inference():
-            found: torch.Tensor = network(((pixels - mean) / deviation).to(device.name))[1][0].float()
-            return found
 
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
         """Draw the distances over the image, smoothed; also the maximum before the map takes the image's size."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from benchmark.models import wide_resnet
+from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Chosen, Wanted
 from benchmark.models.prompted import Channels, SamSettings, detections, embedded
-from benchmark.models.runtime import Device, Precision
-from benchmark.models.wide_resnet import SaliencyName, feature_maps, load_wide_resnet
+from benchmark.nested import option
 from benchmark.saa import rules, saliency, scoring
 from benchmark.saa.levels import Levels
 from benchmark.saa.prompts import Prompts
@@ -27,6 +26,11 @@ if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
     from benchmark.samples import MaskSet
 
+T = TypeVar("T")
+BATCH = 4
+"""Images whose saliency is computed side by side; results do not depend on it."""
+LAYERS = ("stride4", "stride8", "stride16")
+"""Of the released code (caoyunkang/Segment-Any-Anomaly:SAA/modelinet.py)."""
 CHUNK = 16
 """Masks that are decoded to pixels at a time."""
 
@@ -36,14 +40,10 @@ class SaliencySettings(Settings):
 
     use: bool
     """False: scores stay those of the detector."""
-    model: SaliencyName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
-    precision: Precision
+    backbone: Annotated[Backbone, option("pipeline.saliency.backbone")]
+    """Its layers are compared together, each next one of half the side; ``side`` is that within one image."""
     channels: Channels
     """``bgr``: the network gets the channels in the wrong order, as in the released code."""
-    side: int = Field(ge=16, multiple_of=16)
-    """Side of the square input within one image, pixels."""
     neighbours: Neighbours
     number: int = Field(ge=1)
     """Places that each place is compared with."""
@@ -56,22 +56,34 @@ class SaliencySettings(Settings):
     between_side: int = Field(ge=16, multiple_of=16)
     """Side of the square input between objects, pixels."""
 
+    @field_validator("backbone")
+    @classmethod
+    def _whole_cells(cls, value: Backbone) -> Backbone:
+        if value.side is None or value.side % 16:
+            raise ValueError("side must be given, and be a multiple of 16")
+        return value
+
     def wanted(self) -> dict[str, Wanted]:
         """Return what to ask ``choose`` for."""
-        if not self.use:
-            return {}
-        published = wide_resnet.PUBLISHED.get(self.model)
-        return {"saliency": Wanted(weights=self.weights, published=published, network=f"saliency {self.model}")}
+        return self.backbone.wanted("saliency") if self.use else {}
 
-    def levels(self, context: Context, chosen: Mapping[str, Chosen], image: NDArray[np.uint8], *, side: int) -> Levels:
-        """Return the features of an image, (H, W, 3) RGB, squeezed to ``side``."""
-        device, weights = Device(name=context.device, precision=self.precision), chosen["saliency"]
-        network = context.model(
-            ("saliency", self.model, weights.sha256, context.device),
-            lambda: load_wide_resnet(self.model, weights=weights.path, device=context.device),
-        )
-        pixels = image if self.channels == "rgb" else image[..., ::-1]
-        return Levels(feature_maps(network, np.ascontiguousarray(pixels), side=side, device=device))
+    def facts(self) -> dict[str, Any]:
+        """Return what changes the features, as JSON values."""
+        return {**self.backbone.facts(layers=LAYERS, resize="opencv"), "channels": self.channels}
+
+    def each(
+        self,
+        context: Context,
+        chosen: Mapping[str, Chosen],
+        images: Sequence[NDArray[np.uint8]],
+        work: Callable[[int, Levels], T],
+        *,
+        side: int | None = None,
+    ) -> list[T]:
+        """Return what ``work`` makes of the features of each image, (H, W, 3) RGB (see ``FeatureNetwork.each``)."""
+        network = self.backbone.load(context, chosen["saliency"])
+        seen = images if self.channels == "rgb" else [image[..., ::-1] for image in images]
+        return network.each(seen, lambda number, found: work(number, Levels(found.maps)), side=side)
 
 
 def objects_stage(
@@ -177,32 +189,47 @@ def saliency_stage(
     Args:
         objects: compare these with each other where there are two or more; None: compare places of the image.
     """
-    whole = {name: getattr(settings, name) for name in ("side", "neighbours", "number", "factor")}
-    common = {name: getattr(settings, name) for name in ("model", "precision", "channels")}
+    compared = {name: getattr(settings, name) for name in ("neighbours", "number", "factor")}
 
-    def one_map(one: Inputs) -> tuple[NDArray[np.float32], Literal["whole", "between"]]:
-        if objects is not None:
-            grid = settings.between_side // 4
-            masks = on_grid(one.upstream[objects.name]["masks"], grid)
-            if len(masks) > 1:
-                levels = settings.levels(context, chosen, one.pixels, side=settings.between_side)
-                return saliency.between_objects(levels, masks), "between"
-        levels = settings.levels(context, chosen, one.pixels, side=settings.side)
-        found = saliency.whole_image(
-            levels, number=settings.number, neighbours=settings.neighbours, factor=settings.factor
-        )
-        return found, "whole"
+    def masks_of(one: Inputs) -> NDArray[np.bool_] | None:
+        """The objects to compare with each other; None: fewer than two."""
+        if objects is None:
+            return None
+        masks = on_grid(one.upstream[objects.name]["masks"], settings.between_side // 4)
+        return masks if len(masks) > 1 else None
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-        return [{"map": found, "mode": mode} for found, mode in map(one_map, inputs)]
+        several = {number: masks for number, one in enumerate(inputs) if (masks := masks_of(one)) is not None}
+        alone = [number for number in range(len(inputs)) if number not in several]
+        between = settings.each(
+            context,
+            chosen,
+            [inputs[number].pixels for number in several],
+            lambda place, levels: saliency.between_objects(levels, list(several.values())[place]),
+            side=settings.between_side,
+        )
+        whole = settings.each(
+            context,
+            chosen,
+            [inputs[number].pixels for number in alone],
+            lambda _, levels: saliency.whole_image(levels, **compared),
+        )
+        found: dict[int, Artifact] = {n: {"map": m, "mode": "between"} for n, m in zip(several, between, strict=True)}
+        found |= {n: {"map": m, "mode": "whole"} for n, m in zip(alone, whole, strict=True)}
+        return [found[number] for number in range(len(inputs))]
 
     return Stage(
         name="saa_saliency",
         version=1,
-        settings={**common, **whole, "between_side": None if objects is None else settings.between_side},
+        settings={
+            **settings.facts(),
+            **compared,
+            "between_side": None if objects is None else settings.between_side,
+        },
         weights={"saliency": chosen["saliency"].sha256},
         upstream=() if objects is None else (objects,),
         compute=compute,
+        batch_size=BATCH,
     )
 
 

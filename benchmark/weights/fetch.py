@@ -1,9 +1,9 @@
 """``python -m benchmark.weights PIPELINE… [dry_run] [offline] [mirror=URL] [key=value …]``: get what a pipeline needs.
 
-PIPELINE is an option of the group ``pipeline``, or a name of conf/weights. The further ``key=value`` words are those
-of a run, so that ``pipeline.backbone=resnet50`` or ``run.weights_root=FOLDER`` mean the same here as there. A mirror
-(``mirror=`` or BENCH_WEIGHTS_MIRROR) is a folder on a server that holds the files under the same names; it is asked
-before the official address.
+PIPELINE is an option of the group ``pipeline``, a name of conf/weights, or ``hub:OWNER/NAME``. The further
+``key=value`` words are those of a run, so that ``backbone@pipeline.backbone=resnet50`` or ``run.weights_root=FOLDER``
+mean the same here as there. A mirror (``mirror=`` or BENCH_WEIGHTS_MIRROR) is a folder on a server that holds the files
+under the same names; it is asked before the official address.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from benchmark.config import CONF, explain_composition_error, option_settings, o
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
 from benchmark.errors import ConfigError, WeightsError, near_matches
+from benchmark.weights import hub
 from benchmark.weights.local import check_file, readable_size
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 
@@ -31,7 +32,7 @@ class Request:
     """What the command line asks for."""
 
     names: tuple[str, ...]
-    """Options of the group ``pipeline``, or registry names."""
+    """Options of the group ``pipeline``, registry names, or names of the hub."""
     overrides: tuple[str, ...]
     """Words for the config, ``key=value``."""
     mirror: str | None
@@ -44,7 +45,18 @@ def main(words: Sequence[str] | None = None) -> int:
     """Carry out one command line and return its exit status."""
     request = parse(sys.argv[1:] if words is None else words)
     wanted, root = needed_by(request)
-    return fetch(wanted, root, request)
+    registered = [find(name) for name in wanted if not hub.is_name(name)]
+    from_hub = [name for name in wanted if hub.is_name(name)]
+    if not wanted:
+        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
+    fetch(registered, root, request)
+    for name in from_hub:
+        if request.dry_run:
+            print(f"{name} ({'there' if hub.is_here(name) else 'missing'}; from the hub, into its own cache)")
+        else:
+            found = hub.fetch(name, offline=request.offline)
+            print(f"{name}: {found.path}, sha256 {found.sha256}; its licence is on the model's page")
+    return 0
 
 
 def parse(words: Sequence[str]) -> Request:
@@ -71,14 +83,14 @@ def parse(words: Sequence[str]) -> Request:
             f"Pipelines: {', '.join(options('pipeline'))}"
         )
     for name in named:
-        if name not in known:
+        if name not in known and not hub.is_name(name):
             raise ConfigError(f"no pipeline {name!r}; {near_matches(name, known)}")
     flags = {flag: flag in words for flag in _FLAGS}
     return Request(names=tuple(named), overrides=tuple(overrides), mirror=mirror, **flags)
 
 
-def needed_by(request: Request) -> tuple[list[Weights], Path]:
-    """Return the sets of weights that are asked for, and the folder of the weights files.
+def needed_by(request: Request) -> tuple[list[str], Path]:
+    """Return the names of the weights that are asked for, of conf/weights and the hub, and the weights folder.
 
     Raises:
         ConfigError: an override does not fit the config.
@@ -86,7 +98,7 @@ def needed_by(request: Request) -> tuple[list[Weights], Path]:
     """
     root = Path(_compose(request.overrides, pipeline=None)["run"]["weights_root"]).expanduser()
     needed = [name for asked in request.names for name in weights_of(asked, request.overrides)]
-    return [find(name) for name in dict.fromkeys(needed)], root
+    return list(dict.fromkeys(needed)), root
 
 
 def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
@@ -98,28 +110,31 @@ def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     return needed() if needed else ()
 
 
-def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> int:
+def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> None:
     """Download and verify every file that is not there, or say what would be done.
 
     Raises:
         DownloadError: no address gives a file.
         WeightsError: a file is not the published one; it is kept aside and never used.
     """
-    if not wanted:
-        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
     for entry in wanted:
         _print_facts(entry)
         for file in entry.files:
-            target = root / file.file
+            target = file.place(root)
             if request.dry_run:
                 _print_plan(file, target, mirror=request.mirror)
+                continue
+            if file.package is not None:
+                if not target.is_file():
+                    raise WeightsError(f"{file.file} is carried by a package, {file.package}; run: make setup")
+                check_file(file, target)
+                print(f"  {target}: embedded, verified by {_check_of(file)}")
                 continue
             there = target.is_file()
             with shown(f"Downloading {file.file}") as on_progress:
                 download(_remote(file, mirror=request.mirror), target, offline=request.offline, on_progress=on_progress)
             _verify(file, target)
             print(f"  {target}: {'already there' if there else 'downloaded'}, verified by {_check_of(file)}")
-    return 0
 
 
 def _verify(file: WeightsFile, target: Path) -> None:
@@ -162,7 +177,7 @@ def _print_facts(entry: Weights) -> None:
 
 
 def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
-    state = "there" if target.is_file() else "missing"
+    state = "missing" if not target.is_file() else "embedded" if file.package else "there"
     print(f"  {target} ({state}; {readable_size(file.size)}; checked by {_check_of(file)})")
     for url in _urls(file, mirror=mirror):
         print(f"    {url}")

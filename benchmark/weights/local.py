@@ -69,10 +69,10 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
     """
     folder = weights_root(root)
     entries = [find(name) for name in dict.fromkeys(wanted)]
-    missing = {entry.name: [f for f in entry.files if not (folder / f.file).is_file()] for entry in entries}
+    missing = {entry.name: [f for f in entry.files if not f.place(folder).is_file()] for entry in entries}
     files = [file for absent in missing.values() for file in absent]
     if files:
-        lines = "\n".join(f"  {folder / file.file}  ({readable_size(file.size)})" for file in files)
+        lines = "\n".join(f"  {file.place(folder)}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
             f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
             f"get them with: {_command(pipeline, [name for name, absent in missing.items() if absent])}"
@@ -122,6 +122,8 @@ def _command(pipeline: str, missing: Sequence[str]) -> str:
     """Return the command that gets these weights: by the pipeline's name where its own settings ask for them."""
     from benchmark.weights.fetch import weights_of
 
+    if all(file.package for name in missing for file in find(name).files):
+        return "rm -rf .venv && make setup"
     try:
         usual = weights_of(pipeline)
     except BenchmarkError:
@@ -137,18 +139,18 @@ def readable_size(size: int | None) -> str:
 
 
 def _verified(entry: Weights, *, folder: Path, pipeline: str) -> LocalWeights:
-    paths = {Path(file.file).name: folder / file.file for file in entry.files}
+    paths = {Path(file.file).name: file.place(folder) for file in entry.files}
     digests: list[tuple[str, str]] = []
     for file in entry.files:
         try:
-            digests.append((Path(file.file).name, check_file(file, folder / file.file)))
+            digests.append((Path(file.file).name, check_file(file, file.place(folder))))
         except WeightsError as error:
             mend = f"get it anew with: {_command(pipeline, [entry.name])}"
             raise WeightsError(f"{entry.name}: {error}; {mend}") from None
     single = len(digests) == 1
     return LocalWeights(
         name=entry.name,
-        path=folder / entry.files[0].file if single else (folder / entry.files[0].file).parent,
+        path=entry.files[0].place(folder) if single else entry.files[0].place(folder).parent,
         files=paths,
         sha256=digests[0][1] if single else hashlib.sha256(repr(digests).encode()).hexdigest(),
         licence=entry.licence,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from pathlib import Path, PurePosixPath
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import WeightsError, near_matches
 from benchmark.settings import Settings
@@ -26,6 +27,8 @@ class WeightsFile(Settings):
     """Hex digest, or its first digits where only those are published; None where no source says."""
     md5: str | None = Field(pattern=r"^[0-9a-f]{6,32}$")
     """Hex digest or its first digits."""
+    package: str | None = None
+    """Module of an installed package that carries the file; ``file`` is then its path inside, and ``urls`` is empty."""
 
     @field_validator("file")
     @classmethod
@@ -34,6 +37,18 @@ class WeightsFile(Settings):
         if path.is_absolute() or ".." in path.parts or "\\" in value or not path.name:
             raise ValueError("must be a relative path below the weights folder")
         return value
+
+    @model_validator(mode="after")
+    def _comes_from_one_place(self) -> WeightsFile:
+        if (self.package is None) == (not self.urls):
+            raise ValueError("give urls, or the package that carries the file")
+        return self
+
+    def place(self, root: Path) -> Path:
+        """Return where the file is to be: below the weights folder, or in the package that carries it."""
+        spec = importlib.util.find_spec(self.package) if self.package else None
+        inside = spec.submodule_search_locations if spec else None
+        return Path(inside[0]) / self.file if inside else root / self.file
 
     def accepts(self, *, sha256: str, md5: str) -> bool:
         """Whether the digests of a file (hex, whole) are those of this entry."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from benchmark.models.wide_resnet import feature_maps, load_wide_resnet
 
 from benchmark.errors import WeightsError
 from benchmark.models.runtime import Device
-from benchmark.models.wide_resnet import feature_maps, load_wide_resnet
 from tests.tiny_models import one_thread  # noqa: F401
 
 CPU = Device(name="cpu")

@@ -47,7 +47,7 @@ def write_weights(work: Path, sam: str) -> None:
     from benchmark.models.grounding_dino_build import load_grounding_dino
     from benchmark.models.letters import LETTERS
     from benchmark.models.sam_build import load_sam
-    from benchmark.models.wide_resnet import load_wide_resnet
+    from tests.perf.saa_literal import saliency_network
 
     (work / "vocab.txt").write_text("\n".join(LETTERS))
     detector = load_grounding_dino("swin_t", weights=None, vocabulary=None, device="cpu").state_dict()
@@ -59,8 +59,7 @@ def write_weights(work: Path, sam: str) -> None:
     detector["transformer.decoder.norm.weight"].fill_(0.02)
     torch.save({"model": detector}, work / "detector.pth")
     torch.save(load_sam(sam, weights=None, device="cpu").state_dict(), work / "sam.pth")  # type: ignore[arg-type]
-    network = load_wide_resnet("wide_resnet50_2", weights=None, device="cpu")
-    torch.save(network.state_dict(), work / "saliency.pth")
+    torch.save(saliency_network().state_dict(), work / "saliency.pth")
 
 
 def write_images(work: Path, number: int) -> None:
@@ -95,7 +94,7 @@ def make_spec(work: Path, options: argparse.Namespace) -> dict[str, Any]:
         "kernels": options.kernels,
     }
     settings["sam"] |= {"model": options.sam, "weights": str(work / "sam.pth"), "precision": options.precision}
-    settings["saliency"] |= {"weights": str(work / "saliency.pth"), "precision": options.precision}
+    settings["saliency"]["backbone"] |= {"weights": str(work / "saliency.pth"), "precision": options.precision}
     table = {
         "source": "perf",
         "general": [],
@@ -181,20 +180,18 @@ def saliency_ratios() -> dict[str, float]:
     """Time the saliency of fixed features against its literal form, and check that they agree."""
     import torch
 
-    from benchmark.models.runtime import Device
-    from benchmark.models.wide_resnet import feature_maps, load_wide_resnet
     from benchmark.saa.levels import Levels
     from benchmark.saa.saliency import between_objects, whole_image
     from tests.perf import saa_literal
 
-    network = load_wide_resnet("wide_resnet50_2", weights=None, device="cpu")
+    network = saa_literal.saliency_network()
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     rows, columns = np.mgrid[:256, :256]
     masks = np.array([(rows - y) ** 2 + (columns - x) ** 2 < 20**2 for y in (50, 130, 210) for x in (50, 130, 210)])
     ratios = {}
     with torch.inference_mode():
-        small = feature_maps(network, image, side=256, device=Device(name="cpu"))
-        large = feature_maps(network, image, side=1024, device=Device(name="cpu"))
+        small = saa_literal.feature_maps(network, image, side=256)
+        large = saa_literal.feature_maps(network, image, side=1024)
         pairs: dict[str, tuple[Callable[[], NDArray[Any]], Callable[[], NDArray[Any]]]] = {
             "whole": (
                 lambda: saa_literal.whole_image(small),

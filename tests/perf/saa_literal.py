@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,14 +97,35 @@ def between_objects(maps: Sequence[Any], masks: NDArray[np.bool_]) -> NDArray[An
     return np.asarray(np.max(results, axis=0))
 
 
+def saliency_network(device: str = "cpu", *, weights: Path | None = None) -> Any:
+    """Build the saliency's network with timm alone: maps of strides 4, 8 and 16; None: seeded random weights."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    network = timm.create_model("wide_resnet50_2", pretrained=False, features_only=True, out_indices=(1, 2, 3))
+    if weights is not None:
+        network.load_state_dict(torch.load(weights, weights_only=True), strict=False)
+    return network.eval().requires_grad_(False).to(device)
+
+
+def feature_maps(network: Any, image: NDArray[np.uint8], *, side: int, device: str = "cpu") -> tuple[Any, ...]:
+    """Return the maps of an image that is squeezed to a square, normalised on values of 0 … 255."""
+    import cv2
+    import torch
+
+    square = torch.from_numpy(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)).permute(2, 0, 1)
+    mean = torch.tensor([0.485, 0.456, 0.406]).mul(255).view(3, 1, 1)
+    deviation = torch.tensor([0.229, 0.224, 0.225]).mul(255).view(3, 1, 1)
+    with torch.inference_mode():
+        return tuple(level[0] for level in network(((square - mean) / deviation)[None].to(device)))
+
+
 def saliency_of_one(network: Any, image: NDArray[np.uint8], device: str) -> NDArray[Any]:
     """Return the saliency of an image's places among each other at image size."""
     import cv2
 
-    from benchmark.models.runtime import Device
-    from benchmark.models.wide_resnet import feature_maps
-
-    maps = feature_maps(network, image, side=256, device=Device(name=device))
+    maps = feature_maps(network, image, side=256, device=device)
     return np.asarray(cv2.resize(whole_image(maps), (image.shape[1], image.shape[0])))
 
 

@@ -79,7 +79,7 @@ def ours(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Clock]:
             _, chosen = settings._prepare(context)
             settings.detector.load(context, chosen)
             settings.sam.load(context, chosen)
-            settings.saliency.levels(context, chosen, np.zeros((64, 64, 3), dtype=np.uint8), side=256)
+            settings.saliency.backbone.load(context, chosen["saliency"])
 
         def predict(settings: Any = settings, context: Any = context) -> NDArray[Any]:
             ((_, found),) = settings.predict(context)
@@ -101,15 +101,14 @@ def literal(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Clock
 
     from benchmark.models.grounding_dino_build import load_grounding_dino
     from benchmark.models.sam_build import load_sam
-    from benchmark.models.wide_resnet import load_wide_resnet
-    from tests.perf.saa_literal import proposals, saliency_of_one, score_map
+    from tests.perf.saa_literal import proposals, saliency_network, saliency_of_one, score_map
 
     device, detector = spec["device"], spec["settings"]["detector"]
     network: Any = load_grounding_dino(
         detector["model"], weights=work / "detector.pth", vocabulary=work / "vocab.txt", device=device
     )
     sam = SamPredictor(load_sam(spec["settings"]["sam"]["model"], weights=work / "sam.pth", device=device))
-    features = load_wide_resnet(spec["settings"]["saliency"]["model"], weights=work / "saliency.pth", device=device)
+    features = saliency_network(device, weights=work / "saliency.pth")
     prepare = transforms.Compose(
         [
             transforms.RandomResize([detector["short_side"]], max_size=detector["long_side"]),

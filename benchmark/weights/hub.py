@@ -1,0 +1,132 @@
+"""Weights of the Hugging Face hub, by name: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``.
+
+They are downloaded where a person asks for them (``make weights``), into the hub's own cache (HF_HOME); a run reads
+that cache and never the network.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from benchmark.errors import ConfigError, DownloadError, WeightsError
+from benchmark.weights.digests import file_digests
+from benchmark.weights.local import LocalWeights
+
+PREFIX = "hub:"
+FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
+"""Names of weights files, the first one that is there counts."""
+DESCRIPTIONS = ("config.json", "preprocessor_config.json")
+_NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+
+
+def is_name(word: str) -> bool:
+    """Whether a word names weights of the hub."""
+    return word.startswith(PREFIX)
+
+
+def is_here(name: str) -> bool:
+    """Whether the hub's cache has the weights; the network is not asked."""
+    try:
+        weights_file(local_folder(name))
+    except WeightsError:
+        return False
+    return True
+
+
+def local_folder(name: str) -> Path:
+    """Return the folder of a repository's files in the hub's cache, without asking the network.
+
+    Raises:
+        ConfigError: no such form of a name.
+        WeightsError: it is not there; the message names the command that gets it.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repository, revision = _split(name)
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise WeightsError(f"{name} is not on this machine; get it with: make weights PIPELINE={name}") from None
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the weights file in a model's folder.
+
+    Raises:
+        WeightsError: there is none of the usual names.
+    """
+    for name in FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(f"{folder} holds none of {', '.join(FILES)}")
+
+
+def resolve(name: str) -> LocalWeights:
+    """Find weights in the hub's cache; nothing is known of their training.
+
+    Raises:
+        ConfigError: no such form of a name.
+        WeightsError: they are not there; the message names the command that gets them.
+    """
+    folder = local_folder(name)
+    try:
+        file = weights_file(folder)
+    except WeightsError as error:
+        raise WeightsError(f"{name}: {error}; get it with: make weights PIPELINE={name}") from None
+    return LocalWeights(
+        name=f"{name.partition('@')[0]}@{folder.name[:12]}",  # the folder is named by the commit
+        path=file,
+        files={path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
+        sha256=file_digests(file)[0],
+        licence=None,
+        trained_on=None,
+        target_data=None,
+    )
+
+
+def fetch(name: str, *, offline: bool = False) -> LocalWeights:
+    """Download a repository's weights and descriptions into the hub's cache, unless they are there.
+
+    Raises:
+        ConfigError: no such form of a name.
+        DownloadError: the hub cannot be reached, has no such repository or wants an access token.
+        WeightsError: offline, and they are not there.
+    """
+    if offline:
+        return resolve(name)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from requests import RequestException
+
+    repository, revision = _split(name)
+
+    def download(file: str) -> bool:
+        try:
+            hf_hub_download(repository, file, revision=revision)
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError:
+            return False
+        return True
+
+    try:
+        for description in DESCRIPTIONS:
+            download(description)
+        if not any(download(file) for file in FILES):
+            raise DownloadError(f"{name}: the repository holds none of {', '.join(FILES)}")
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RequestException, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DownloadError(
+            f"{name} cannot be had from the hub ({reason}); get it where there is a network "
+            f"with: make weights PIPELINE={name}  and bring the folder that HF_HOME names"
+        ) from None
+    return resolve(name)
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise ConfigError(f"weights {name!r}: a name of the hub is written hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
+    return found[1], found[2]

@@ -28,6 +28,11 @@ GRID = (
 )
 TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
 TOY = ("pipeline.model=toy", "pipeline.weights=random", "pipeline.allow_random_weights=true")
+TOY_FEATURES = (
+    "backbone@pipeline.backbone=toy",
+    "pipeline.backbone.side=96",
+    "pipeline.allow_random_weights=true",
+)
 PLUS = (
     "pipeline.clip.model=toy_plus",
     "pipeline.clip.weights=random",
@@ -52,6 +57,9 @@ PIPELINES = {
     "clipseg": (*TOY, "pipeline.input_size=96"),
     "utad": (*TOY, "pipeline.side=96"),
     "patchcore": (*TOY, "pipeline.side=96"),
+    "anomaly_dino": (*TOY_FEATURES, "pipeline.shots=2", "pipeline.masked=all", "pipeline.mask_threshold=0.5"),
+    "padim": (*TOY_FEATURES, "pipeline.channels=20", "pipeline.smoothing=1"),
+    "musc": (*TOY_FEATURES, "pipeline.neighbourhoods=[1,3]"),
 }
 """Pipeline option to what makes it tiny."""
 

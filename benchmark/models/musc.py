@@ -104,7 +104,7 @@ def _scores(cosines: NDArray[np.float32], share: float) -> NDArray[np.float32]:
     """Average over layers and sizes; ``cosines`` is (N, layers * sizes, L)."""
     distances = np.sqrt(np.maximum(2.0 - 2.0 * cosines, 0.0))
     parts = [interval_mean(np.ascontiguousarray(distances[:, part].T), share) for part in range(distances.shape[1])]
-    return np.mean(parts, axis=0, dtype=np.float64).astype(np.float32)
+    return np.asarray(np.mean(parts, axis=0, dtype=np.float64), dtype=np.float32)
 
 
 def rescore(

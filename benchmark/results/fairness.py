@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.results.papers import load_paper, paper_names, published_as
 from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
 from benchmark.results.schema import MetricRecord, RunResult
+from benchmark.yaml_files import read_yaml
 
 OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""
@@ -134,12 +135,10 @@ def _preset(row: PublishedRow, dataset: str) -> str:
 @functools.cache
 def dataset_settings(name: str) -> dict[str, Any]:
     """Return the settings of an option of ``conf/dataset``, those it builds on included; empty for an unknown one."""
-    import yaml
-
     from benchmark.config import CONF
 
     path = CONF / "dataset" / f"{name}.yaml"
-    read = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    read = read_yaml(path) if path.is_file() else {}
     found: dict[str, Any] = {}
     for base in read.pop("defaults", []):
         found |= read if base == "_self_" else dataset_settings(base)
@@ -160,10 +159,8 @@ def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
 @functools.cache
 def preset_hash(name: str) -> str:
     """Return the hash of a preset of ``conf/protocol``."""
-    import yaml
-
     from benchmark.config import CONF
     from benchmark.protocol import Protocol
 
-    read = yaml.safe_load((CONF / "protocol" / f"{name}.yaml").read_text(encoding="utf-8"))
+    read = read_yaml(CONF / "protocol" / f"{name}.yaml")
     return Protocol.model_validate({k: v for k, v in read.items() if k != "_target_"}).hash

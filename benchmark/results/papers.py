@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from benchmark.errors import ConfigError, near_matches
 from benchmark.results.published import FOLDER, PublishedRow, find
 from benchmark.results.schema import Record
+from benchmark.yaml_files import read_yaml
 
 TABLES = FOLDER / "tables"
 
@@ -135,10 +136,8 @@ def load_paper(name: str, folder: Path = TABLES) -> Paper:
     known = sorted(p.stem for p in folder.glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"PAPER={name}: no such paper in baselines/tables; {near_matches(name, known)}")
-    import yaml
-
     try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Paper.model_validate(read_yaml(path))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

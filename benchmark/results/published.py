@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from benchmark.errors import ResultsError, near_matches
 from benchmark.results.schema import Record
+from benchmark.yaml_files import read_yaml
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "baselines"
 COLUMNS = (
@@ -108,10 +109,8 @@ class PublishedRow(Record):
 @functools.cache
 def protocols(folder: Path = FOLDER) -> dict[str, PublishedProtocol]:
     """Read ``protocols.yaml``: published protocol -> what it is. Raises ResultsError naming the entry."""
-    import yaml
-
     path = folder / "protocols.yaml"
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    read = read_yaml(path)
     found = {}
     for name, values in read.items():
         try:

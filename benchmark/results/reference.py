@@ -17,6 +17,7 @@ from benchmark.errors import BenchmarkError, ConfigError, ResultsError, near_mat
 from benchmark.results import files
 from benchmark.results.schema import Record, RunResult
 from benchmark.results.tables import interval, number
+from benchmark.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "results" / "reference"
@@ -35,9 +36,7 @@ class ReferenceRun(Record):
 
 def entries(folder: Path = FOLDER) -> dict[str, ReferenceRun]:
     """Read ``runs.yaml``."""
-    import yaml
-
-    read = yaml.safe_load((folder / "runs.yaml").read_text(encoding="utf-8"))
+    read = read_yaml(folder / "runs.yaml")
     return {name: ReferenceRun.model_validate(values) for name, values in read.items()}
 
 

@@ -2,10 +2,33 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+
+# Every environment is built anew from a lock that names each file by its hash. There is no resolver in it (--no-deps), no
+# build tool that the lock does not name (--no-build-isolation), and what a pip or uv setting could decide is neutral;
+# where files come from stays the user's choice, as their hashes are checked. INSTALLER=pip does without uv.
+INSTALLER ?= uv
+PIP = PIP_CONSTRAINT=/dev/null PIP_USER=0 PIP_PRE=0 PIP_NO_BINARY=:none: PIP_ONLY_BINARY=:none: \
+	env -u PIP_BUILD_CONSTRAINT -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_REQUIREMENT -u PIP_DRY_RUN \
+	$1/bin/python -I -m pip --disable-pip-version-check
+UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(call PIP,$1) config get global.index-url 2>/dev/null)}}" \
+	env $(addprefix -u UV_,CONSTRAINT BUILD_CONSTRAINT OVERRIDE EXCLUDE EXCLUDE_NEWER NO_BINARY NO_BINARY_PACKAGE NO_BUILD \
+	NO_BUILD_PACKAGE CONFIG_FILE TARGET PREFIX SYSTEM_PYTHON TORCH_BACKEND) $1/bin/uv --no-config --quiet pip
+LOCKED := --quiet --no-deps --require-hashes --no-build-isolation
+pins = <(awk '/^[^ \#]/ {keep = /^($1)==/} keep' $2)
+define build-environment
+test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
+empty() { rm -f $1/.ready && "$(PYTHON)" -m venv --clear $1 && $(call PIP,$1) install $(LOCKED) -r $(call pins,setuptools,$2); }; \
+with_uv() { empty && $(call PIP,$1) install $(LOCKED) -r $(call pins,uv,$2) && $(call UV,$1) install -p $1/bin/python $(LOCKED) -r $2; }; \
+with_pip() { empty && $(call PIP,$1) install $(LOCKED) -r $2; }; \
+echo "building $1 from $2; the first time this downloads about 3 GB"; \
+if test "$(INSTALLER)" = pip; then with_pip || exit 1; \
+elif ! with_uv; then echo "uv could not do it, so pip tries; that takes minutes" >&2; with_pip || exit 1; fi; \
+$(call PIP,$1) install --quiet --no-deps --no-index --no-build-isolation -e . && $(call PIP,$1) check && touch $1/.ready
+endef
 
 # What to run. ARGS takes any further key=value of the config, or the words a target knows.
 DATASET ?= sat
@@ -24,7 +47,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
 # be variables of the environment (OMP_NUM_THREADS).
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
-READ := PYTHON VENV PY DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
+READ := PYTHON VENV PY INSTALLER DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
 PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_WEIGHTS SHELL HOME PATH TMPDIR
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
@@ -38,13 +61,7 @@ help: ## list the targets
 setup: $(READY) ## build .venv from requirements.lock
 
 $(READY): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps -e .
-	@$(PY) -c "import torch, torchvision; torchvision.ops.nms(torch.tensor([[0., 0, 1, 1], [0, 0, 1, 1]]), torch.ones(2), 0.5)" \
-		|| { echo "error: torch and torchvision in $(VENV) come from different builds; run: rm -rf $(VENV) && make setup"; exit 1; }
-	@touch $@
+	@$(call build-environment,$(VENV),requirements.lock)
 
 bench: $(READY) ## one run: make bench DATASET=mtd PIPELINE=resnet_mlp [PROTOCOL=] [METRIC=] [DATA_ROOT=] [ARGS="run.limit=20"]
 	@$(PY) -m benchmark $(CHOICES) $(ARGS)
@@ -53,38 +70,37 @@ sweep: $(READY) ## many runs: make sweep PIPELINE=… SWEEP=preset, or ARGS="pip
 	@$(PY) -m benchmark -m $(CHOICES) $(if $(SWEEP),+sweep=$(SWEEP)) $(ARGS)
 
 reproduce: $(READY) ## a paper's tables: make reproduce PAPER=domain_gap [TABLE=1] [ARGS=dry_run]
-	@$(PY) -m benchmark.reproduce $(PAPER) $(TABLE) $(ARGS)
+	@$(PY) -m benchmark reproduce $(PAPER) $(TABLE) $(ARGS)
 
 compare: $(READY) ## two runs, or a run and a published method: make compare RUNS="sat-a sat-b" [ARGS=force]
-	@$(PY) -m benchmark.results.compare $(RUNS) $(ARGS)
+	@$(PY) -m benchmark compare $(RUNS) $(ARGS)
 
 report: $(READY) ## one HTML file of all runs and sweeps, to open without a server
-	@$(PY) -m benchmark.results.report $(ARGS)
+	@$(PY) -m benchmark report $(ARGS)
 
 doctor: $(READY) ## machine, versions, data and weights that are here, and what could be run now
-	@$(PY) -m benchmark.doctor $(ARGS)
+	@$(PY) -m benchmark doctor $(ARGS)
 
 data: $(READY) ## get or check a dataset: make data DATASET=mvtec [ARGS=verify]
-	@$(PY) -m benchmark.data.fetch $(DATASET) $(ARGS)
+	@$(PY) -m benchmark data $(DATASET) $(ARGS)
 
 weights: $(READY) ## get the weights of a pipeline: make weights PIPELINE=resnet_mlp [ARGS=dry_run]
-	@$(PY) -m benchmark.weights $(PIPELINE) $(ARGS)
+	@$(PY) -m benchmark weights $(PIPELINE) $(ARGS)
 
 answers: $(READY) ## stored answers of vision-language models: ARGS="show", "export FILE …" or "import FILE"
-	@$(PY) -m benchmark.vlm $(ARGS)
+	@$(PY) -m benchmark answers $(ARGS)
 
 cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=verify
-	@$(PY) -m benchmark.cache $(ARGS)
+	@$(PY) -m benchmark cache $(ARGS)
 
 ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
 	@$(VENV)/bin/mlflow ui --workers 1 --backend-store-uri sqlite:///$(abspath $(or $(RESULTS_ROOT),results))/mlflow/mlflow.db $(ARGS)
 
 tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
-	@$(PY) -m benchmark.data.tables
-	@$(PY) -m benchmark.results.reference table
+	@$(PY) -m benchmark tables
 
 reference: $(READY) ## make the committed reference results anew: make reference DATA_ROOT=~/data [ARGS="check mtd-constant"]
-	@$(PY) -m benchmark.results.reference $(ARGS)
+	@$(PY) -m benchmark reference $(ARGS)
 
 test: $(READY) ## all fast tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q $(ARGS)
@@ -93,18 +109,17 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) -m benchmark.data.tables --check
-	@$(PY) -m benchmark.results.reference table --check
+	@$(PY) -m benchmark tables --check
 
-extras: requirements-extras.lock ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
-	@test -x .venv-extras/bin/python || $(PYTHON) -m venv .venv-extras
-	.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.lock
-	.venv-extras/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps -e .
+extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
 
-COMPILE = env -u UV_FIND_LINKS -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null uv pip compile pyproject.toml \
+.venv-extras/.ready: requirements-extras.lock pyproject.toml
+	@$(call build-environment,.venv-extras,requirements-extras.lock)
+
+COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pip compile --no-config pyproject.toml \
 	--universal --generate-hashes --python-version 3.11 --extra dev
 
-lock: ## compile both lock files anew (needs uv); ARGS=--upgrade moves the pins
+lock: $(READY) ## compile both lock files anew; ARGS=--upgrade moves the pins
 	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
 	@$(COMPILE) --extra ray --extra optuna --extra postgres -o requirements-extras.lock --quiet $(ARGS)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.compose import compose
 from benchmark.errors import ConfigError, WeightsError
+from benchmark.resources import commands_here
 
 if TYPE_CHECKING:
+    from benchmark.pipeline import Pipeline
     from benchmark.results.papers import Cell
 
 
@@ -21,7 +23,12 @@ class Missing:
 
     phrase: str
     mend: str | None = None
-    """The command that mends it; None where nothing does."""
+    """The command that mends it, as it is given here; None where nothing does."""
+
+    def __post_init__(self) -> None:
+        """Name the console command where there is no make."""
+        if self.mend is not None:
+            object.__setattr__(self, "mend", commands_here(self.mend))
 
 
 def obstacles(cells: Sequence[Cell], *, extra: Sequence[str]) -> list[Missing | None]:
@@ -64,13 +71,15 @@ def _checked(
 
 def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
     """What a pipeline lacks: weights, and what it says itself (a key)."""
-    from benchmark.config import option_settings
+    from benchmark.config import RunSettings, pipeline_settings, settings_from
 
-    pipeline = option_settings("pipeline", composed["pipeline"])
-    said = getattr(pipeline, "missing", None)
-    found = None if said is None else said()
+    pipeline, run = (
+        pipeline_settings(composed["pipeline"]),
+        settings_from("run", RunSettings, composed["run"]),
+    )
+    found = pipeline.missing()
     own = None if found is None else Missing(phrase=found[0], mend=found[1])
-    return _both(weights_missing(pipeline, name, Path(composed["run"]["weights_root"])), own)
+    return _both(weights_missing(pipeline, name, run.weights_root), own)
 
 
 def _without_config(cell: Cell) -> Missing | None:
@@ -122,15 +131,12 @@ def _both(*problems: Missing | None) -> Missing | None:
     return Missing(phrase="; ".join(p.phrase for p in found), mend=" && ".join(p.mend for p in found if p.mend))
 
 
-def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
+def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None:
     """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
     from benchmark.weights import find
 
-    needed = getattr(pipeline, "needed_weights", None)
-    if needed is None:
-        return None
     try:
-        entries = [find(weights) for weights in needed()]
+        entries = [find(weights) for weights in pipeline.networks().registered()]
     except (ConfigError, WeightsError) as error:
         return Missing(phrase=first_line(error))
     absent = [e.name for e in entries if any(not (root / file.file).is_file() for file in e.files)]

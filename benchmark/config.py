@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import isabstract
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.settings import Settings
+from benchmark.moved import OPTIONS, new_place
+from benchmark.pipeline import Pipeline
+from benchmark.resources import CONF
+from benchmark.settings import FolderPath, Settings
 
 if TYPE_CHECKING:
     from benchmark.metrics.selection import MetricSelection
     from benchmark.protocol import Protocol as ScoringProtocol
-    from benchmark.samples import Manifest, Prediction, Sample
-    from benchmark.stages import Context, Stage
+    from benchmark.samples import Manifest
     from benchmark.tracking import Mlflow, NoTracking
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 class Dataset(Protocol):
@@ -32,31 +35,14 @@ class Dataset(Protocol):
         ...
 
 
-class Pipeline(Protocol):
-    """What every option of the group ``pipeline`` can do.
-
-    More is asked for where a pipeline has it: ``not_in_result``, dotted keys of settings that change no prediction;
-    ``reads(dataset)``, setting to file, for files that it finds by another name than their path; ``tables(rows)``,
-    title to rows of tables of its own; ``needed_weights()``; and ``missing()``, what keeps it from running here.
-    """
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the expensive stages that a shard can compute for its own samples alone."""
-        ...
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield one prediction for every sample of the context, in order."""
-        ...
-
-
 class RunSettings(Settings):
     """The group ``run``: where things lie and how the run is carried out."""
 
-    data_root: Path
-    results_root: Path
-    cache_root: Path
+    data_root: FolderPath
+    results_root: FolderPath
+    cache_root: FolderPath
     cache_gb: float | None = Field(gt=0)
-    weights_root: Path
+    weights_root: FolderPath
     seed: int = Field(ge=0)
     limit: int | None = Field(gt=0)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -105,19 +91,36 @@ def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
     return config
 
 
+def pipeline_settings(values: Mapping[str, Any]) -> Pipeline:
+    """Build the settings of a pipeline's option; raises as ``option_settings`` does."""
+    built = option_settings("pipeline", values)
+    assert isinstance(built, Pipeline)
+    return built
+
+
 def option_settings(group: str, values: Mapping[str, Any]) -> Settings:
-    """Build the settings object that an option's ``_target_`` names; importing it must stay light."""
+    """Build the settings object that an option's ``_target_`` names; importing it must stay light.
+
+    Raises:
+        ConfigError: there is no such class, it lacks what the group asks for, or a value is refused.
+    """
     from hydra.utils import get_class
 
     target = values.get("_target_")
     if not target:
         raise ConfigError(f"{group}: the option has no _target_; its YAML must name a class of benchmark")
+    if place := new_place(target):
+        raise ConfigError(f"{group}._target_: {target} is now {place}; change that line of your option's YAML")
     try:
         cls = get_class(target)
     except Exception as error:
         raise ConfigError(f"{group}._target_: {target} cannot be imported ({error})") from error
-    if not issubclass(cls, Settings):
-        raise ConfigError(f"{group}._target_: {target} is not a benchmark.settings.Settings class")
+    base: type[Settings] = Pipeline if group == "pipeline" else Settings
+    if not issubclass(cls, base):
+        methods = "".join(f", with the method {name}" for name in sorted(base.__abstractmethods__))
+        raise ConfigError(f"{group}._target_: {target} must derive from {base.__module__}.{base.__name__}{methods}")
+    if isabstract(cls):
+        raise ConfigError(f"{group}._target_: {target} lacks the method {', '.join(sorted(cls.__abstractmethods__))}")
     return settings_from(group, cls, {k: v for k, v in values.items() if k != "_target_"})
 
 
@@ -165,14 +168,21 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     if several:
         key, values = several.groups()
         return f"{key}={values}: several values make a sweep, which wants -m (make sweep); a list is written [{values}]"
+    if text.startswith("Config group override must be"):
+        return f"{text}; an option is given by its name: pipeline=NAME"
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()
-        return f"{group}={option}: no such option; {near_matches(option, options(group))}"
+        if (group, option) in OPTIONS:
+            return f"{group}={option} is now {group}={OPTIONS[group, option]}"
+        return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:
         return text.strip()
     key = refused.group(1).strip(".")
+    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
+    if inner and inner.group(1).startswith(f"{key}."):  # of a mapping that was given whole
+        key = inner.group(1)
     place = re.search(r"Did you mean to override (\S+)\?", text)
     if place:
         return f"{key}=… says nothing of where the option goes; write {place.group(1)}=…"
@@ -182,14 +192,36 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 
 
-def options(group: str) -> list[str]:
-    """Names of the options of one group of ``conf/``."""
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Names of the options of one group of ``conf/``, and of the user's config folders that ``overrides`` name."""
+    return sorted({p.stem for folder in config_folders(overrides) for p in (folder / group).glob("*.yaml")})
 
 
 def groups() -> list[str]:
     """Names of all groups of ``conf/`` that hold options."""
     return sorted({p.parent.relative_to(CONF).as_posix() for p in CONF.rglob("*.yaml")} - {"."})
+
+
+def config_folders(overrides: Sequence[str]) -> list[Path]:
+    """Return ``conf/`` and the user's own config folders of a command line.
+
+    Args:
+        overrides: words as Hydra takes them; ``--config-dir FOLDER`` and ``hydra.searchpath=[FOLDER]`` name folders.
+    """
+    found = [CONF]
+    for word, following in itertools.zip_longest(overrides, overrides[1:], fillvalue=""):
+        key, _, value = word.partition("=")
+        if key in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+        elif key == "hydra.searchpath":
+            found += [Path(place.strip(" '\"").removeprefix("file://")) for place in value.strip("[]").split(",")]
+    return found
+
+
+def search_path(folders: Sequence[Path]) -> str:
+    """Return the override that lets Hydra find options in config folders of the user."""
+    places = ",".join(f"'file://{folder.expanduser().resolve()}'" for folder in folders)
+    return f"hydra.searchpath=[{places}]"
 
 
 def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
@@ -204,6 +236,8 @@ def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     from omegaconf import DictConfig
 
     chosen = [o for o in overrides if o.partition("=")[0] in groups() and "," not in o]
+    if own := config_folders(overrides)[1:]:
+        chosen.append(search_path(own))
     GlobalHydra.instance().clear()
     parts = key.split(".")
     try:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.artifacts import Artifact, plain
+from benchmark.artifacts import Artifact
 from benchmark.decode import Decoder
 from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.explain import explain
-from benchmark.resolve import FATAL, Failure, stream
+from benchmark.resolve import FATAL, stream
 from benchmark.samples import Manifest, Sample
+from benchmark.stage import Inputs, Stage
+from benchmark.stage_cache import StageCache, StageStats
 from benchmark.store import Store
+from benchmark.weights.used import Chosen, WeightsUsed
 
-if TYPE_CHECKING:
-    from benchmark.stages import Inputs, Stage
-
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 Progress = Callable[[str, int, int, int], None]
 MODEL_LIMIT = 6
@@ -33,46 +28,12 @@ MODEL_LIMIT = 6
 
 _models: OrderedDict[Hashable, Any] = OrderedDict()
 _models_lock = threading.RLock()
-_renewed: set[tuple[str, str, str]] = set()
 
 
 def clear_models() -> None:
     """Forget every model kept in this process."""
     with _models_lock:
         _models.clear()
-
-
-def clear_renewed() -> None:
-    """Forget which entries this process has written anew, so that ``refresh`` computes them once more."""
-    _renewed.clear()
-
-
-@dataclass
-class StageStats:
-    """What happened in one stage, counted in images."""
-
-    computed: int = 0
-    reused: int = 0
-    """Read from the store, or shared with an equal image beside it."""
-    dropped_corrupt: int = 0
-    """Damaged entries met, removed and computed again."""
-    seconds: float = 0.0
-    """Time inside ``Stage.compute``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsUsed:
-    """What a result says about weights that took part."""
-
-    name: str
-    sha256: str
-    licence: str | None
-    trained_on: tuple[str, ...] | None
-    """Training data by name; None: not known."""
-    target_data: tuple[str, ...] | None
-    """Data sets of this benchmark that were in the training; empty: none; None: not known."""
-    random: bool = False
-    """Random weights in place of published ones: the numbers mean nothing."""
 
 
 class Context:
@@ -114,24 +75,22 @@ class Context:
         self.manifest = manifest
         self.samples = tuple(samples)
         self.store = store
+        self.stage_cache = StageCache(store, refresh=refresh)
         self.seed = seed
         self._device, self._turn = device, turn
         self.weights_root = weights_root
         self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
+        self.chosen: Mapping[str, Chosen] = {}
+        """Role to the weights of a network, found before the pipeline plans."""
         self.weights: dict[str, WeightsUsed] = {}
-        """By name; filled by the pipeline through ``note_weights``."""
+        """By name; filled through ``note_weights``."""
         self.workers = workers
         self.on_error = on_error
-        self.refresh = refresh
         self.on_progress = on_progress
-        self.stats: dict[str, StageStats] = {}
-        """By stage name."""
         self.counters: dict[str, float] = {}
         """What a pipeline counted in this run (calls, tokens, money), by name; not part of the result."""
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
-        self._explained: set[str] = set()
-        self._kept: dict[Hashable, Any] = {}
 
     @property
     def device(self) -> str:
@@ -152,6 +111,25 @@ class Context:
             raise ConfigError(f"run.device={self._device}: no such CUDA device ({there}); use auto, or cpu")
         return self._device
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of the samples, once each, in the order in which they first come."""
+        return tuple(dict.fromkeys(sample.category for sample in self.samples))
+
+    @property
+    def stats(self) -> dict[str, StageStats]:
+        """What happened in each stage, by its name."""
+        return self.stage_cache.stats
+
+    @property
+    def refresh(self) -> bool:
+        """Whether each entry is computed once anew in this process, whatever is stored."""
+        return self.stage_cache.refresh
+
+    @refresh.setter
+    def refresh(self, value: bool) -> None:
+        self.stage_cache.refresh = value
+
     def note_weights(self, used: WeightsUsed) -> None:
         """Say that these weights take part, so that the result records them."""
         self.weights[used.name] = used
@@ -170,13 +148,6 @@ class Context:
             found: T = _models[key]
             return found
 
-    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made under ``key`` in this run, making it at the first call."""
-        if key not in self._kept:
-            self._kept[key] = make()
-        found: T = self._kept[key]
-        return found
-
     def images(self, samples: Iterable[Sample] | None = None) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
         """Yield each sample with its image, (H, W, 3) uint8 RGB, in order and decoded ahead.
 
@@ -188,7 +159,7 @@ class Context:
                 try:
                     decoded = image.get()
                 except Exception as error:
-                    self._report(sample, Failure("decoding", error))
+                    self.report(sample, error, step="decoding")
                     continue
                 yield sample, decoded
 
@@ -213,13 +184,13 @@ class Context:
         names = "+".join(stage.name for stage in stages)
         reused = 0
         with Decoder(self.workers) as decoder:
-            for done, (sample, results) in enumerate(stream(self, stages, chosen, decoder), start=1):
+            for done, (sample, results) in enumerate(stream(self.stage_cache, stages, chosen, decoder), start=1):
                 reused += all(result.reused for result in results)
                 if self.on_progress is not None:
                     self.on_progress(names, done, len(chosen), reused)
                 failure = next((result.failure for result in results if result.failure), None)
                 if failure is not None:
-                    self._report(sample, failure)
+                    self.report(sample, failure.error, step=failure.stage)
                     continue
                 yield sample, tuple(result.artifact for result in results if result.artifact is not None)
 
@@ -231,30 +202,24 @@ class Context:
         Raises:
             BenchmarkError: the stage failed, whatever ``on_error`` says; nothing can be predicted without it.
         """
-        from benchmark.stages import Inputs
-
+        cache = self.stage_cache
         key = stage.key(f"once:{content_key}")
-        artifact = self.stored(stage, key)
+        artifact = cache.stored(stage, key)
         if artifact is None:
             upstream = {up.name: self.once(up, content_key) for up in stage.upstream}
             try:
-                artifact = self.compute(stage, [Inputs(None, None, upstream)])[0]
+                artifact = cache.compute(stage, [Inputs(None, None, upstream)])[0]
             except BenchmarkError:
                 raise
             except Exception as error:
                 raise BenchmarkError(f"stage {stage.name!r} failed: {type(error).__name__}: {error}") from error
-            self.keep(stage, key, artifact)
+            cache.keep(stage, key, artifact)
         else:
-            self.stage_stats(stage).reused += 1
+            cache.stage_stats(stage).reused += 1
         return artifact
 
-    def stage_stats(self, stage: Stage) -> StageStats:
-        """Return the counters of a stage."""
-        return self.stats.setdefault(stage.name, StageStats())
-
-    def _report(self, sample: Sample, failure: Failure) -> None:
-        """Record or raise the failure of one sample."""
-        error = failure.error
+    def report(self, sample: Sample, error: Exception, *, step: str) -> None:
+        """Record or raise the failure of one sample in a step, as ``on_error`` has it."""
         if isinstance(error, FATAL):
             raise error
         if isinstance(error, BenchmarkError):
@@ -262,51 +227,7 @@ class Context:
                 raise error
             self.failed[sample.id] = str(error)
             return
-        message = f"stage {failure.stage!r} failed on {sample.image}: {type(error).__name__}: {error}"
+        message = f"stage {step!r} failed on {sample.image}: {type(error).__name__}: {error}"
         if self.on_error == "stop":
             raise BenchmarkError(message) from error
         self.failed[sample.id] = message
-
-    def stored(self, stage: Stage, key: str) -> Artifact | None:
-        """Read one entry, unless it is to be computed anew."""
-        if self._outdated(stage, key):
-            return None
-        found = self.store.lookup(stage.name, key)
-        self.stage_stats(stage).dropped_corrupt += found.dropped
-        return found.artifact
-
-    def has(self, stage: Stage, key: str) -> bool:
-        """Say whether ``stored`` would find a file, without reading it."""
-        return not self._outdated(stage, key) and self.store.contains(stage.name, key)
-
-    def _outdated(self, stage: Stage, key: str) -> bool:
-        return self.refresh and (str(self.store.root), stage.name, key) not in _renewed
-
-    def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
-        """Store one computed result, with the description of its stage."""
-        self._note(stage)
-        self.store.put(stage.name, key, artifact)
-        if self.refresh:
-            _renewed.add((str(self.store.root), stage.name, key))
-
-    def _note(self, stage: Stage) -> None:
-        """Describe the stage beside its entries; where it differs from what was stored before, say by what."""
-        if self.store.is_noted(stage.name, stage.fingerprint):
-            return
-        if stage.name not in self._explained and self.store.notes(stage.name):
-            log.info("%s", explain(stage, self.store))
-        self._explained.add(stage.name)  # one line a stage: a stage per category would fill the screen
-        self.store.note(stage.name, stage.fingerprint, stage.facts)
-
-    def compute(self, stage: Stage, inputs: Sequence[Inputs]) -> list[Artifact]:
-        """Call a stage, timed and counted; check that it answers for every input."""
-        stats = self.stage_stats(stage)
-        start = time.perf_counter()
-        try:
-            artifacts = list(stage.compute(inputs))
-        finally:
-            stats.seconds += time.perf_counter() - start
-        if len(artifacts) != len(inputs):
-            raise BenchmarkError(f"stage {stage.name!r} returned {len(artifacts)} artifacts for {len(inputs)} inputs")
-        stats.computed += len(inputs)
-        return [plain(artifact) for artifact in artifacts]

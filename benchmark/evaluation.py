@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.estimates import Estimate, Weights, binary_counts, estimate
+from benchmark.metric_record import MetricRecord
 from benchmark.metrics import bootstrap
 from benchmark.metrics.counts import Counts
 from benchmark.metrics.labels import image_iou
@@ -20,7 +21,6 @@ from benchmark.metrics.registry import MetricSpec, metrics
 from benchmark.metrics.spill import Spill
 from benchmark.metrics.weights import Multiplicities
 from benchmark.protocol import Protocol
-from benchmark.results.schema import MetricRecord
 from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
 from benchmark.scoring import AtomCache, Needs, ScoredImage, score
 

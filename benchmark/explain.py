@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmark.stage import Stage
 from benchmark.store import Store
-
-if TYPE_CHECKING:
-    from benchmark.stages import Stage
 
 Facts = Mapping[str, Any]
 WIDTH = 80

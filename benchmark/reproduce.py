@@ -2,93 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
-from benchmark.commands import reporting
+from benchmark.availability import Missing, extras_for, obstacles
 from benchmark.compose import compose
-from benchmark.errors import ConfigError, DataError
-from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
+from benchmark.config import options
+from benchmark.errors import ConfigError
+from benchmark.results.cell_plan import Planned, planned
+from benchmark.results.papers import Cell, Paper, PaperTable, cells
 from benchmark.results.schema import RunResult
 
 
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """One cell, and what stands in the way of running it."""
-
-    cell: Cell
-    missing: Missing | None = None
-    n_images: int | None = None
-    seconds: float | None = None
-    """Expected, from earlier runs of the pipeline here; None: there is none."""
-    result: RunResult | None = None
-    """After the run."""
-
-
-def plan(cell: Cell, *, extra: Sequence[str]) -> Planned:
-    """Find out whether a cell can be run, without running anything.
-
-    Args:
-        cell: of a table.
-        extra: settings from the command line.
-    """
-    return _planned(cell, obstacles([cell], extra=extra)[0], extra)
-
-
-def _planned(cell: Cell, missing: Missing | None, extra: Sequence[str]) -> Planned:
-    from benchmark.config import build
-
-    if missing is not None or cell.row.parts:
-        return Planned(cell=cell, missing=missing)
-    try:
-        config = build(*compose([*cell.overrides, *extras_for(cell, extra)]))
-        manifest = config.dataset.manifest(config.run.data_root)
-    except ConfigError as error:
-        return Planned(cell=cell, missing=Missing(phrase=first_line(error)))
-    except DataError as error:
-        mend = f"make data DATASET={dataset_name(config.dataset, config.choices)} ARGS=verify"
-        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", mend=mend))
-    n_images = min(config.run.limit or len(manifest.test), len(manifest.test))
-    seconds = seconds_per_image(config.run.results_root, cell.method.pipeline or "")
-    return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)
-
-
-def seconds_per_image(results_root: Path, pipeline: str) -> float | None:
-    """Return the median wall seconds per image of this pipeline's earlier runs here that computed something."""
-    from statistics import median
-
-    from benchmark.results.files import RESULT
-
-    found = []
-    for path in (results_root / "runs").glob(f"*-{pipeline}-*/{RESULT}"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        measured, n = record["measured"], record["dataset"]["n_samples_effective"]
-        stages = measured["samples_computed"]
-        if record["choices"]["pipeline"] == pipeline and n and (not stages or max(stages.values()) >= n):
-            found.append(measured["seconds"] / n)
-    return median(found) if found else None
-
-
-def run_cells(planned: Sequence[Planned], *, name: str, extra: Sequence[str]) -> list[Planned]:
+def run_cells(plans: Sequence[Planned], *, name: str, extra: Sequence[str]) -> list[Planned]:
     """Run every cell that can be run as one multirun; a cell that fails says why and the others go on.
 
     What the stage store holds is not computed again, so the same command goes on where it was stopped.
     """
-    from dataclasses import replace
-
     done: list[Planned] = []
-    if not any(one.missing is None and one.cell.overrides for one in planned):
-        return list(planned)
+    if not any(one.missing is None and one.cell.overrides for one in plans):
+        return list(plans)
     with _multirun(name, extra) as (folder, results_root):
-        for number, one in enumerate(planned):
+        for number, one in enumerate(plans):
             if one.missing is not None or not one.cell.overrides:
                 done.append(one)
                 continue
@@ -146,43 +86,44 @@ def general(extra: Sequence[str]) -> list[str]:
     return [o for o in extra if o.partition("=")[0].lstrip("+").partition(".")[0] in ("run", "tracking")]
 
 
+def check_settings(paper: Paper, tables: Sequence[PaperTable], extra: Sequence[str]) -> None:
+    """Refuse a setting that fits no cell, before any cell runs.
+
+    Args:
+        paper: of the tables.
+        tables: that will be run.
+        extra: settings from the command line.
+
+    Raises:
+        ConfigError: naming what comes near.
+    """
+    compose(general(extra))
+    every = [cell for table in tables for cell in cells(paper, table)]
+    known = [cell for cell in every if cell.overrides and cell.method.pipeline in options("pipeline")]
+    for setting in set(extra) - set(general(extra)):
+        of_data = setting.partition(".")[0] in ("dataset", *options("dataset"))
+        runnable = {cell.overrides[0] if of_data else cell.method.pipeline: cell for cell in known}
+        refused: ConfigError | None = None
+        for cell in runnable.values():
+            own = extras_for(cell, [setting])
+            try:
+                compose([*cell.overrides, *own])
+            except ConfigError as error:
+                refused = refused or error
+                continue
+            if own:
+                break
+        else:
+            head = setting.partition("=")[0].partition(".")[0]
+            raise refused or ConfigError(
+                f"{setting}: no cell of these tables is of {head}; their pipelines: "
+                + ", ".join(dict.fromkeys(str(cell.method.pipeline) for cell in known))
+            )
+
+
 def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: Sequence[str]) -> list[Planned]:
     """Plan every cell of a table and, unless ``dry``, run those that can be run."""
     every = list(cells(paper, table))
     missing = obstacles(every, extra=extra)
-    planned = [_planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
-    return planned if dry else run_cells(planned, name=name, extra=extra)
-
-
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Reproduce the tables of a paper: ``python -m benchmark.reproduce domain_gap 1 [dry_run] [key=value …]``."""
-    from benchmark.results.paper_table import show_plan, show_table, write_table
-    from benchmark.results.papers import paper_names
-
-    known = ", ".join(paper_names())
-    parser = argparse.ArgumentParser(prog="python -m benchmark.reproduce", description=main.__doc__)
-    parser.add_argument("paper", nargs="?", help=f"one of: {known}")
-    parser.add_argument("words", nargs="*", metavar="TABLE | dry_run | key=value", help="no table: all of the paper")
-    chosen = parser.parse_args(arguments)
-    extra = [w for w in chosen.words if "=" in w]
-    plain = [w for w in chosen.words if "=" not in w]
-    dry = "dry_run" in plain
-    if chosen.paper is None:
-        raise ConfigError(f"say which paper: make reproduce PAPER=… ({known})")
-    paper = load_paper(chosen.paper)
-    for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
-        table = choose_table(paper, number)
-        name = f"{chosen.paper}-table-{number}"
-        planned = reproduce(paper, table, name=name, dry=dry, extra=extra)
-        if dry:
-            show_plan(paper, table, planned)
-        else:
-            root = Path(compose(general(extra))[0]["run"]["results_root"])
-            show_table(paper, table, planned)
-            print("written:", write_table(root / "papers", name, paper, table, planned))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    plans = [planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
+    return plans if dry else run_cells(plans, name=name, extra=extra)

@@ -6,16 +6,13 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from benchmark.artifacts import Artifact
 from benchmark.decode import Decoder, Image
 from benchmark.errors import ConfigError, StoreError, WeightsError
 from benchmark.samples import Sample
-
-if TYPE_CHECKING:
-    from benchmark.context import Context
-    from benchmark.stages import Inputs, Stage
+from benchmark.stage import Inputs, Stage
+from benchmark.stage_cache import StageCache
 
 log = logging.getLogger(__name__)
 FATAL = (ConfigError, StoreError, WeightsError)
@@ -51,7 +48,7 @@ class Item:
 
 
 def stream(
-    context: Context, stages: Sequence[Stage], samples: Sequence[Sample], decoder: Decoder
+    cache: StageCache, stages: Sequence[Stage], samples: Sequence[Sample], decoder: Decoder
 ) -> Iterator[tuple[Sample, list[Result]]]:
     """Yield each sample with its result of every stage, in order.
 
@@ -75,7 +72,7 @@ def stream(
             shared = item is not None
             if item is None:
                 item = by_content[sample.sha256] = Item(sample, decoder.image(sample.image))
-                if not _read_all(context, stages, item):
+                if not _read_all(cache, stages, item):
                     waiting.append(item)
             queue.append((sample, item, shared))
             live[item] += 1
@@ -84,7 +81,7 @@ def stream(
         if not _done(queue[0][1], stages):
             chosen = [waiting.popleft() for _ in range(min(group, len(waiting)))]
             for stage in stages:
-                compute(context, stage, [item for item in chosen if stage.fingerprint not in item.results])
+                compute(cache, stage, [item for item in chosen if stage.fingerprint not in item.results])
             for item in chosen:  # only what is yielded stays in memory until its turn comes
                 item.image.forget()
                 item.results = {stage.fingerprint: item.results[stage.fingerprint] for stage in stages}
@@ -96,7 +93,7 @@ def stream(
         if shared:
             results = [Result(result.artifact, result.failure, reused=True) for result in results]
             for stage, result in zip(stages, results, strict=True):
-                context.stage_stats(stage).reused += result.artifact is not None
+                cache.stage_stats(stage).reused += result.artifact is not None
         yield sample, results
 
 
@@ -109,39 +106,39 @@ def _done(item: Item, stages: Sequence[Stage]) -> bool:
     return all(stage.fingerprint in item.results for stage in stages)
 
 
-def _read_all(context: Context, stages: Sequence[Stage], item: Item) -> bool:
+def _read_all(cache: StageCache, stages: Sequence[Stage], item: Item) -> bool:
     """Read what is stored; start to decode the image if something has to be computed from it."""
-    missing = [stage for stage in stages if not _read(context, stage, item)]
-    if any(_wants_image(context, stage, item) for stage in missing):
+    missing = [stage for stage in stages if not _read(cache, stage, item)]
+    if any(_wants_image(cache, stage, item) for stage in missing):
         item.image.start()
     return not missing
 
 
-def _read(context: Context, stage: Stage, item: Item) -> bool:
+def _read(cache: StageCache, stage: Stage, item: Item) -> bool:
     """Take the stored result of a stage, if there is one."""
     if stage.fingerprint in item.results:
         return True
-    artifact = context.stored(stage, stage.key(item.sample.sha256))
+    artifact = cache.stored(stage, stage.key(item.sample.sha256))
     if artifact is None:
         return False
-    context.stage_stats(stage).reused += 1
+    cache.stage_stats(stage).reused += 1
     item.results[stage.fingerprint] = Result(artifact, reused=True)
     return True
 
 
-def _wants_image(context: Context, stage: Stage, item: Item) -> bool:
+def _wants_image(cache: StageCache, stage: Stage, item: Item) -> bool:
     """Say whether computing this stage will need the decoded image, for itself or for a missing upstream stage."""
     return stage.needs_image or any(
-        not context.has(up, up.key(item.sample.sha256)) and _wants_image(context, up, item) for up in stage.upstream
+        not cache.has(up, up.key(item.sample.sha256)) and _wants_image(cache, up, item) for up in stage.upstream
     )
 
 
-def compute(context: Context, stage: Stage, items: Sequence[Item]) -> None:
+def compute(cache: StageCache, stage: Stage, items: Sequence[Item]) -> None:
     """Compute a stage for items that lack it, upstream stages first; every item gets a result or a failure."""
     if not items:
         return
     for up in stage.upstream:
-        compute(context, up, [item for item in items if not _read(context, up, item)])
+        compute(cache, up, [item for item in items if not _read(cache, up, item)])
     ready: list[tuple[Item, Inputs]] = []
     for item in items:
         inputs = _inputs(stage, item)
@@ -150,13 +147,11 @@ def compute(context: Context, stage: Stage, items: Sequence[Item]) -> None:
         else:
             ready.append((item, inputs))
     for start in range(0, len(ready), stage.batch_size):
-        _batch(context, stage, ready[start : start + stage.batch_size])
+        _batch(cache, stage, ready[start : start + stage.batch_size])
 
 
 def _inputs(stage: Stage, item: Item) -> Inputs | Failure:
     """Gather what the stage computes from, or the first failure on the way there."""
-    from benchmark.stages import Inputs
-
     upstream: dict[str, Artifact] = {}
     for up in stage.upstream:
         result = item.results[up.fingerprint]
@@ -172,10 +167,10 @@ def _inputs(stage: Stage, item: Item) -> Inputs | Failure:
         return Failure("decoding", error)
 
 
-def _batch(context: Context, stage: Stage, batch: Sequence[tuple[Item, Inputs]]) -> None:
+def _batch(cache: StageCache, stage: Stage, batch: Sequence[tuple[Item, Inputs]]) -> None:
     """Compute and store one batch; when it fails, try its images one by one."""
     try:
-        artifacts = context.compute(stage, [inputs for _, inputs in batch])
+        artifacts = cache.compute(stage, [inputs for _, inputs in batch])
     except FATAL:
         raise
     except Exception as error:
@@ -184,8 +179,8 @@ def _batch(context: Context, stage: Stage, batch: Sequence[tuple[Item, Inputs]])
             return
         log.warning("stage %s: a batch of %d images failed (%s); trying one by one", stage.name, len(batch), error)
         for one in batch:
-            _batch(context, stage, [one])
+            _batch(cache, stage, [one])
         return
     for (item, _), artifact in zip(batch, artifacts, strict=True):
-        context.keep(stage, stage.key(item.sample.sha256), artifact)
+        cache.keep(stage, stage.key(item.sample.sha256), artifact)
         item.results[stage.fingerprint] = Result(artifact)

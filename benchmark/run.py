@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import hashlib
@@ -12,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 from benchmark import provenance
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, ResultsError, TrackingError
+from benchmark.moved import recorded, recorded_choices
+from benchmark.pipeline import Pipeline, Plan, make_plan, predictions
 from benchmark.progress import Progress, StageProgress
 from benchmark.results import files
 from benchmark.results.details import encode_details
+from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
 from benchmark.results.schema import (
     BaselineRecord,
@@ -32,9 +34,9 @@ from benchmark.results.schema import (
     RunResult,
     StageRecord,
     WeightsRecord,
-    flatten,
     plain,
 )
+from benchmark.settings import file_settings
 from benchmark.sharding import Shard
 
 if TYPE_CHECKING:
@@ -51,19 +53,6 @@ NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb"
 """Run settings that do not change the result."""
 ATOMS = "atoms-1"
 """Store name of atom tables; the number is raised when their making changes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """A run that has ended: its folder, its result, and what happened on the way."""
-
-    folder: Path
-    result: RunResult
-    reused: bool
-    """The result was there before and ``run.overwrite=never`` kept it."""
-    tracking_id: str | None = None
-    tracking_error: str | None = None
-    """Why the run could not be tracked; its files are whole all the same."""
 
 
 def execute(
@@ -89,21 +78,20 @@ def execute(
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = config.dataset.manifest(config.run.data_root)
-    settings = identity(composed, getattr(config.pipeline, "not_in_result", ()))
-    reads = getattr(config.pipeline, "reads", None)
-    settings |= read_files(settings["pipeline"], {} if reads is None else reads(manifest.dataset))
+    settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         return Finished(folder=folder, result=files.read_result(folder), reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
-    if config.run.shard is not None and not finish_shard(config, context, folder):
+    plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
+    if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
         return None
     limit = config.run.gallery if thumbnails else 0
     with Gallery(folder, choose(context.samples, limit), store=context.store, workers=config.run.workers) as gallery:
-        evaluation = evaluate(config, context, gallery)
+        evaluation = evaluate(config, plan, context, gallery)
     rows = evaluation.rows()
-    facts = assemble(config, settings, context, evaluation, rows, run_id=run_id)
+    facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
     measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
     result = RunResult(**facts, measured=measured).sealed()
     files.write_run(folder, result, rows, encode_details(evaluation))
@@ -114,48 +102,49 @@ def execute(
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
 
 
-def identity(composed: Mapping[str, Any], pipeline_leaves_out: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the settings that make the result what it is: paths, device and workers stay out.
+def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """Return the settings that make the result what it is, with what the files say that they name.
+
+    Paths, device and workers stay out, and of the pipeline what changes no prediction.
 
     Args:
-        composed: all settings.
-        pipeline_leaves_out: dotted keys of the pipeline that change no prediction.
+        config: the typed settings.
+        composed: the same settings as plain containers.
+        dataset: name of the data set.
     """
     kept = {group: copy.deepcopy(dict(composed[group])) for group in ("dataset", "pipeline", "protocol", "metric")}
-    for key in pipeline_leaves_out:
+    for key in config.pipeline.not_in_result():
         *parents, last = key.split(".")
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
-    return dict(plain(kept))
+    return dict(plain(recorded(kept))) | read_files(config.pipeline, dataset)
 
 
-def read_files(pipeline: Mapping[str, Any], reads: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
     """Return ``{"files": {dotted key: SHA-256}}`` of the files that a pipeline's settings name, {} if none.
 
     What such a file says is part of the run: a prompt table that was edited, or another reference image under the
-    same name, makes another result.
+    same name, makes another result. A setting names a file by its type (``FilePath``), or the pipeline finds one by
+    it (``Pipeline.reads``). One that is not there is left to the pipeline, which says what it is for.
 
     Args:
-        pipeline: settings as plain containers; one that is the path of a file names it.
-        reads: files that the pipeline finds in another way, by the setting that leads there.
+        pipeline: the settings.
+        dataset: name of the data set.
     """
     from benchmark.weights.digests import file_digests
 
-    found = {}
-    for key, value in flatten(pipeline).items():
-        with contextlib.suppress(OSError, RuntimeError):  # a text that is too long for a path, or no user's home
-            path = Path(value).expanduser()
-            if path.is_file():
-                found[key] = path
-    digests = {f"pipeline.{key}": file_digests(path)[0] for key, path in {**found, **reads}.items()}
-    return {"files": digests} if digests else {}
+    apart = tuple(f"{key}." for key in pipeline.not_in_result())
+    given = [(key, path) for key, path in file_settings(pipeline) if not f"{key}.".startswith(apart)]
+    found = {**{key: path for key, path in given if path and path.is_file()}, **pipeline.reads(dataset)}
+    return {"files": {f"pipeline.{key}": file_digests(path)[0] for key, path in found.items()}} if found else {}
 
 
 def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest) -> str:
     """Name the run by what it is, so that the same command finds its own results again."""
     digest = hashlib.sha256(json.dumps([settings, manifest.fingerprint], sort_keys=True).encode()).hexdigest()
-    return f"{config.choices['dataset']}-{config.choices['pipeline']}-{digest[:12]}".replace("/", "-")
+    choices = recorded_choices(config.choices)
+    return f"{choices['dataset']}-{choices['pipeline']}-{digest[:12]}".replace("/", "-")
 
 
 def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
@@ -192,26 +181,23 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
     )
 
 
-def finish_shard(config: RunConfig, context: Context, folder: Path) -> bool:
+def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bool:
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
     from benchmark.sharding import mark_done, missing_shards, shard_samples
 
-    shard = Shard.parse(str(config.run.shard))
     mine = shard_samples(context.samples, shard)
     # Category by category: a pipeline with prompts of its own for each has stages that others need not run.
     for category in dict.fromkeys(s.category for s in mine):
-        part = copy.copy(context)
-        part.samples = tuple(s for s in mine if s.category == category)
-        for stage in config.pipeline.stages(part):
-            for _ in part.run(stage, part.samples):
+        for stage in plan.stages.get(category, ()):
+            for _ in context.run(stage, [s for s in mine if s.category == category]):
                 pass
-    work = "+".join([folder.name, *(stage.fingerprint for stage in config.pipeline.stages(context))])
+    work = "+".join([folder.name, *(stage.fingerprint for stage in plan.distinct)])
     mark_done(folder / "shards", shard, work)
     context.refresh = False  # what the other shards have written anew is not to be computed once more
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluation:
+def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) -> Evaluation:
     """Predict every sample and stream the predictions into counts, and into thumbnails."""
     from benchmark.evaluation import Evaluation
 
@@ -222,12 +208,11 @@ def evaluate(config: RunConfig, context: Context, gallery: Gallery) -> Evaluatio
         dataset=context.manifest.dataset,
         atom_cache=atom_cache(context.store),
     )
-    stages = config.pipeline.stages(context)  # they show their own progress, image by image
     title = f"{config.choices['dataset']} × {config.choices['pipeline']}"
-    progress = Progress(title, len(context.samples)) if not stages else None
+    progress = None if plan.stages else Progress(title, len(context.samples))  # stages show their own
     expected = iter(context.samples)
     try:
-        for sample, prediction in config.pipeline.predict(context):
+        for sample, prediction in predictions(plan, context):
             for due in expected:
                 if due.id == sample.id:
                     break
@@ -290,6 +275,7 @@ def atom_cache(store: Store) -> AtomCache:
 def assemble(
     config: RunConfig,
     settings: Mapping[str, Any],
+    plan: Plan,
     context: Context,
     evaluation: Evaluation,
     rows: Sequence[Mapping[str, Any]],
@@ -300,14 +286,14 @@ def assemble(
     from benchmark.pipelines.constant import baseline_rows
 
     manifest, samples = context.manifest, context.samples
+    choices = recorded_choices(config.choices)
     labels = [bool(s.defective) for s in samples]
     scored = _scored_labels(rows, config.protocol)
     weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]
-    tables = getattr(config.pipeline, "tables", None)
     return {
         "id": run_id,
         "config": dict(settings),
-        "choices": dict(sorted(config.choices.items())),
+        "choices": choices,
         "dataset": DatasetRecord(
             name=manifest.dataset,
             fingerprint=manifest.fingerprint,
@@ -320,17 +306,14 @@ def assemble(
             notes=list(manifest.notes),
         ),
         "protocol": ProtocolRecord(
-            name=config.choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
+            name=choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
         ),
-        "stages": [
-            StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint)
-            for s in config.pipeline.stages(context)
-        ],
+        "stages": [StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint) for s in plan.distinct],
         "weights": weights,
         "outcomes": dict(sorted(Counter(str(r["outcome"]) for r in rows).items())),
         "metrics": evaluation.report(),
         "baselines": [BaselineRecord(policy=r["policy"], values=r["values"]) for r in baseline_rows(scored)],
-        "tables": {} if tables is None else tables(rows),
+        "tables": config.pipeline.tables(rows),
         "rows_sha256": files.rows_digest(rows),
         "meaningless": any(w.random for w in weights),
     }

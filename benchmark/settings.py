@@ -1,8 +1,73 @@
-"""The base of every typed config: immutable, and closed to unknown keys."""
+"""The bases of what is read from files: immutable, closed to unknown keys. And types of settings that name files."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with ``~`` and environment variables (``$NAME``, ``${NAME}``) filled in.
+
+    Raises:
+        ValueError: it is empty, or names a user or a variable that is not there.
+    """
+    if not str(path):
+        raise ValueError("is empty; give a path")
+    # os.path's own, as pathlib's raise for an unknown user, and for a text that is too long for a path
+    found = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+    if not os.path.exists(found):  # noqa: PTH110
+        if found.startswith("~"):
+            raise ValueError(f"there is no user {Path(found).parts[0][1:]!r}; write ./{found} for a name with a ~")
+        unset = re.search(r"\$(\w+|\{\w+\})", found)
+        if unset:
+            raise ValueError(f"the variable {unset[1].strip('{}')} is not set")
+    return Path(found)
+
+
+@dataclass(frozen=True)
+class FileOr:
+    """Marks the type of a setting that names a file, whose content is part of what a run is.
+
+    ``Annotated[str | Path, FileOr("median")]`` is the word ``median`` (a ``str``), or a file (a ``Path``); a file of
+    that very name is written ``./median``.
+    """
+
+    words: tuple[str, ...] = ()
+    """What else the setting may say."""
+    names: Callable[[], Collection[str]] = tuple
+    """Names that are looked up elsewhere, as those of conf/weights."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read a value by ``read`` alone, so that a wrong one has one message."""
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def read(self, value: object) -> str | Path:
+        """Return a word or a name as it is, all else as an expanded path; raises ValueError for what is no text."""
+        if not isinstance(value, str | Path):
+            raise ValueError("must be " + ", ".join([*self.words, "the path of a file"]))
+        if isinstance(value, str) and (value in self.words or value in self.names()):
+            return value
+        return expanded(value)
+
+
+def _name_or_file(value: str) -> str:
+    return str(expanded(value)) if value.startswith("~") or "$" in value else value
+
+
+FilePath = Annotated[Path, FileOr()]
+"""A setting that names a file, whose content is part of what a run is."""
+FolderPath = Annotated[Path, AfterValidator(expanded)]
+"""A setting that names a folder; what lies in it is nobody's business but its user's."""
+NameOrFile = Annotated[str, AfterValidator(_name_or_file)]
+"""A name below conf, or the path of a file; which file that is, ``Pipeline.reads`` says."""
 
 
 class Settings(BaseModel):
@@ -14,3 +79,24 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+
+class Record(BaseModel):
+    """A part of a file that is written by one version and read by another; unknown fields are refused on reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def file_settings(settings: Settings) -> Iterator[tuple[str, Path | None]]:
+    """Yield the dotted key of every setting that may name a file by its type, with the file; None: it names none."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from ((f"{name}.{key}", path) for key, path in file_settings(value))
+        elif names_file(field.annotation, *field.metadata):
+            yield name, value if isinstance(value, Path) else None
+
+
+def names_file(*annotation: Any) -> bool:
+    """Whether an annotation has the mark of a file anywhere in it."""
+    return any(isinstance(part, FileOr) or names_file(*get_args(part)) for part in annotation)

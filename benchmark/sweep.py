@@ -20,6 +20,7 @@ from benchmark.provenance import redact
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from benchmark.config import RunSettings
     from benchmark.results.schema import RunResult
 
 COMMAND = "command.json"
@@ -120,7 +121,7 @@ class SweepSummary(Callback):
         params = OmegaConf.select(config, "hydra.sweeper.params")
         words += [f"{k}={v}" for k, v in sorted((params or {}).items())]
         name = "sweep-" + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
-        folder = Path(composed["run"]["results_root"]).resolve() / "sweeps" / name
+        folder = self._run(composed).results_root.resolve() / "sweeps" / name
         shutil.rmtree(folder / "points", ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / COMMAND).write_text(json.dumps(words, indent=1))
@@ -134,8 +135,8 @@ class SweepSummary(Callback):
 
         composed = self._composed(config)
         folder = Path(os.environ.pop(FOLDER_VARIABLE))
-        runs = Path(composed["run"]["results_root"]) / "runs"
-        summary = summarise(folder, runs, objective=composed["run"]["objective"])
+        run = self._run(composed)
+        summary = summarise(folder, run.results_root / "runs", objective=run.objective)
         _failed = summary.failed
         self._track(
             composed,
@@ -150,12 +151,18 @@ class SweepSummary(Callback):
         return OmegaConf.to_container(plain, resolve=True)  # type: ignore[return-value]
 
     @staticmethod
+    def _run(composed: Mapping[str, Any]) -> RunSettings:
+        from benchmark.config import RunSettings, settings_from
+
+        return settings_from("run", RunSettings, composed["run"])
+
+    @staticmethod
     def _track(composed: Mapping[str, Any], call: Any) -> None:
         global _failed
         from benchmark.config import option_settings
 
         try:
-            call(option_settings("tracking", composed["tracking"]), Path(composed["run"]["results_root"]))
+            call(option_settings("tracking", composed["tracking"]), SweepSummary._run(composed).results_root)
         except TrackingError as error:
             _failed += 1
             print(f"error: {error}", file=sys.stderr)

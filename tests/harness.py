@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import CONF, RunConfig, build
+from benchmark.compose import compose as benchmark_compose
+from benchmark.config import RunConfig, build
+from benchmark.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.samples import Prediction, Sample
+from benchmark.stages import Context
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
@@ -17,20 +24,39 @@ SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "datase
 
 def compose(*overrides: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Compose the application's config; returns it as plain containers, and the choice of each group."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
+    return benchmark_compose(overrides)
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra_compose("config", list(overrides), return_hydra_config=True)
-    choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
-    plain = OmegaConf.masked_copy(config, [k for k in config if k != "hydra"])
-    return OmegaConf.to_container(plain, resolve=True), choices  # type: ignore[return-value]
+
+@cache
+def _option(group: str, name: str) -> dict[str, Any]:
+    return compose(f"{group}={name}")[0][group]
+
+
+def option(group: str, name: str, **changes: Any) -> dict[str, Any]:
+    """Return the settings of an option of ``conf``, what it inherits included, with some changed."""
+    settings = copy.deepcopy(_option(group, name)) | changes
+    del settings["_target_"]
+    return settings
 
 
 def typed(*overrides: str) -> RunConfig:
     """Compose and validate."""
     return build(*compose(*overrides))
+
+
+def plan_of(pipeline: Pipeline, context: Context, *, option: str = "test") -> Plan:
+    """Plan as a run does."""
+    return make_plan(pipeline, context, option=option)
+
+
+def predict(pipeline: Pipeline, context: Context, *, option: str = "test") -> list[tuple[Sample, Prediction]]:
+    """Predict every sample of a context as a run does."""
+    return list(streamed(pipeline, context, option=option))
+
+
+def streamed(pipeline: Pipeline, context: Context, *, option: str = "test") -> Iterator[tuple[Sample, Prediction]]:
+    """Predict one sample after the other."""
+    return predictions(plan_of(pipeline, context, option=option), context)
 
 
 def places(folder: Path) -> list[str]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from benchmark.config import CONF
 from benchmark.protocol import Protocol
+from tests.harness import option
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+__all__ = ["CONF", "protocol"]
 
 
 def protocol(preset: str = "default", **changes: Any) -> Protocol:
-    """Read ``conf/protocol/<preset>.yaml`` and change fields."""
-    fields = yaml.safe_load((CONF / "protocol" / f"{preset}.yaml").read_text())
-    assert fields.pop("_target_") == "benchmark.protocol.Protocol"
-    return Protocol.model_validate(fields | changes)
+    """Read an option of ``conf/protocol`` and change fields."""
+    return Protocol.model_validate(option("protocol", preset, **changes))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.samples import Manifest, MaskSet, Prediction, Regions, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Artifact, Context, Inputs, Stage
 from benchmark.store import Store
 
@@ -53,10 +52,8 @@ def slow_stage(
     return Stage(name="slow", version=version, settings={"count": count}, compute=compute, batch_size=batch_size)
 
 
-class SlowRegions(Settings):
+class SlowRegions(Pipeline):
     """A region pipeline with one expensive stage and two cheap settings, like those that papers sweep."""
-
-    not_in_result: ClassVar[tuple[str, ...]] = ("log",)
 
     seconds: float
     count: int
@@ -67,19 +64,21 @@ class SlowRegions(Settings):
     top_k: int
     """So many regions with the highest scores are kept."""
 
-    def stages(self, context: Context) -> tuple[Stage, ...]:
-        return (slow_stage(seconds=self.seconds, count=self.count, batch_size=self.batch_size, log=self.log),)
+    def not_in_result(self) -> tuple[str, ...]:
+        return ("log",)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        (stage,) = self.stages(context)
-        for sample, artifact in context.run(stage):
-            masks, scores = artifact["masks"], artifact["scores"]
-            height, width = masks.shape
-            order = np.argsort(-scores, kind="stable")
-            small = masks.areas()[order] <= self.max_area * height * width
-            index = order[small][: self.top_k]
-            regions = Regions(masks=masks, index=index, scores=scores[index])
-            yield sample, Prediction(regions=regions, image_score=float(scores[index].max(initial=0.0)))
+    def plan(self, context: Context) -> Plan:
+        stage = slow_stage(seconds=self.seconds, count=self.count, batch_size=self.batch_size, log=self.log)
+        return Plan(stages=dict.fromkeys(context.categories, (stage,)), predict=self._predict)
+
+    def _predict(self, one: ImageResults) -> Prediction:
+        masks, scores = one.artifact["masks"], one.artifact["scores"]
+        height, width = masks.shape
+        order = np.argsort(-scores, kind="stable")
+        small = masks.areas()[order] <= self.max_area * height * width
+        index = order[small][: self.top_k]
+        regions = Regions(masks=masks, index=index, scores=scores[index])
+        return Prediction(regions=regions, image_score=float(scores[index].max(initial=0.0)))
 
 
 def write_images(folder: Path, n: int, *, side: int = SIDE, seed: int = 0) -> Manifest:

@@ -13,7 +13,8 @@ from benchmark.availability import Missing, extras_for, holds_data
 from benchmark.compose import compose
 from benchmark.config import build, options
 from benchmark.errors import ConfigError
-from benchmark.reproduce import Planned, plan, reproduce, run_cells, seconds_per_image
+from benchmark.reproduce import reproduce, run_cells
+from benchmark.results.cell_plan import Planned, plan, seconds_per_image
 from benchmark.results.paper_table import layout, long_form, numbers, write_table
 from benchmark.results.papers import (
     Cell,
@@ -106,7 +107,8 @@ def test_every_cell_whose_pipeline_exists_composes(name: str) -> None:
 def test_a_clean_machine_gets_the_whole_table_with_reasons(tmp_path: Path) -> None:
     words = [w for w in places(tmp_path) if not w.startswith("tracking")]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark.reproduce", "domain_gap", "1", *words, f"run.weights_root={tmp_path / 'w'}"],
+        [sys.executable, "-m", "benchmark", "reproduce", "domain_gap", "1", *words,
+         f"run.weights_root={tmp_path / 'w'}"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.context import MODEL_LIMIT, clear_renewed
+from benchmark.context import MODEL_LIMIT
 from benchmark.errors import BenchmarkError, ConfigError, DataError, StoreError
 from benchmark.samples import Manifest, Sample
+from benchmark.stage_cache import clear_renewed
 from benchmark.stages import Artifact, Context, Inputs, Stage, clear_models
 from benchmark.store import Store
 from tests.slow_pipeline import slow_stage, write_images

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from benchmark import weights
-from benchmark.config import CONF
+from benchmark.cli.main import main
 from benchmark.errors import WeightsError
-from benchmark.weights import fetch, registry
+from benchmark.weights import registry
 from benchmark.weights.digests import file_digests
 
 CONTENT = b"not really a network" * 1000
@@ -101,10 +101,12 @@ def test_missing_files_are_all_listed_with_the_one_command(toy: Path) -> None:
     assert 'make weights PIPELINE="toy other"' in message
 
 
-def test_the_command_names_the_pipeline_where_that_fetches_what_is_missing(tmp_path: Path) -> None:
-    for wanted, command in (("resnet18_imagenet", "resnet_mlp"), ("resnet50_imagenet", "resnet50_imagenet")):
-        with pytest.raises(WeightsError, match=f"make weights PIPELINE={command} "):
-            weights.resolve([wanted], pipeline="resnet_mlp", root=tmp_path)
+def test_the_command_names_what_is_missing_and_nothing_else(toy: Path) -> None:
+    (registry.FOLDER / "other.yaml").write_text(entry_text("other", file="sub/other.pth"), encoding="utf-8")
+    registry.names.cache_clear()
+    (toy / "toy.pth").write_bytes(CONTENT)
+    with pytest.raises(WeightsError, match=r"pipeline resnet_mlp needs 1 weights file.*\n.*\n.*PIPELINE=other "):
+        weights.resolve(["toy", "other"], pipeline="resnet_mlp")
 
 
 def test_a_good_file_is_resolved_with_its_facts(toy: Path) -> None:
@@ -183,17 +185,6 @@ def test_custom_weights_know_nothing_of_their_training(toy: Path) -> None:
         weights.custom(toy / "absent.pth")
 
 
-def test_missing_weights_are_named_inside_a_hydra_job_too(tmp_path: Path) -> None:
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        outer = GlobalHydra.instance().hydra
-        with pytest.raises(WeightsError, match="make weights PIPELINE=resnet_mlp "):
-            weights.resolve(["resnet18_imagenet"], pipeline="resnet_mlp", root=tmp_path)
-        assert GlobalHydra.instance().hydra is outer
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A local server: its address, and the folder that it serves."""
@@ -224,11 +215,11 @@ def test_a_missing_file_is_fetched_verified_and_then_kept(
     url, served = server
     (served / "toy.pth").write_bytes(CONTENT)
     register(urls=[f"{url}/toy.pth"])
-    assert fetch.main(["toy"]) == 0
+    assert main(["weights", "toy"]) == 0
     assert "downloaded, verified by sha256" in capsys.readouterr().out
     assert weights.resolve(["toy"], pipeline="p")["toy"].path.read_bytes() == CONTENT
     (served / "toy.pth").unlink()
-    assert fetch.main(["toy", "offline"]) == 0
+    assert main(["weights", "toy", "offline"]) == 0
     assert "already there" in capsys.readouterr().out
 
 
@@ -239,7 +230,7 @@ def test_a_wrong_download_is_kept_aside_and_never_used(
     url, served = server
     (served / "toy.pth").write_bytes(CONTENT[::-1])
     register(urls=[f"{url}/toy.pth"], sha256=hashlib.sha256(CONTENT).hexdigest()[:digits])
-    assert fetch.main(["toy"]) == 1
+    assert main(["weights", "toy"]) == 1
     assert "sha256" in capsys.readouterr().err
     assert not (toy / "toy.pth").exists()
     assert (toy / "toy.pth.rejected").read_bytes() == CONTENT[::-1]
@@ -253,23 +244,23 @@ def test_a_mirror_is_asked_first(
     (served / "copies" / "toy.pth").write_bytes(CONTENT)
     register(urls=[f"{url}/absent.pth"])
     monkeypatch.setenv("BENCH_WEIGHTS_MIRROR", f"{url}/elsewhere")
-    assert fetch.main(["toy", f"mirror={url}/copies/"]) == 0
+    assert main(["weights", "toy", f"mirror={url}/copies/"]) == 0
     assert (toy / "toy.pth").read_bytes() == CONTENT
     (toy / "toy.pth").unlink()
-    assert fetch.main(["toy"]) == 1
+    assert main(["weights", "toy"]) == 1
     err = capsys.readouterr().err
     assert err.index("elsewhere/toy.pth") < err.index("absent.pth")
 
 
 def test_offline_names_the_file_and_where_it_comes_from(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["toy", "offline"]) == 1
+    assert main(["weights", "toy", "offline"]) == 1
     err = capsys.readouterr().err
     assert str(toy / "toy.pth") in err
     assert "https://example.org/toy.pth" in err
 
 
 def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
+    assert main(["weights", "toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
     out = capsys.readouterr().out
     assert f"{toy / 'other' / 'toy.pth'} (missing; {len(CONTENT):,} bytes; checked by sha256)" in out
     assert "licence: not stated" in out
@@ -277,14 +268,14 @@ def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
+    assert main(["weights", "resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
     assert "resnet50-0676ba61.pth" in capsys.readouterr().out
-    assert fetch.main(["sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
+    assert main(["weights", "sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
     out = capsys.readouterr().out
     assert "sam_vit_b_01ec64.pth" in out
     assert out.count("resnet18-f37072fd.pth (") == 1
     for words in (["constant"], ["resnet_mlp", "pipeline.weights=none"]):
-        assert fetch.main(words) == 0
+        assert main(["weights", *words]) == 0
         assert "no weights files are needed" in capsys.readouterr().out
 
 
@@ -299,5 +290,5 @@ def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_a_wrong_word_says_what_is_right(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(words) == 1
+    assert main(["weights", *words]) == 1
     assert said in capsys.readouterr().err

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import get_args
+
 import pytest
+
+from benchmark.settings import FileOr, Settings
+from tests.harness import typed
 
 SAM = ("pipeline.sam.model=toy", "pipeline.sam.weights=random", "pipeline.allow_random_weights=true")
 DETECTOR = (
@@ -53,7 +59,39 @@ PIPELINES = {
     "utad": (*TOY, "pipeline.side=96"),
     "patchcore": (*TOY, "pipeline.side=96"),
 }
-"""Pipeline option to what makes it tiny."""
+"""Pipeline option to what makes it tiny, and quick."""
+NO_SERVICE = (
+    *(*SAM, *DETECTOR, *TAGGER),
+    "tagger@pipeline.tagger=clip_vocab",
+    "prompter@pipeline.prompter=static",
+)
+OTHERS = {
+    "resnet_mlp": ("pipeline.weights=none", "pipeline.input_size=64", "pipeline.folds=2", "pipeline.inner_folds=2"),
+    "iap_as_paper_code": NO_SERVICE,
+    "iap_as_paper_text": NO_SERVICE,
+}
+"""Options that run without their own weights in another way than by tiny models alone."""
+
+
+def tiny(option: str) -> tuple[str, ...]:
+    """Return what makes a pipeline tiny: as written above, else every network of it a toy with random weights."""
+    written = {**PIPELINES, **OTHERS}.get(option)
+    if written is not None:
+        return written
+    pipeline = typed(f"pipeline={option}").pipeline
+    allowed = ("pipeline.allow_random_weights=true",) if "allow_random_weights" in type(pipeline).model_fields else ()
+    return (*_toys(pipeline, "pipeline"), *allowed)
+
+
+def _toys(settings: Settings, place: str) -> Iterator[str]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _toys(value, f"{place}.{name}")
+        elif any("random" in part.words for part in field.metadata if isinstance(part, FileOr)):
+            yield f"{place}.{name}=random"
+        elif "toy" in get_args(field.annotation):
+            yield f"{place}.{name}=toy"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -15,7 +15,7 @@ from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
 from benchmark.errors import ConfigError, DataError, near_matches
 from benchmark.samples import Manifest, Sample
-from benchmark.settings import Settings
+from benchmark.settings import FolderPath, Settings
 
 _SHOWN = 6
 """How many differing counts a message lists."""
@@ -40,7 +40,7 @@ class Dataset(Settings, ABC):
 
     name: str
     """Names the card and the folder below the data root."""
-    path: str | None
+    path: FolderPath | None
     """Folder of the data; None: ``<data root>/<name>``."""
     inner: str | None
     """Folder that the archive puts around the data; looked through when it is there."""
@@ -136,7 +136,7 @@ class Dataset(Settings, ABC):
         Raises:
             DataError: it does not exist.
         """
-        root = (data_root / self.name) if self.path is None else Path(self.path).expanduser()
+        root = (data_root / self.name) if self.path is None else self.path
         if self.path is None and not data_root.is_dir():
             raise DataError(
                 f"{data_root}: the data root is no folder; set run.data_root, or DATA_ROOT=<folder> with make"

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from benchmark.errors import ConfigError
 from benchmark.models.runtime import RANDOM_SEED
-from benchmark.stages import Context, WeightsUsed
+from benchmark.settings import FileOr
+from benchmark.stages import Context
 from benchmark.weights import LocalWeights, custom, names, resolve
+from benchmark.weights.used import Chosen, WeightsUsed
+
+__all__ = ["Chosen", "Networks", "Wanted", "WeightsSetting", "choose", "note_training"]
 
 RANDOM = "random"
 PUBLISHED = "published"
+WeightsSetting = Annotated[str | Path, FileOr((PUBLISHED, RANDOM), names)]
+"""``published``, ``random``, a name of conf/weights, or the path of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What a config asks for one network."""
 
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    weights: str | Path
+    """As of ``WeightsSetting``."""
     published: str | None
     """Registry name of the published weights; None where there are none."""
     network: str
@@ -28,40 +35,37 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The weights of one network, found and verified."""
+class Networks:
+    """The networks of a pipeline."""
 
-    sha256: str
-    """Digest of the file; for random weights a text that names the network and the seed."""
-    path: Path | None
-    """None: random weights."""
-    used: WeightsUsed
-    """What the result says about them."""
-    files: Mapping[str, Path] = field(default_factory=dict)
-    """File name -> path, for a set of several files."""
+    wanted: Mapping[str, Wanted] = field(default_factory=dict)
+    """By role: ``sam``, ``detector`` …"""
+    allow_random: bool = False
+    """Whether random weights, which make results mean nothing, are what the user wants."""
 
-
-def needed(wanted: Mapping[str, Wanted]) -> tuple[str, ...]:
-    """Return the registry names that ``wanted`` asks for, in order and once each."""
-    found = (_registered(want) for want in wanted.values())
-    return tuple(dict.fromkeys(name for name in found if name))
+    def registered(self) -> tuple[str, ...]:
+        """Return the names of the registered weights that these networks need, in order and once each."""
+        found = (_registered(want) for want in self.wanted.values())
+        return tuple(dict.fromkeys(name for name in found if name))
 
 
-def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, allow_random: bool) -> dict[str, Chosen]:
+def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, Chosen]:
     """Find the weights of all networks of a pipeline before any work starts, and note them for the result.
 
     Args:
         context: knows the folder of the weights files.
-        wanted: role (``sam``, ``detector`` …) to what the config asks for.
+        networks: what the config asks for.
         pipeline: option name, for the command that an error names.
-        allow_random: the config's ``allow_random_weights``.
+
+    Returns:
+        Role to weights.
 
     Raises:
         ConfigError: random weights without ``allow_random_weights=true``, or published ones of a toy.
         WeightsError: files are missing (all are listed), damaged, or the name is unknown.
     """
-    for role, want in wanted.items():
-        if want.weights == RANDOM and not allow_random:
+    for role, want in networks.wanted.items():
+        if want.weights == RANDOM and not networks.allow_random:
             raise ConfigError(
                 f"{role} is to run with random weights, whose results mean nothing; "
                 "if that is what you want, set pipeline.allow_random_weights=true"
@@ -71,18 +75,32 @@ def choose(context: Context, wanted: Mapping[str, Wanted], *, pipeline: str, all
                 f"{role}: there are no published weights of {want.network!r}; "
                 "use random ones (with pipeline.allow_random_weights=true) or another model"
             )
-    registered = needed(wanted)
+    registered = networks.registered()
     found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
-    chosen = {role: _choose(want, found) for role, want in wanted.items()}
+    chosen = {role: _choose(want, found) for role, want in networks.wanted.items()}
     for choice in chosen.values():
         context.note_weights(choice.used)
     return chosen
 
 
+def note_training(context: Context, name: str) -> None:
+    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot."""
+    dataset = context.manifest.dataset
+    context.note_weights(
+        WeightsUsed(
+            name=name,
+            sha256="",
+            licence=None,
+            trained_on=(f"{dataset} (good training images)",),
+            target_data=(dataset,),
+        )
+    )
+
+
 def _registered(want: Wanted) -> str | None:
     if want.weights == PUBLISHED:
         return want.published
-    return want.weights if want.weights in names() else None
+    return want.weights if isinstance(want.weights, str) and want.weights in names() else None
 
 
 def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
@@ -92,11 +110,4 @@ def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
         return Chosen(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
     registered = _registered(want)
     local = found[registered] if registered else custom(Path(want.weights))
-    used = WeightsUsed(
-        name=local.name,
-        sha256=local.sha256,
-        licence=local.licence,
-        trained_on=local.trained_on,
-        target_data=local.target_data,
-    )
-    return Chosen(sha256=local.sha256, path=local.path, files=local.files, used=used)
+    return Chosen(sha256=local.sha256, path=local.path, files=local.files, used=local.used())

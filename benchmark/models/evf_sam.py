@@ -35,14 +35,14 @@ def check_checkout(checkout: Path | None, python: Path | None) -> tuple[Path, Pa
     Raises:
         ConfigError: one is not given or not there; the message says how to get it.
     """
-    if checkout is None or not (checkout.expanduser() / SOURCE).is_file():
+    if checkout is None or not (checkout / SOURCE).is_file():
         raise ConfigError(
             f"pipeline.checkout={checkout}: there is no {SOURCE}; EVF-SAM is not part of this package: {HOW}"
         )
-    if python is None or not python.expanduser().is_file():
+    if python is None or not python.is_file():
         raise ConfigError(f"pipeline.python={python}: there is no such interpreter; {HOW}")
     # Resolved no further: an environment's interpreter is a link, and is told by its own place.
-    return checkout.expanduser().absolute(), python.expanduser().absolute()
+    return checkout.absolute(), python.absolute()
 
 
 def weights_digest(folder: Path | None) -> tuple[Path, str]:
@@ -51,7 +51,7 @@ def weights_digest(folder: Path | None) -> tuple[Path, str]:
     Raises:
         WeightsError: there are no weights.
     """
-    where = Path() if folder is None else folder.expanduser()
+    where = Path() if folder is None else folder
     files = [] if folder is None else sorted({file for pattern in WEIGHTS for file in where.glob(pattern)})
     if not any(file.suffix in (".safetensors", ".bin") for file in files):
         raise WeightsError(f"pipeline.weights={folder}: no EVF-SAM weights there; {HOW}")

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from benchmark.errors import DataError
 from benchmark.models import grounding_dino_build, sam_build
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
@@ -30,8 +30,7 @@ class SamSettings(Settings):
     """Which SAM, and how its image encoder computes."""
 
     model: SamName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    weights: WeightsSetting
     precision: Precision
     """Of the image encoder; masks are decoded in float32."""
     batch_size: int = Field(ge=1)
@@ -57,10 +56,9 @@ class DetectorSettings(Settings):
     """Which GroundingDINO, and what of its answer is kept."""
 
     model: DetectorName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
-    tokenizer: str
-    """``published`` (BERT uncased), a name of conf/weights, or ``random``: letters, for random weights."""
+    weights: WeightsSetting
+    tokenizer: WeightsSetting
+    """``published`` is BERT's, uncased; ``random`` has letters, for random weights."""
     precision: Precision
     short_side: int = Field(ge=32)
     long_side: int = Field(ge=32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.models import clip_build
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
 from benchmark.models.prompted import SamSettings, embedded
@@ -31,8 +31,7 @@ class ClipSettings(Settings):
     """Which CLIP, and how its image side computes."""
 
     model: ClipName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    weights: WeightsSetting
     precision: Precision
     input_size: int = Field(ge=32)
     """Side of the square that images are resized to, in pixels."""

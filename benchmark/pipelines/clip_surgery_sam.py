@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import ConfigError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.clip_surgery import Norm, normalise, points_of, similarity_map, surgery
 from benchmark.models.prompted import SamSettings, embedded, embedding_stage
 from benchmark.models.worded import ClipSettings, ImagePath, text_vector, tokens_stage
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import MaskSet, Prediction, Regions, Sample
-from benchmark.settings import Settings
+from benchmark.samples import MaskSet, Prediction, Regions
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NAME = "clip_surgery_sam"
 
 
-class ClipSurgerySam(Settings):
+class ClipSurgerySam(Pipeline):
     """CLIP Surgery + SAM (xmed-lab/CLIP_Surgery:demo.py; Douglas2Code/Text2Seg:text2seg/text2seg.py, predict_CLIPS).
 
     One text per category. An image whose similarity is the same everywhere gives no points and an empty answer.
@@ -48,33 +48,26 @@ class ClipSurgerySam(Settings):
     score: Literal["text", "quality", "similarity_map"]
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+    def networks(self) -> Networks:
+        """Return CLIP and SAM."""
+        return Networks(wanted={**self.clip.wanted(), **self.sam.wanted()}, allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the mask stage of every text.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for several texts for a category, or one for a category that is not there."""
+        for texts in (self.prompts.default, *self.prompts.by_category.values()):
+            if len(texts) != 1:
+                raise ConfigError(
+                    f"pipeline.prompts: {NAME} asks for one text, not {len(texts)} ({', '.join(texts)}); "
+                    "other texts to contrast it with go into pipeline.contrast"
+                )
+        self.prompts.check(context.manifest)
 
-        Raises:
-            ConfigError: several texts for a category, or random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        return tuple(self._masks(context, chosen, text) for (text,) in self.prompts.distinct(context.samples))
+    def plan(self, context: Context) -> Plan:
+        """Plan SAM's mask as the one region; or, with ``score=similarity_map``, that map and the mask."""
+        return Plan(stages=self.prompts.stages(context, partial(self._masks, context)), predict=self._predict)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield SAM's mask as the one region; or, with ``score=similarity_map``, that map and the mask.
-
-        Raises:
-            ConfigError: several texts for a category, or random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        for (text,), samples in self.prompts.runs(context.samples):
-            for sample, artifact in context.run(self._masks(context, chosen, text), samples):
-                yield sample, self._predict(artifact)
-
-    def _predict(self, artifact: Artifact) -> Prediction:
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
         masks: MaskSet = artifact["masks"]
         mask = masks.union()
         extra = {"n_points": len(artifact["labels"]), "quality": float(artifact["quality"]) if len(masks) else None}
@@ -88,27 +81,13 @@ class ClipSurgerySam(Settings):
         regions = Regions(masks=masks, index=index, scores=scores)
         return Prediction(regions=regions, mask=mask, label=bool(mask.any()), extra=extra)
 
-    def _wanted(self) -> dict[str, Wanted]:
-        return {**self.clip.wanted(), **self.sam.wanted()}
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
-        for texts in (self.prompts.default, *self.prompts.by_category.values()):
-            if len(texts) != 1:
-                raise ConfigError(
-                    f"pipeline.prompts: {NAME} asks for one text, not {len(texts)} ({', '.join(texts)}); "
-                    "other texts to contrast it with go into pipeline.contrast"
-                )
-        self.prompts.check(context.manifest)
-        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-
-    def _masks(self, context: Context, chosen: dict[str, Chosen], text: str) -> Stage:
+    def _masks(self, context: Context, asked: tuple[str, ...]) -> Stage:
         """The mask for one text: ``masks`` (one or none), ``quality``, ``similarity`` (g * g,), points and scores."""
+        chosen, (text,) = context.chosen, asked
 
         @cache
         def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-            asked = [text, *self.contrast]
-            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in asked]
+            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in (text, *self.contrast)]
             if self.contrast:
                 return np.stack(vectors), None
             return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True)

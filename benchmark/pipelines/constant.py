@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.pipeline import Pipeline, Plan
+from benchmark.samples import Prediction
 
 if TYPE_CHECKING:
-    from benchmark.stages import Context, Stage
+    from benchmark.stages import Context
 
 Policy = Literal["always_defective", "always_good", "prevalence"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
-class Constant(Settings):
+class Constant(Pipeline):
     """A pipeline that gives every image the same answer, or a random one.
 
     It says nothing of pixels: pixel metrics are undefined for it.
@@ -27,12 +27,8 @@ class Constant(Settings):
     policy: Policy
     """``prevalence`` calls an image defective at random, as often as the dataset's images are."""
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return no stage: nothing here is expensive."""
-        return ()
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield a label and an image score in [0, 1] for every sample, without reading its image.
+    def plan(self, context: Context) -> Plan:
+        """Plan a label and an image score in [0, 1] for every sample, without reading its image.
 
         ``prevalence`` draws the score uniformly by the run's seed and calls the image defective
         above 1 - (share of defective images among the samples).
@@ -44,8 +40,11 @@ class Constant(Settings):
             cut = 1 - sum(s.defective for s in samples) / max(len(samples), 1)
         else:
             scores = np.full(len(samples), float(self.policy == "always_defective"))
-        for sample, score in zip(samples, scores, strict=True):
-            yield sample, Prediction(image_score=float(score), label=bool(score >= cut))
+        answers = {
+            sample.id: Prediction(image_score=float(score), label=bool(score >= cut))
+            for sample, score in zip(samples, scores, strict=True)
+        }
+        return Plan(predict=lambda one: answers[one.sample.id])
 
 
 def baseline_rows(labels: Sequence[bool]) -> list[dict[str, Any]]:

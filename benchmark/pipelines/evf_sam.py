@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,26 +11,27 @@ import numpy as np
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.models.evf_sam import EvfSam, check_checkout, code_digest, weights_digest
 from benchmark.models.runtime import Device, Precision
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Prediction
+from benchmark.settings import FilePath, FolderPath
 from benchmark.stages import Context, Inputs, Stage, WeightsUsed
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
 
 
-class EvfSamPipeline(Settings):
+class EvfSamPipeline(Pipeline):
     """EVF-SAM (arXiv 2406.20076; hustvl/EVF-SAM:inference.py, model type ``ori``).
 
     It needs libraries of an age that cannot live beside this package's, so it runs as a process of its own.
     """
 
-    checkout: Path | None
+    checkout: FolderPath | None
     """Folder of a checkout of hustvl/EVF-SAM."""
-    python: Path | None
+    python: FilePath | None
     """Interpreter of the environment that the checkout needs."""
-    weights: Path | None
+    weights: FolderPath | None
     """Folder with config, tokenizer and weights (YxZhang/evf-sam)."""
     precision: Precision
     semantic: bool
@@ -48,46 +49,36 @@ class EvfSamPipeline(Settings):
             return "no EVF-SAM checkout or weights", 'ARGS="evf_sam.checkout=… evf_sam.python=… evf_sam.weights=…"'
         return None
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of every set of texts.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError where checkout or interpreter is not there, or texts are for a category that is not."""
+        check_checkout(self.checkout, self.python)
+        self.prompts.check(context.manifest)
+
+    def plan(self, context: Context) -> Plan:
+        """Plan a probability map and the mask, logit > 0; the map's maximum is the image score.
 
         Raises:
-            ConfigError: the checkout or its interpreter is not there, or texts for a category that is not.
             WeightsError: there are no weights.
         """
-        return tuple(self._logits(context, texts) for texts in self._prepare(context).distinct(context.samples))
+        folder, digest = weights_digest(self.weights)
+        # Not known which images its training data hold: RefCOCO, ADE20K and others by the checkpoint.
+        name = f"EVF-SAM {folder.name}"
+        context.note_weights(WeightsUsed(name=name, sha256=digest, licence=None, trained_on=None, target_data=None))
+        return Plan(stages=self.prompts.stages(context, partial(self._logits, context)), predict=self._predict)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the probability map and the mask, logit > 0, of every sample; the map's maximum is the image score.
-
-        Raises:
-            ConfigError: the checkout or its interpreter is not there, or texts for a category that is not.
-            WeightsError: there are no weights.
-        """
-        for texts, samples in self._prepare(context).runs(context.samples):
-            for sample, artifact in context.run(self._logits(context, texts), samples):
-                yield sample, self._predict(artifact)
-
-    def _predict(self, artifact: Artifact) -> Prediction:
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
         logits = np.asarray(artifact["logits"], dtype=np.float32)
         each = 1.0 / (1.0 + np.exp(-np.clip(logits, -80, 80)))
         drawn = (each.max(axis=0) if self.combine == "max" else each.mean(axis=0)).astype(np.float32)
         mask = np.asarray((logits > 0).any(axis=0))
         return Prediction(score_map=drawn, image_score=float(drawn.max()), mask=mask, label=bool(mask.any()))
 
-    def _prepare(self, context: Context) -> Prompts:
-        check_checkout(self.checkout, self.python)
-        self.prompts.check(context.manifest)
-        return self.prompts
-
     def _logits(self, context: Context, texts: tuple[str, ...]) -> Stage:
         """The logits of every text, (N, H, W) float32."""
         checkout, python = check_checkout(self.checkout, self.python)
         folder, digest = weights_digest(self.weights)
         device = Device(name=context.device, precision=self.precision)
-        name = f"EVF-SAM {folder.name}"
-        # Not known which images its training data hold: RefCOCO, ADE20K and others by the checkpoint.
-        context.note_weights(WeightsUsed(name=name, sha256=digest, licence=None, trained_on=None, target_data=None))
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             network = context.model(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from benchmark.errors import ConfigError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise, phrase
 from benchmark.models.prompted import (
     DetectorSettings,
@@ -18,18 +18,16 @@ from benchmark.models.prompted import (
     detection_stage,
     embedding_stage,
 )
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction, Regions, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Prediction, Regions
 from benchmark.stages import Context, Stage
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
 
-NAME = "groundingdino_sam"
 
-
-class GroundingDinoSam(Settings):
+class GroundingDinoSam(Pipeline):
     """GroundingDINO + SAM as Text2Seg runs it (Douglas2Code/Text2Seg:text2seg/text2seg.py, predict_dino).
 
     Every text is asked by itself; boxes above the threshold are kept without non-maximum suppression,
@@ -46,35 +44,29 @@ class GroundingDinoSam(Settings):
     """Boxes up to this score get no mask; ``box_threshold`` may be swept above it at no cost."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+    def networks(self) -> Networks:
+        """Return detector, its tokenizer, and SAM."""
+        return Networks(wanted={**self.detector.wanted(), **self.sam.wanted()}, allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the mask stage of every set of texts.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for thresholds below their floors, or texts for a category that is not there."""
+        if not self.detector.floor <= self.mask_floor <= self.box_threshold:
+            raise ConfigError(
+                f"pipeline.box_threshold={self.box_threshold} must not be below mask_floor={self.mask_floor}, "
+                f"nor that below detector.floor={self.detector.floor}: what lies below a floor is not stored; "
+                "lower the floors"
+            )
+        self.prompts.check(context.manifest)
 
-        Raises:
-            ConfigError: thresholds below their floors, or random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        return tuple(self._masks(context, chosen, texts) for texts in self.prompts.distinct(context.samples))
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield masks with the box scores as region scores; their union is the mask.
+    def plan(self, context: Context) -> Plan:
+        """Plan masks with the box scores as region scores; their union is the mask.
 
         ``rationale`` has each box's phrase and score, ``extra`` the number of boxes.
-
-        Raises:
-            ConfigError: thresholds below their floors, or random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
         """
-        chosen = self._prepare(context)
-        for texts, samples in self.prompts.runs(context.samples):
-            for sample, artifact in context.run(self._masks(context, chosen, texts), samples):
-                yield sample, self._predict(artifact)
+        return Plan(stages=self.prompts.stages(context, partial(self._masks, context)), predict=self._predict)
 
-    def _predict(self, artifact: Artifact) -> Prediction:
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
         scores = artifact["scores"]
         index = np.nonzero(scores > self.box_threshold)[0]
         masks = artifact["masks"]
@@ -91,21 +83,8 @@ class GroundingDinoSam(Settings):
         text = phrase(pieces, artifact["tokens"][box], self.text_threshold).replace(".", "")
         return f"{text} {float(artifact['scores'][box]):.2f}"
 
-    def _wanted(self) -> dict[str, Wanted]:
-        return {**self.detector.wanted(), **self.sam.wanted()}
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
-        if not self.detector.floor <= self.mask_floor <= self.box_threshold:
-            raise ConfigError(
-                f"pipeline.box_threshold={self.box_threshold} must not be below mask_floor={self.mask_floor}, "
-                f"nor that below detector.floor={self.detector.floor}: what lies below a floor is not stored; "
-                "lower the floors"
-            )
-        self.prompts.check(context.manifest)
-        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-
-    def _masks(self, context: Context, chosen: dict[str, Chosen], texts: tuple[str, ...]) -> Stage:
+    def _masks(self, context: Context, texts: tuple[str, ...]) -> Stage:
+        chosen = context.chosen
         captions = [normalise(text) for text in texts]
         return box_masks_stage(
             context,

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, WeightsError
 from benchmark.iap.boxes import ObjectSize, object_share, small_enough, suppressed
 from benchmark.iap.normals import NormalSettings
 from benchmark.iap.objects import ObjectSettings, plain_phrase
 from benchmark.iap.prepare import Preparation, Prepared, PromptSettings, Step
 from benchmark.iap.stages import candidates_stage, token_counter
 from benchmark.metrics.tables import unit
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import phrase
 from benchmark.models.prompted import DetectorSettings, SamSettings, detection_stage, detections, embedding_stage
 from benchmark.nested import option
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.prompters.base import Prompter
-from benchmark.samples import Combine, Prediction, Regions, Sample
+from benchmark.samples import Combine, Prediction, Regions
 from benchmark.settings import Settings
 from benchmark.stages import Context, Stage
 from benchmark.taggers.base import Tagger
@@ -62,22 +62,7 @@ class SizeRule(Settings):
     """Candidates must be smaller than this times the object."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How the images of one category are worked on."""
-
-    prepared: Prepared
-    candidates: Stage
-    object: Stage | None
-    """None: there is no size rule."""
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages whose artifacts a prediction is made from."""
-        return (self.candidates,) if self.object is None else (self.candidates, self.object)
-
-
-class IapAs(Settings):
+class IapAs(Pipeline):
     """Image-aware prompts (IAP-AS, PAKDD 2025) with every step of paper and released code as a switch.
 
     Source: sybeam27/IAP-ZSAS (test_zsas.py, utils/function.py). Where that code stops with an error this goes on:
@@ -104,35 +89,54 @@ class IapAs(Settings):
     sam: SamSettings
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+    def networks(self) -> Networks:
+        """Return detector, tokenizer, SAM, and the tagger's where images are looked at."""
+        tagger = self.tagger.wanted() if self._looks else {}
+        wanted = {**self.detector.wanted(), **self.sam.wanted(), **tagger}
+        return Networks(wanted=wanted, allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stages of every category; tags and prompts of the categories are made for it.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for a threshold below the floor, or a tagger or prompter that cannot work here."""
+        box = self.thresholds.of(context.manifest.dataset)[0]
+        if box < self.detector.floor:
+            raise ConfigError(
+                f"pipeline.thresholds: boxes above {box} are asked for, but detector.floor={self.detector.floor}: "
+                "boxes under the floor are not stored; lower it too"
+            )
+        self._check_parts()
 
-        Raises:
-            ConfigError: a tagger or prompter that cannot work here, a threshold below the floor, random weights that
-                were not allowed.
-            WeightsError: weights are missing or damaged.
-            BenchmarkError: the prompter gives no answer.
-        """
-        return [stage for plan in self._plans(context).values() for stage in plan.stages]
+    def missing(self) -> tuple[str, str | None] | None:
+        """Return what the tagger or the prompter lacks here."""
+        try:
+            self._check_parts()
+        except (ConfigError, WeightsError) as error:
+            return str(error).partition("; ")[0], None
+        return None
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield a score map or scored regions for every sample, in order.
+    def _check_parts(self) -> None:
+        if self._looks:
+            self.tagger.check()
+        if "llm_prompt" in self.steps:
+            self.prompter.check()
+
+    def plan(self, context: Context) -> Plan:
+        """Make tags and prompts of every category, and plan a score map or scored regions.
 
         ``extra`` has the numbers of candidates and regions, what the object is called and its area, P_final, and what
-        was assumed. Raises as ``stages`` does.
+        was assumed.
+
+        Raises:
+            BenchmarkError: the prompter gives no answer.
         """
-        plans = self._plans(context)
-        text_threshold = self.thresholds.of(context.manifest.dataset)[1]
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            plan = plans[category]
-            for sample, artifacts in context.run_all(plan.stages, list(samples)):
-                seen = artifacts[1] if plan.object is not None else None
-                box = self.thresholds.of(context.manifest.dataset)[0]
-                yield sample, self._predict(plan.prepared, artifacts[0], seen, box=box, text=text_threshold)
+        preparation = self._preparation(context)
+        prepared = {category: preparation.prepare(category) for category in context.categories}
+        box, text = self.thresholds.of(context.manifest.dataset)
+
+        def predict(one: ImageResults) -> Prediction:
+            found, seen = one.artifacts["iap_candidates"], one.artifacts.get("groundingdino")
+            return self._predict(prepared[one.sample.category], found, seen, box=box, text=text)
+
+        return Plan(stages={c: self._stages(context, asked) for c, asked in prepared.items()}, predict=predict)
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return the table ``prompts``: what every category was asked, and what was assumed."""
@@ -187,39 +191,16 @@ class IapAs(Settings):
         kept = suppressed(found.boxes, found.scores, size=size, threshold=box, iou=self.thresholds.iou)
         return object_share(found.boxes[kept], found.scores[kept], size=size, which=self.size.of)
 
-    def _wanted(self) -> dict[str, Wanted]:
-        uses_tagger = "tagging" in self.steps or self.prompt.without_tagging == "one_image"
-        tagger = self.tagger.wanted() if uses_tagger else {}
-        return {**self.detector.wanted(), **self.sam.wanted(), **tagger}
+    @property
+    def _looks(self) -> bool:
+        """Whether the tagger is asked."""
+        return "tagging" in self.steps or self.prompt.without_tagging == "one_image"
 
-    def _plans(self, context: Context) -> dict[str, Plan]:
-        """Stage 1 of every category, once a run."""
-
-        def make() -> tuple[IapAs, dict[str, Plan]]:
-            categories = dict.fromkeys(sample.category for sample in context.samples)
-            chosen, preparation = self._prepare(context)
-            # the settings are kept beside the plans, so that their id stays theirs
-            return self, {name: self._plan(context, chosen, preparation.prepare(name)) for name in categories}
-
-        return context.recall(("iap_as", id(self)), make)[1]
-
-    def _prepare(self, context: Context) -> tuple[dict[str, Chosen], Preparation]:
-        """Check what can be checked before any work, and find the weights."""
+    def _preparation(self, context: Context) -> Preparation:
         box, text = self.thresholds.of(context.manifest.dataset)
-        if box < self.detector.floor:
-            raise ConfigError(
-                f"pipeline.thresholds: boxes above {box} are asked for, but detector.floor={self.detector.floor}: "
-                "boxes under the floor are not stored; lower it too"
-            )
-        if "tagging" in self.steps or self.prompt.without_tagging == "one_image":
-            self.tagger.check()
-        if "llm_prompt" in self.steps:
-            self.prompter.check()
-        name = "iap_as" if self.profile == "robust" else f"iap_as_{self.profile}"
-        chosen = choose(context, self._wanted(), pipeline=name, allow_random=self.allow_random_weights)
-        preparation = Preparation(
+        return Preparation(
             context=context,
-            chosen=chosen,
+            chosen=context.chosen,
             steps=frozenset(self.steps),
             tagger=self.tagger,
             prompter=self.prompter,
@@ -229,12 +210,12 @@ class IapAs(Settings):
             detector=self.detector,
             box_threshold=box,
             text_threshold=text,
-            count=token_counter(context, chosen["tokenizer"]),
+            count=token_counter(context, context.chosen["tokenizer"]),
         )
-        return chosen, preparation
 
-    def _plan(self, context: Context, chosen: Mapping[str, Chosen], prepared: Prepared) -> Plan:
+    def _stages(self, context: Context, prepared: Prepared) -> tuple[Stage, ...]:
         """Wire the stages of one category: the object and P_final are asked by themselves, so that each is once."""
+        chosen = context.chosen
         detect = detection_stage(context, self.detector, chosen, captions=prepared.captions)
         whole = detection_stage(context, self.detector, chosen, captions=prepared.object_captions)
         candidates = candidates_stage(
@@ -246,7 +227,7 @@ class IapAs(Settings):
             box_threshold=self.thresholds.of(context.manifest.dataset)[0],
             iou=self.thresholds.iou,
         )
-        return Plan(prepared=prepared, candidates=candidates, object=whole if "size_filter" in self.steps else None)
+        return (candidates, whole) if "size_filter" in self.steps else (candidates,)
 
 
 def _spell(found: Artifact, region: int, threshold: float) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +11,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Chosen, Networks, Wanted, WeightsSetting
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
 from benchmark.models.resnet import prepare
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
-from benchmark.pipelines.references import content_of, normal_images, note_training
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipelines.references import content_of, normal_images
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 NAME = "patchcore"
 
 
-class PatchCore(Settings):
+class PatchCore(Pipeline):
     """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265) on the good training images of each category.
 
     Written on this package's features, because anomalib cannot share an environment with it: anomalib installs a
@@ -40,7 +39,7 @@ class PatchCore(Settings):
     """
 
     model: SaliencyName
-    weights: str
+    weights: WeightsSetting
     """``published`` (torchvision's ImageNet ones), ``random``, a name of conf/weights, or the path of a file."""
     precision: Precision
     side: int = Field(ge=64, multiple_of=16)
@@ -57,53 +56,36 @@ class PatchCore(Settings):
     """Deviation of the Gaussian over the map, in pixels of ``side``; 0: none."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the distances of every category.
-
-        Raises:
-            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
-            DataError: a category without good training images.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        categories = dict.fromkeys(sample.category for sample in context.samples)
-        return tuple(self._distances(context, chosen, category) for category in categories)
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map and the image score of every sample.
-
-        Raises:
-            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
-            DataError: a category without good training images.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            for sample, artifact in context.run(self._distances(context, chosen, category), list(samples)):
-                size = (int(artifact["height"]), int(artifact["width"]))
-                drawn = self._draw(artifact["distances"], size)
-                yield sample, Prediction(score_map=drawn, image_score=float(artifact["image_score"]))
-
-    def _wanted(self) -> dict[str, Wanted]:
+    def networks(self) -> Networks:
+        """Return the network of the features."""
         published = {"wide_resnet50_2": "wide_resnet50_2_imagenet"}.get(self.model)
-        return {"features": Wanted(weights=self.weights, published=published, network=f"features {self.model}")}
+        features = Wanted(weights=self.weights, published=published, network=f"features {self.model}")
+        return Networks(wanted={"features": features}, allow_random=self.allow_random_weights)
 
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
+    def learns(self) -> str:
+        """Return the memory."""
+        return f"{NAME}: memory of normal patches"
+
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
         if self._reach() >= self.side:
             raise ConfigError(f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.side={self.side}")
-        for category in dict.fromkeys(sample.category for sample in context.samples):
+        for category in context.categories:
             normal_images(context, category, number=None, setting=NAME)
-        chosen = choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-        note_training(context, f"{NAME}: memory of normal patches")
-        return chosen
 
-    def _bank(self, context: Context, chosen: dict[str, Chosen], images: tuple[Sample, ...]) -> NDArray[np.float32]:
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map and an image score; a category's memory is made when the first image needs it."""
+        stages = {category: (self._distances(context, category),) for category in context.categories}
+        return Plan(stages=stages, predict=self._predict)
+
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
+        drawn = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
+        return Prediction(score_map=drawn, image_score=float(artifact["image_score"]))
+
+    def _bank(self, context: Context, images: tuple[Sample, ...]) -> NDArray[np.float32]:
         """The remembered patches of a category, (M, C); at most ``most`` times C times 4 bytes."""
+        chosen = context.chosen
 
         def compute(_: Sequence[Inputs]) -> list[Artifact]:
             bank, seen = self._remember(context, chosen["features"], images)
@@ -144,8 +126,9 @@ class PatchCore(Settings):
         index = choose_spread(together, number=number, seed=context.seed)
         return np.asarray(together[torch.from_numpy(index).to(together.device)].cpu().numpy()), seen
 
-    def _distances(self, context: Context, chosen: dict[str, Chosen], category: str) -> Stage:
+    def _distances(self, context: Context, category: str) -> Stage:
         """Each patch's distance to the memory, (g * g,), the image score, and the size of the image."""
+        chosen = context.chosen
         images = normal_images(context, category, number=None, setting=NAME)
         held: list[torch.Tensor] = []
 
@@ -153,7 +136,7 @@ class PatchCore(Settings):
             import torch
 
             if not held:
-                held.append(torch.from_numpy(self._bank(context, chosen, images)).to(context.device))
+                held.append(torch.from_numpy(self._bank(context, images)).to(context.device))
             return [self._one(context, chosen["features"], one, held[0]) for one in inputs]
 
         return Stage(

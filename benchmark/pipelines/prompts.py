@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.samples import Manifest, Sample
+from benchmark.samples import Manifest
 from benchmark.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmark.stages import Context, Stage
 
 
 class Prompts(Settings):
@@ -39,14 +43,15 @@ class Prompts(Settings):
         """
         check_categories(self.by_category, manifest, key="pipeline.prompts.by_category")
 
-    def runs(self, samples: Sequence[Sample]) -> Iterator[tuple[tuple[str, ...], list[Sample]]]:
-        """Cut the samples, in their order, into stretches that share their texts."""
-        for texts, part in groupby(samples, key=lambda sample: self.of(sample.category)):
-            yield texts, list(part)
+    def stages(self, context: Context, make: Callable[[tuple[str, ...]], Stage]) -> dict[str, tuple[Stage, ...]]:
+        """Return the stage of every category of a run; categories that share their texts share it.
 
-    def distinct(self, samples: Sequence[Sample]) -> tuple[tuple[str, ...], ...]:
-        """Return every set of texts that the samples need, once each."""
-        return tuple(dict.fromkeys(self.of(sample.category) for sample in samples))
+        Args:
+            context: of the run.
+            make: returns the stage for some texts.
+        """
+        made = cache(make)
+        return {category: (made(self.of(category)),) for category in context.categories}
 
 
 def check_categories(named: Iterable[str], manifest: Manifest, *, key: str) -> None:

@@ -7,10 +7,10 @@ images: scans and mechanical tolerances vary too much.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from pydantic import Field
 
 from benchmark.data.align import Aligned, AlignSettings, align
 from benchmark.errors import DataError
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.settings import FileOr
 from benchmark.stages import Artifact, Context, Inputs, Stage
 
 Image = NDArray[np.uint8]
@@ -37,10 +38,10 @@ class Reference:
     """For messages: the file, or the category whose median it is."""
 
 
-class ReferenceDifference(Settings):
+class ReferenceDifference(Pipeline):
     """The pipeline option ``reference_difference``."""
 
-    reference: str
+    reference: Annotated[str | Path, FileOr(("median",))]
     """``median``: the median of aligned good training images of each category; else the path of an image."""
     reference_images: int = Field(ge=2)
     """Most training images per category, spread evenly, for the median and the threshold."""
@@ -53,41 +54,28 @@ class ReferenceDifference(Settings):
     """Grey levels; ``train``: mean + threshold_sigma deviations of the good training images' image scores."""
     threshold_sigma: float = Field(ge=0)
 
-    def stages(self, context: Context) -> tuple[Stage, ...]:
-        """Return none: a difference costs less than reading it from the store."""
-        return ()
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield one prediction for every sample, in order.
+    def plan(self, context: Context) -> Plan:
+        """Plan no stage: a difference costs less than reading it from the store.
 
         Raises:
-            DataError: no good training image where one is needed, an unreadable reference, or an image whose size
-                is not that of its reference.
+            DataError: no good training image where one is needed, or an unreadable reference.
         """
-        categories = dict.fromkeys(sample.category for sample in context.samples)
-        references = {category: self._reference(context, category) for category in categories}
-        for sample, image in context.images():
-            reference = references[sample.category]
-            try:
-                _check_size(sample.image, image, reference.image, reference.origin)
-            except DataError as error:
-                if context.on_error == "stop":
-                    raise
-                context.failed[sample.id] = str(error)
-                continue
-            aligned = align(image, reference.image, self.align)
-            score_map = self.difference(aligned, reference.image)
-            score = self.image_score(score_map)
-            yield (
-                sample,
-                Prediction(
-                    score_map=score_map,
-                    mask=score_map > reference.threshold,
-                    image_score=score,
-                    label=score > reference.threshold,
-                    extra={"aligned": int(aligned.aligned), "correlation": aligned.correlation},
-                ),
-            )
+        references = {category: self._reference(context, category) for category in context.categories}
+        return Plan(predict=lambda one: self._predict(one, references[one.sample.category]), needs_image=True)
+
+    def _predict(self, one: ImageResults, reference: Reference) -> Prediction:
+        """Predict an image; raises DataError where its size is not that of its reference."""
+        _check_size(one.sample.image, one.pixels, reference.image, reference.origin)
+        aligned = align(one.pixels, reference.image, self.align)
+        score_map = self.difference(aligned, reference.image)
+        score = self.image_score(score_map)
+        return Prediction(
+            score_map=score_map,
+            mask=score_map > reference.threshold,
+            image_score=score,
+            label=score > reference.threshold,
+            extra={"aligned": int(aligned.aligned), "correlation": aligned.correlation},
+        )
 
     def difference(self, aligned: Aligned, reference: Image) -> NDArray[np.float32]:
         """Return the score map, (H, W) float32 in grey levels 0..255, of an aligned image.
@@ -126,7 +114,7 @@ class ReferenceDifference(Settings):
                 f"{wanted} has {len(chosen)} good training images, pipeline.threshold=train needs two; "
                 "give grey levels: pipeline.threshold=40"
             )
-        origin = self.reference if given is not None else f"the first training image {chosen[0].image}"
+        origin = str(self.reference) if given is not None else f"the first training image {chosen[0].image}"
         if given is not None and self.threshold != "train":
             return Reference(image=given, threshold=float(self.threshold), origin=origin)
         made = context.once(self._stage(context, category, chosen, given), _content(chosen))
@@ -167,7 +155,7 @@ class ReferenceDifference(Settings):
         images: list[Image] = []
         for sample, image in context.images(chosen):
             first = given if given is not None else (images[0] if images else image)
-            _check_size(sample.image, image, first, self.reference if given is not None else str(chosen[0].image))
+            _check_size(sample.image, image, first, str(self.reference) if given is not None else str(chosen[0].image))
             images.append(image)
         if len(images) < len(chosen):
             # A reference from fewer images would be another reference under the same name.

@@ -1,4 +1,4 @@
-"""The good training images that a pipeline learns a category from, and what the result says about that."""
+"""The good training images that a pipeline learns a category from, chosen by the seed or all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.errors import DataError
 from benchmark.samples import Sample
-from benchmark.stages import Context, WeightsUsed
+from benchmark.stages import Context
 
 
 def normal_images(context: Context, category: str, *, number: int | None, setting: str) -> tuple[Sample, ...]:
@@ -36,17 +36,3 @@ def normal_images(context: Context, category: str, *, number: int | None, settin
 def content_of(samples: tuple[Sample, ...]) -> str:
     """Return one digest (hex) over the contents of some images, in order."""
     return hashlib.sha256("".join(sample.sha256 for sample in samples).encode()).hexdigest()
-
-
-def note_training(context: Context, name: str) -> None:
-    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot."""
-    dataset = context.manifest.dataset
-    context.note_weights(
-        WeightsUsed(
-            name=name,
-            sha256="",
-            licence=None,
-            trained_on=(f"{dataset} (good training images)",),
-            target_data=(dataset,),
-        )
-    )

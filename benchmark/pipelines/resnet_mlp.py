@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,20 +12,21 @@ from pydantic import Field
 
 from benchmark import weights as registry
 from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.models.choice import Networks, Wanted
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
 from benchmark.models.resnet import Backbone, build, extract
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.settings import FileOr
 from benchmark.stages import Context, Inputs, Stage, WeightsUsed
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
-    from benchmark.weights import LocalWeights
 
 NAME = "resnet_mlp"
 
 
-class ResnetMlp(Settings):
+class ResnetMlp(Pipeline):
     """ResNet features and an MLP head (domain-gap paper, section 3.3: F2 = 0.82 on its own data).
 
     The samples to predict are also what is learnt from, by cross-validation: every image is predicted by
@@ -33,7 +35,7 @@ class ResnetMlp(Settings):
     """
 
     backbone: Backbone
-    weights: str
+    weights: Annotated[str | Path, FileOr(("imagenet", "none"), registry.names)]
     """``imagenet``, ``none`` (random initial values), a name of conf/weights, or the path of a state dict."""
     input_size: int = Field(ge=32, le=1024)
     """Side of the square that every image is resized to, in pixels."""
@@ -47,54 +49,45 @@ class ResnetMlp(Settings):
     """Probability from which an image is called defective, or ``f2_inner``: chosen in the training folds."""
     inner_folds: int = Field(ge=2)
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs.
+    def networks(self) -> Networks:
+        """Return the backbone; ``none`` is meant, so random initial values need no further leave.
 
         Raises:
             ConfigError: ``weights`` is neither a word of its own, a registered name of this backbone, nor a path.
         """
         if self.weights == "none":
-            return ()
+            return Networks()
         name = f"{self.backbone}_imagenet" if self.weights == "imagenet" else self.weights
-        if name in registry.names():
+        if isinstance(name, str):
             if not name.startswith(f"{self.backbone}_"):
                 raise ConfigError(f"pipeline.weights: {name} is not of pipeline.backbone={self.backbone}")
-            return (name,)
-        if Path(name).suffix or Path(name).name != name:
-            return ()
-        known = ["imagenet", "none", *(n for n in registry.names() if n.startswith(f"{self.backbone}_"))]
-        raise ConfigError(
-            f"pipeline.weights: {name!r} is not known, nor the path of a file; {near_matches(name, known)}"
-        )
+        elif not name.suffix and name.name == str(name):
+            known = ["imagenet", "none", *(n for n in registry.names() if n.startswith(f"{self.backbone}_"))]
+            raise ConfigError(
+                f"pipeline.weights: '{name}' is not known, nor the path of a file; {near_matches(str(name), known)}"
+            )
+        return Networks(wanted={"backbone": Wanted(weights=name, published=None, network=self.backbone)})
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the feature stage.
+    def plan(self, context: Context) -> Plan:
+        """Plan the out-of-fold prediction of every sample whose features could be computed.
 
-        Raises:
-            WeightsError: the weights file is missing or not the published one.
-        """
-        return (self._features(context),)
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the out-of-fold prediction of every sample whose features could be computed.
-
-        ``image_score`` is the probability of being defective; ``extra`` has the ``fold`` and the ``threshold``.
+        ``image_score`` is the probability of being defective; ``extra`` has the ``fold`` and the ``threshold``. Too
+        few groups of a class for the folds are a DataError once the features are there.
 
         Raises:
-            DataError: one class only, or too few groups of a class for the folds.
-            WeightsError: the weights file is missing or not the published one.
+            DataError: one class only.
         """
-        stage = self._features(context)
         _require_both_classes(context)
-        samples: list[Sample] = []
-        features: list[np.ndarray] = []
-        for sample, artifact in context.run(stage):
-            samples.append(sample)
-            features.append(artifact["features"])
-        result = self._cross_validate(context, samples, np.stack(features)) if samples else None
-        for i, sample in enumerate(samples):
-            assert result is not None
-            yield sample, _prediction(result, i)
+        stages = dict.fromkeys(context.categories, (self._features(context),))
+        return Plan(stages=stages, predict_all=partial(self._predict_all, context))
+
+    def _predict_all(self, context: Context, images: Iterable[ImageResults]) -> Iterator[tuple[Sample, Prediction]]:
+        found = [(one.sample, one.artifact["features"]) for one in images]
+        if not found:
+            return
+        samples, features = zip(*found, strict=True)
+        result = self._cross_validate(context, samples, np.stack(features))
+        yield from ((sample, _prediction(result, i)) for i, sample in enumerate(samples))
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return the table ``folds``: what each fold reaches, see ``fold_scores``."""
@@ -118,8 +111,11 @@ class ResnetMlp(Settings):
         )
 
     def _features(self, context: Context) -> Stage:
-        found = self._find_weights(context)
+        found = context.chosen.get("backbone")
         path, sha256 = (found.path, found.sha256) if found else (None, "random initial values")
+        if found is None:
+            name = f"{self.backbone} with random initial values"
+            context.note_weights(WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=()))
         device = context.device
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
@@ -137,20 +133,6 @@ class ResnetMlp(Settings):
             compute=compute,
             batch_size=self.batch_size,
         )
-
-    def _find_weights(self, context: Context) -> LocalWeights | None:
-        """Find and verify the weights, and have the result record them; None: random initial values."""
-        needed = self.needed_weights()
-        if self.weights == "none":
-            name = f"{self.backbone} with random initial values"
-            context.note_weights(WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=()))
-            return None
-        if needed:
-            found = registry.resolve(needed, pipeline=NAME, root=context.weights_root)[needed[0]]
-        else:
-            found = registry.custom(Path(self.weights))
-        context.note_weights(found.used())
-        return found
 
 
 def fold_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

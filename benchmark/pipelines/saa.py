@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 
@@ -13,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import ConfigError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.prompted import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
-from benchmark.saa.prompts import Prompts, PromptTable, Question, load_table, table_files
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.saa.prompts import Prompts, Question, load_table, table_files
 from benchmark.saa.proposals import Thresholds
 from benchmark.saa.rules import NEED_COLOUR, Rule, kept
 from benchmark.saa.scoring import rescored, strongest
@@ -28,27 +27,12 @@ from benchmark.saa.stages import (
     regions_stage,
     saliency_stage,
 )
-from benchmark.samples import Combine, Prediction, Regions, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Combine, Prediction, Regions
+from benchmark.settings import NameOrFile
 from benchmark.stages import Context, Stage
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How the images of one category are worked on."""
-
-    prompts: Prompts
-    regions: Stage
-    facts: Stage | None
-    """None: neither saliency nor rules ask for anything."""
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages whose artifacts a prediction is made from."""
-        return (self.regions,) if self.facts is None else (self.regions, self.facts)
 
 
 class _Shared(TypedDict):
@@ -57,7 +41,7 @@ class _Shared(TypedDict):
     thresholds: Thresholds
 
 
-class SegmentAnyAnomaly(Settings):
+class SegmentAnyAnomaly(Pipeline):
     """SAA+ as its released code runs it, with the papers' variants as switches.
 
     Source: caoyunkang/Segment-Any-Anomaly (branch SAA-plus): SAA/model.py. Papers: SAA+ (arXiv 2305.10724) and
@@ -67,7 +51,7 @@ class SegmentAnyAnomaly(Settings):
 
     profile: Literal["saa", "saa_plus", "anomalyvlm"]
     """Name of the option, for messages."""
-    prompts: str
+    prompts: NameOrFile
     """Name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
     prompt_regions: Literal["table", "generic"]
     """Prompt 1, what to look for: the table's captions, or ``generic_captions`` for every category."""
@@ -100,38 +84,34 @@ class SegmentAnyAnomaly(Settings):
     saliency: SaliencySettings
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+    def networks(self) -> Networks:
+        """Return detector, tokenizer and SAM, and the network of the saliency where that is used."""
+        wanted = {**self.detector.wanted(), **self.sam.wanted(), **self.saliency.wanted()}
+        return Networks(wanted=wanted, allow_random=self.allow_random_weights)
 
     def reads(self, dataset: str) -> dict[str, Path]:
-        """Return the files whose contents are part of a run, by the setting that leads to them."""
+        """Return the prompt table, and the one that it rests on."""
         return table_files(self.prompts, dataset=dataset)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stages of every category that the predictions are made from.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for a threshold below the floor, or prompts that are missing or wrong."""
+        if self.thresholds.box < self.detector.floor:
+            raise ConfigError(
+                f"pipeline.thresholds.box={self.thresholds.box} is below detector.floor={self.detector.floor}: "
+                "boxes under the floor are not stored; lower it too"
+            )
+        self._asked(context)
 
-        Raises:
-            ConfigError: prompts that are missing or wrong, a threshold below the floor, random weights not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        table, chosen = self._prepare(context)
-        categories = dict.fromkeys(sample.category for sample in context.samples)
-        return [stage for name in categories for stage in self._plan(context, table, chosen, name).stages]
+    def plan(self, context: Context) -> Plan:
+        """Plan scored regions; ``extra`` tells how many there were and the object's area."""
+        asked = self._asked(context)
+        stages = {category: self._stages(context, prompts) for category, prompts in asked.items()}
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield scored regions for every sample, in order; ``extra`` tells how many there were and the object's area.
+        def predict(one: ImageResults) -> Prediction:
+            artifacts = one.artifacts
+            return self._predict(asked[one.sample.category], artifacts["saa_regions"], artifacts.get("saa_facts", {}))
 
-        Raises:
-            ConfigError: prompts that are missing or wrong, a threshold below the floor, random weights not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        table, chosen = self._prepare(context)
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            plan = self._plan(context, table, chosen, category)
-            for sample, artifacts in context.run_all(plan.stages, list(samples)):
-                facts = artifacts[1] if plan.facts is not None else {}
-                yield sample, self._predict(plan.prompts, artifacts[0], facts)
+        return Plan(stages=stages, predict=predict)
 
     def _predict(self, prompts: Prompts, found: Artifact, facts: Artifact) -> Prediction:
         """Apply the cheap steps: rules, rescoring, top-K, fusion."""
@@ -197,24 +177,9 @@ class SegmentAnyAnomaly(Settings):
             return None
         return max(self._area(prompts), self.area_ceiling or 0.0)
 
-    def _wanted(self) -> dict[str, Wanted]:
-        return {**self.detector.wanted(), **self.sam.wanted(), **self.saliency.wanted()}
-
-    def _prepare(self, context: Context) -> tuple[PromptTable, dict[str, Chosen]]:
-        """Check what can be checked before any work, and find the weights."""
-        if self.thresholds.box < self.detector.floor:
-            raise ConfigError(
-                f"pipeline.thresholds.box={self.thresholds.box} is below detector.floor={self.detector.floor}: "
-                "boxes under the floor are not stored; lower it too"
-            )
-        table = load_table(self.prompts, dataset=context.manifest.dataset)
-        for category in dict.fromkeys(sample.category for sample in context.samples):
-            table.of(category, where=self.prompts)
-        return table, choose(context, self._wanted(), pipeline=self.profile, allow_random=self.allow_random_weights)
-
-    def _plan(self, context: Context, table: PromptTable, chosen: Mapping[str, Chosen], category: str) -> Plan:
+    def _stages(self, context: Context, prompts: Prompts) -> tuple[Stage, ...]:
         """Wire the stages of one category; what its prompts and switches do not need is left out."""
-        prompts = self._asked(table.of(category, where=self.prompts))
+        chosen = context.chosen
         between = self.saliency.use and self.saliency.between_objects and prompts.object_number > 1
         by_mask = self.prompt_rules and self.area_of == "mask"
         ruled = bool(self._rules(prompts)) or by_mask
@@ -239,12 +204,17 @@ class SegmentAnyAnomaly(Settings):
             objects=objects if ruled else None,
             colour=any(rule.measure in NEED_COLOUR for rule in self._rules(prompts)),
         )
-        return Plan(prompts=prompts, regions=regions, facts=facts if salient or ruled else None)
+        return (regions, facts) if salient or ruled else (regions,)
 
-    def _asked(self, prompts: Prompts) -> Prompts:
-        """Return the prompts with the generic captions in place of the table's, where that is asked for."""
+    def _asked(self, context: Context) -> dict[str, Prompts]:
+        """Return the prompts of every category, with the generic captions in place of the table's where asked for."""
+        table = load_table(self.prompts, dataset=context.manifest.dataset)
+        found = {category: table.of(category, where=self.prompts) for category in context.categories}
         if self.prompt_regions == "table":
-            return prompts
+            return found
+        return {category: self._generic(prompts) for category, prompts in found.items()}
+
+    def _generic(self, prompts: Prompts) -> Prompts:
         drop = prompts.questions[-1].drop_phrase
         asked = tuple(Question(caption=normalise(text), drop_phrase=drop) for text in self.generic_captions)
         return replace(prompts, questions=asked)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.prompted import SamSettings, embedding_stage
 from benchmark.models.worded import (
     Canvas,
@@ -19,15 +20,14 @@ from benchmark.models.worded import (
     everything_stage,
     text_vector,
 )
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction, Regions, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Prediction, Regions
 from benchmark.stages import Context, Stage
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
 
-NAME = "sam_clip"
 Floats = NDArray[np.float32]
 
 
@@ -45,7 +45,7 @@ def probabilities(vectors: Floats, text: Floats) -> Floats:
     return np.asarray(powers / powers.sum(), dtype=np.float32)
 
 
-class SamClip(Settings):
+class SamClip(Pipeline):
     """SAM + CLIP as Text2Seg runs it (Douglas2Code/Text2Seg:text2seg/text2seg.py, predict_CLIP).
 
     The softmax runs over the masks of one image, not over classes, so that at most 19 masks pass the
@@ -63,36 +63,27 @@ class SamClip(Settings):
     """Of a region: its probability, or (1 + cosine) / 2, which does not depend on the image's other masks."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
+    def networks(self) -> Networks:
+        """Return SAM and CLIP."""
+        return Networks(wanted={**self.sam.wanted(), **self.clip.wanted()}, allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage that embeds the cut-outs; texts enter only behind it.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for texts for a category that is not there."""
+        self.prompts.check(context.manifest)
 
-        Raises:
-            ConfigError: random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
+    def plan(self, context: Context) -> Plan:
+        """Plan the masks that a text picks as regions; their union is the mask.
+
+        Cut-outs are embedded in a stage; texts enter only behind it. ``extra`` has the number of masks that SAM
+        found and of those picked.
         """
-        return (self._cutouts(context, self._prepare(context)),)
+        stages = dict.fromkeys(context.categories, (self._cutouts(context),))
+        vector = cache(partial(text_vector, context, self.clip, context.chosen, ensemble=False))
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the masks that a text picks as regions; their union is the mask.
+        def predict(one: ImageResults) -> Prediction:
+            return self._predict(one.artifact, [vector(text) for text in self.prompts.of(one.sample.category)])
 
-        ``extra`` has the number of masks that SAM found and of those picked.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        texts = {
-            text: text_vector(context, self.clip, chosen, text, ensemble=False)
-            for texts in self.prompts.distinct(context.samples)
-            for text in texts
-        }
-        for sample, artifact in context.run(self._cutouts(context, chosen)):
-            yield sample, self._predict(artifact, [texts[text] for text in self.prompts.of(sample.category)])
+        return Plan(stages=stages, predict=predict)
 
     def _predict(self, artifact: Artifact, texts: Sequence[Floats]) -> Prediction:
         vectors, masks = artifact["vectors"], artifact["masks"]
@@ -109,15 +100,8 @@ class SamClip(Settings):
             extra={"n_masks": len(masks), "n_regions": len(index)},
         )
 
-    def _wanted(self) -> dict[str, Wanted]:
-        return {**self.sam.wanted(), **self.clip.wanted()}
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
-        self.prompts.check(context.manifest)
-        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-
-    def _cutouts(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
+    def _cutouts(self, context: Context) -> Stage:
+        chosen = context.chosen
         embedding = embedding_stage(context, self.sam, chosen)
         everything = everything_stage(context, self.sam, self.grid, chosen, embedding=embedding)
         return cutouts_stage(context, self.clip, chosen, everything=everything, canvas=self.canvas)

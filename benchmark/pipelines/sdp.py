@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.models.choice import Chosen, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
 from benchmark.models.clip_sdp import Floats, abnormal_image, abnormal_map, cluster_mean, stage_tokens
 from benchmark.models.worded import ClipSettings, prompt_vectors
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.states import States, draw
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
     from benchmark.artifacts import Artifact
 
-NAME = "sdp"
 
-
-class Sdp(Settings):
+class Sdp(Pipeline):
     """The training-free part of CLIP-AD (arXiv 2311.00453; ByChelsea/CLIP-AD:test.py)."""
 
     clip: ClipSettings
@@ -43,45 +42,42 @@ class Sdp(Settings):
     the category, summed: an image's score depends on the other images. ``text``: the probability alone."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self.clip.wanted())
+    def networks(self) -> Networks:
+        """Return CLIP."""
+        return Networks(wanted=self.clip.wanted(), allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the tokens.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for names of no category."""
+        self.states.check(context.manifest)
 
-        Raises:
-            ConfigError: random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        return (self._tokens(context, self._prepare(context)),)
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map and the image score of every sample.
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map and an image score; a transductive one needs the scores of all images first.
 
         Raises:
             BenchmarkError: the prompts form no cluster.
-            ConfigError: random weights that were not allowed, or a network that has no four equal stages.
-            WeightsError: weights are missing or damaged.
         """
-        chosen = self._prepare(context)
-        stage = self._tokens(context, chosen)
-        categories = dict.fromkeys(sample.category for sample in context.samples)
-        texts = {category: self._texts(context, chosen, category) for category in categories}
-        ranges = self._ranges(context, stage, texts) if self.image_score == "transductive" else {}
-        for sample, artifact in context.run(stage):
-            drawn, text, most = self._read(artifact, texts[sample.category])
-            score = text if not ranges else ranges[sample.category].score(text, most)
-            size = (int(artifact["height"]), int(artifact["width"]))
-            yield sample, Prediction(score_map=draw(drawn, size), image_score=score, extra={"text_score": text})
+        stages = dict.fromkeys(context.categories, (self._tokens(context),))
+        texts = {category: self._texts(context, category) for category in context.categories}
+        if self.image_score == "transductive":
+            return Plan(stages=stages, predict_all=partial(self._predict_all, texts=texts))
+        return Plan(stages=stages, predict=lambda one: self._predict(one, texts, None))
 
-    def _ranges(self, context: Context, stage: Stage, texts: dict[str, Floats]) -> dict[str, _Range]:
-        """What the scores of each category reach from and to; the tokens are computed here and read again later."""
+    def _predict_all(
+        self, images: Iterable[ImageResults], *, texts: Mapping[str, Floats]
+    ) -> Iterator[tuple[Sample, Prediction]]:
+        """First what the scores of each category reach from and to, then the predictions; no token is kept between."""
         ranges: dict[str, _Range] = {}
-        for sample, artifact in context.run(stage):
-            _, text, most = self._read(artifact, texts[sample.category])
-            ranges.setdefault(sample.category, _Range()).add(text, most)
-        return ranges
+        for one in images:
+            _, text, most = self._read(one.artifact, texts[one.sample.category])
+            ranges.setdefault(one.sample.category, _Range()).add(text, most)
+        for one in images:
+            yield one.sample, self._predict(one, texts, ranges[one.sample.category])
+
+    def _predict(self, one: ImageResults, texts: Mapping[str, Floats], reach: _Range | None) -> Prediction:
+        drawn, text, most = self._read(one.artifact, texts[one.sample.category])
+        score = text if reach is None else reach.score(text, most)
+        size = (int(one.artifact["height"]), int(one.artifact["width"]))
+        return Prediction(score_map=draw(drawn, size), image_score=score, extra={"text_score": text})
 
     def _read(self, artifact: Artifact, texts: Floats) -> tuple[NDArray[np.float32], float, float]:
         """The map of ``clip.input_size``, the text's probability, and the map's maximum."""
@@ -93,15 +89,11 @@ class Sdp(Settings):
             drawn = np.asarray(gaussian_filter(drawn, sigma=self.smoothing), dtype=np.float32)
         return drawn, abnormal_image(artifact["tokens"], texts), float(drawn.max())
 
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        self.states.check(context.manifest)
-        return choose(context, self.clip.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-
-    def _texts(self, context: Context, chosen: dict[str, Chosen], category: str) -> Floats:
+    def _texts(self, context: Context, category: str) -> Floats:
         """The unit vectors of the normal and the abnormal prompts, (2, E)."""
         return np.stack(
             [
-                self._one(prompt_vectors(context, self.clip, chosen, prompts))
+                self._one(prompt_vectors(context, self.clip, context.chosen, prompts))
                 for prompts in self.states.prompts(category)
             ]
         )
@@ -118,8 +110,9 @@ class Sdp(Settings):
             return np.asarray(half / norm, dtype=np.float64)
         return np.asarray(mean / np.linalg.norm(mean))
 
-    def _tokens(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
+    def _tokens(self, context: Context) -> Stage:
         """The tokens of every stage, (4, 1 + g * g, E), and the size of the image."""
+        chosen = context.chosen
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             images = [one.pixels for one in inputs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import DataError
-from benchmark.models.choice import Chosen, Wanted, choose, needed
+from benchmark.models.choice import Chosen, Networks, Wanted, WeightsSetting
 from benchmark.models.resnet import MEAN, STD
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, load_wide_resnet
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.saa.levels import Levels
 from benchmark.saa.saliency import mean_squared_distance, whole_image
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Prediction
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NAME = "utad"
 
 
-class Utad(Settings):
+class Utad(Pipeline):
     """Zero-shot texture anomaly detection (Aota et al., WACV 2023).
 
     The authors' code is not public in a repository; what is computed follows a re-implementation
@@ -36,7 +36,7 @@ class Utad(Settings):
     """
 
     model: SaliencyName
-    weights: str
+    weights: WeightsSetting
     """``published`` (torchvision's ImageNet ones), ``random``, a name of conf/weights, or the path of a file."""
     precision: Precision
     side: int | None = Field(ge=64)
@@ -72,45 +72,31 @@ class Utad(Settings):
             raise ValueError("distance=cosine compares places of a square: give side")
         return self
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self._wanted())
-
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the distances.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
-        """
-        return (self._distances(context, self._prepare(context)),)
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map; its maximum is the image score and, as ``alpha`` of ``extra``, the homogeneity test.
-
-        With ``alpha_limit``, ``extra`` also has ``homogeneous``: 1 where the image passes the test, else 0.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            DataError: an image too small for the blur.
-            WeightsError: weights are missing or damaged.
-        """
-        for sample, artifact in context.run(self._distances(context, self._prepare(context))):
-            drawn, alpha = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
-            extra: dict[str, float | int | str | None] = {"alpha": alpha}
-            if self.alpha_limit is not None:
-                extra["homogeneous"] = int(alpha < self.alpha_limit)
-            yield sample, Prediction(score_map=drawn, image_score=alpha, extra=extra)
-
-    def _wanted(self) -> dict[str, Wanted]:
+    def networks(self) -> Networks:
+        """Return the network of the features."""
         published = {"wide_resnet50_2": "wide_resnet50_2_imagenet"}.get(self.model)
-        return {"features": Wanted(weights=self.weights, published=published, network=f"features {self.model}")}
+        features = Wanted(weights=self.weights, published=published, network=f"features {self.model}")
+        return Networks(wanted={"features": features}, allow_random=self.allow_random_weights)
 
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        return choose(context, self._wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+    def plan(self, context: Context) -> Plan:
+        """Plan the score map; its maximum is the image score and, as ``alpha`` of ``extra``, the homogeneity test.
 
-    def _distances(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
+        With ``alpha_limit``, ``extra`` also has ``homogeneous``: 1 where the image passes the test, else 0. An image
+        too small for the blur is a DataError of the stage.
+        """
+        return Plan(stages=dict.fromkeys(context.categories, (self._distances(context),)), predict=self._predict)
+
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
+        drawn, alpha = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
+        extra: dict[str, float | int | str | None] = {"alpha": alpha}
+        if self.alpha_limit is not None:
+            extra["homogeneous"] = int(alpha < self.alpha_limit)
+        return Prediction(score_map=drawn, image_score=alpha, extra=extra)
+
+    def _distances(self, context: Context) -> Stage:
         """Each cell's distance to its nearest cells, (h, w) float32, and the size of the image."""
+        chosen = context.chosen
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             return [self._one(context, chosen["features"], one) for one in inputs]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from benchmark.data.align import AlignSettings
-from benchmark.errors import BenchmarkError, ConfigError, DataError
+from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.pipeline import Pipeline, Plan
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.settings import NameOrFile
 from benchmark.vlm import session, voting
 from benchmark.vlm.access import Calls
 from benchmark.vlm.answers import AnswerStore
@@ -36,30 +38,18 @@ from benchmark.vlm.settings import AnswersSettings, ProviderSettings
 from benchmark.vlm.verdict import Order
 
 if TYPE_CHECKING:
-    from benchmark.stages import Context, Stage
+    from benchmark.stages import Context
 
 
-class VisionLanguage(Settings):
+class VisionLanguage(Pipeline):
     """The pipeline options ``gemini``, ``gemini_2_5_pro``, ``vlm_endpoint`` and ``vlm_local``.
 
     Its answers live in a store of their own, as they were paid for and cannot be had again: emptying the
     stage store does not touch them.
     """
 
-    not_in_result: ClassVar[tuple[str, ...]] = (
-        "provider.access",
-        "answers",
-        "calls",
-        "batch",
-        "pricing",
-        "budget_usd",
-        "expected_output_tokens",
-        "dry_run",
-    )
-    """Settings that change no answer, so that a replay elsewhere has the same result."""
-
     provider: ProviderSettings
-    prompts: str
+    prompts: NameOrFile
     """Name below conf/prompts or path of a YAML file; ``{dataset}`` stands for the dataset's name."""
     prompt: Literal["basic", "refined", "custom"]
     custom_prompt: str | None
@@ -86,21 +76,28 @@ class VisionLanguage(Settings):
         """Return the files whose contents are part of a run, by the setting that leads to them."""
         return {"prompts": texts_file(self.prompts, dataset=dataset)}
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return no stage: rate limits belong to a project, so jobs that share the work would gain nothing."""
-        return ()
+    def not_in_result(self) -> tuple[str, ...]:
+        """Return the settings that change no answer, so that a replay elsewhere has the same result."""
+        budget = ("pricing", "budget_usd", "expected_output_tokens", "dry_run")
+        return ("provider.access", "answers", "calls", "batch", *budget)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield label, share of defective answers and reasoning of every sample, in order.
+    def plan(self, context: Context) -> Plan:
+        """Plan label, share of defective answers and reasoning of every sample.
+
+        There is no stage: rate limits belong to a project, so jobs that share the work would gain nothing. Answers
+        are asked for when the plan is carried out; that raises ``DryRun`` with ``dry_run``, and BenchmarkError where a
+        quota, the budget or a dead service ended the run, which the same command goes on with.
 
         Raises:
             ConfigError: settings that do not go together, no key, or a model that cannot be asked.
-            DataError: no reference, or no stored answer in a replay.
-            BenchmarkError: a quota, the budget or a dead service ended the run; the same command goes on.
-            DryRun: instead of any answer, with ``dry_run``.
+            DataError: no reference.
         """
         provider = self._provider(context)
-        drafter = self._drafter(context, provider)
+        return Plan(predict_all=partial(self._predict_all, context, provider, self._drafter(context, provider)))
+
+    def _predict_all(
+        self, context: Context, provider: Provider, drafter: Drafter, _: object
+    ) -> Iterator[tuple[Sample, Prediction]]:
         with self._asker(context, provider) as asker:
             try:
                 for sample, records in self._records(context, drafter, asker):
@@ -115,11 +112,7 @@ class VisionLanguage(Settings):
                 context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})
 
     def _records(self, context: Context, drafter: Drafter, asker: Asker) -> Iterator[session.Answered]:
-        def unusable(sample: Sample, error: DataError) -> None:
-            if context.on_error == "stop":
-                raise error
-            context.failed[sample.id] = str(error)
-
+        unusable = partial(context.report, step="preparation")
         items = drafter.all(context.images(), unusable=unusable)
         if self.dry_run:
             raise session.estimate(items, asker, output_tokens=self.expected_output_tokens)
@@ -161,15 +154,14 @@ class VisionLanguage(Settings):
 
     def _drafter(self, context: Context, provider: Provider) -> Drafter:
         texts = load_texts(self.prompts, dataset=context.manifest.dataset)
-        categories = dict.fromkeys(sample.category for sample in context.samples)
         if self.reference.kind == "none" and self.align.motion != "none":
             raise ConfigError(
                 "pipeline.align.motion needs a reference: set it to none, or choose pipeline.reference.kind"
             )
         return Drafter(
             provider=provider.facts(),
-            texts={c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in categories},
-            references=references(self.reference, context.manifest, categories, self.image),
+            texts={c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in context.categories},
+            references=references(self.reference, context.manifest, context.categories, self.image),
             shown=self.reference.shown,
             layout=self.layout,
             image=self.image,
@@ -220,7 +212,7 @@ class VisionLanguage(Settings):
             return None
         if AnswerStore(self.answers.path).holds_any(self.provider.model):
             return None
-        mend = "python -m benchmark.vlm import FILE"
+        mend = "python -m benchmark answers import FILE"
         if not asks:
             return f"no stored answers of {self.provider.model}", mend
         return f"no key and no stored answers of {self.provider.model}", f"export {names[-1]}=…"

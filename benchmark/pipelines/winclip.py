@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.models.choice import Chosen, choose, needed
+from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
 from benchmark.models.prompted import Channels
 from benchmark.models.winclip import Floats, Fusion, HarmonicOf, Mean, abnormal, fuse, reference_map, text_map, unit
 from benchmark.models.worded import ClipSettings, prompt_vectors
-from benchmark.pipelines.references import normal_images, note_training
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipelines.references import normal_images
 from benchmark.pipelines.states import States, draw
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
+from benchmark.samples import Prediction
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NAME = "winclip"
 
 
-class WinClip(Settings):
+class WinClip(Pipeline):
     """WinCLIP (Jeong et al., CVPR 2023), one set of maths for its three public re-implementations.
 
     They differ in templates, temperature, colour order, the member of the mean that stands for the whole image, and
@@ -65,33 +65,37 @@ class WinClip(Settings):
     """Images are first resized to this square, bilinear without antialias; null: not."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self.clip.wanted())
+    def networks(self) -> Networks:
+        """Return CLIP."""
+        return Networks(wanted=self.clip.wanted(), allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the window vectors.
+    def learns(self) -> str | None:
+        """Return the memory of normal images, with ``shots``."""
+        return f"{NAME}: {self.shots} normal images of each category" if self.shots else None
 
-        Raises:
-            ConfigError: random weights that were not allowed.
-            WeightsError: weights are missing or damaged.
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for names of no category, and DataError for fewer good training images than ``shots``."""
+        self.states.check(context.manifest)
+        for category in context.categories if self.shots else ():
+            normal_images(context, category, number=self.shots, setting="pipeline.shots")
+
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map and an image score.
+
+        The texts and the normal images of one category are held at a time. Windows larger than the grid are a
+        ConfigError of the stage, as the network is loaded there.
         """
-        return (self._vectors(context, self._prepare(context), self.channels),)
+        stage = self._vectors(context, self.channels)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map and the image score of every sample.
+        @lru_cache(maxsize=1)
+        def known(category: str) -> tuple[Floats, WindowVectors | None]:
+            return self._texts(context, category), self._memory(context, category)
 
-        Raises:
-            ConfigError: random weights that were not allowed, or windows larger than the grid.
-            DataError: fewer good training images than ``shots``.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            texts = self._texts(context, chosen, category)
-            memory = self._memory(context, chosen, category)
-            for sample, artifact in context.run(self._vectors(context, chosen, self.channels), list(samples)):
-                yield sample, self._predict(_read(artifact, len(self.windows)), texts, memory, artifact)
+        def predict(one: ImageResults) -> Prediction:
+            texts, memory = known(one.sample.category)
+            return self._predict(_read(one.artifact, len(self.windows)), texts, memory, one.artifact)
+
+        return Plan(stages=dict.fromkeys(context.categories, (stage,)), predict=predict)
 
     def _predict(
         self, vectors: WindowVectors, texts: Floats, memory: WindowVectors | None, artifact: Artifact
@@ -114,29 +118,20 @@ class WinClip(Settings):
         drawn = draw(fuse(zero, few, self.fusion), (int(artifact["height"]), int(artifact["width"])))
         return Prediction(score_map=drawn, image_score=whole if self.image_score == "image" else float(drawn.max()))
 
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
-        self.states.check(context.manifest)
-        chosen = choose(context, self.clip.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-        if self.shots:
-            for category in dict.fromkeys(sample.category for sample in context.samples):
-                normal_images(context, category, number=self.shots, setting="pipeline.shots")
-            note_training(context, f"{NAME}: {self.shots} normal images of each category")
-        return chosen
-
-    def _texts(self, context: Context, chosen: dict[str, Chosen], category: str) -> Floats:
+    def _texts(self, context: Context, category: str) -> Floats:
         """The unit vectors of the normal and the abnormal prompts: of the mean of vectors as they are."""
-        found = [prompt_vectors(context, self.clip, chosen, prompts) for prompts in self.states.prompts(category)]
+        found = [
+            prompt_vectors(context, self.clip, context.chosen, prompts) for prompts in self.states.prompts(category)
+        ]
         return unit(np.stack([vectors.mean(axis=0) for vectors in found]))
 
-    def _memory(self, context: Context, chosen: dict[str, Chosen], category: str) -> WindowVectors | None:
+    def _memory(self, context: Context, category: str) -> WindowVectors | None:
         """The vectors of the normal images; None without any."""
         if not self.shots:
             return None
         images = normal_images(context, category, number=self.shots, setting="pipeline.shots")
         found = [
-            _read(artifact, len(self.windows))
-            for _, artifact in context.run(self._vectors(context, chosen, "rgb"), images)
+            _read(artifact, len(self.windows)) for _, artifact in context.run(self._vectors(context, "rgb"), images)
         ]
         if len(found) < self.shots:
             raise DataError(f"{self.shots - len(found)} of the {self.shots} normal images of {category} cannot be used")
@@ -147,9 +142,9 @@ class WinClip(Settings):
             patches=np.concatenate(patches) if patches else None,
         )
 
-    def _vectors(self, context: Context, chosen: dict[str, Chosen], channels: Channels) -> Stage:
+    def _vectors(self, context: Context, channels: Channels) -> Stage:
         """The vectors of an image and its windows, and its size."""
-        patches = self.shot_patches if self.shots else "none"
+        chosen, patches = context.chosen, self.shot_patches if self.shots else "none"
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             images = [one.pixels for one in inputs]

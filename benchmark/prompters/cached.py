@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ConfigError
 from benchmark.iap.records import find_records, only
 from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
+from benchmark.settings import FolderPath, Settings
 from benchmark.stages import Context
 
 
 class CachedPrompter(Settings):
     """Takes the answer for an object from the records of an earlier run."""
 
-    path: str | None
+    path: FolderPath | None
     """Folder of prompts; None: that of this project's results."""
 
     def identity(self) -> Mapping[str, Any]:
@@ -25,7 +24,7 @@ class CachedPrompter(Settings):
 
     def check(self) -> None:
         """Raise ConfigError where the folder is given and is none."""
-        if self.path is not None and not Path(self.path).expanduser().is_dir():
+        if self.path is not None and not self.path.is_dir():
             raise ConfigError(f"pipeline.prompter.path={self.path} is not a folder; name one with prompt records")
 
     def answer(self, context: Context, request: Request) -> Answer:
@@ -33,7 +32,7 @@ class CachedPrompter(Settings):
 
         Records whose question was worded otherwise do not count.
         """
-        folder = Path(self.path).expanduser() if self.path else context.prompts_root
+        folder = self.path or context.prompts_root
         found = find_records(folder, dataset=request.dataset, category=request.category)
         answers = {
             one.raw: path

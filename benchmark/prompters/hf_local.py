@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.context import WeightsUsed
 from benchmark.prompters.asking import own_keys
 from benchmark.prompters.base import Answer, Request
 from benchmark.settings import Settings
 from benchmark.stages import Context
 from benchmark.vlm.providers.hf_local import LocalSettings, load_local, model_digest
+from benchmark.weights.used import WeightsUsed
 
 
 class LocalPrompter(Settings):

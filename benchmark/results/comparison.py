@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import ResultsError, near_matches
+from benchmark.metric_record import MetricRecord
 from benchmark.results import files
 from benchmark.results.details import read_details
 from benchmark.results.fairness import own_metric, unfair
-from benchmark.results.published import PublishedRow, find, published
-from benchmark.results.schema import MetricRecord, RunResult, flatten
+from benchmark.results.published import find, published
+from benchmark.results.published_row import PublishedRow
+from benchmark.results.schema import RunResult, flatten
 
 Table = Mapping[tuple[str, str], NDArray[np.float64]]
 Replicates = tuple[Table, Table]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from math import log
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchmark.results.published import PublishedRow
+from benchmark.results.published_row import PublishedRow
 
 SHARE_OF_TOTAL = {"texture7": 7, "object22": 22}
 """Categories behind the partial means of SAA+'s tables; ``total29`` is the mean over both."""

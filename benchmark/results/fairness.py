@@ -6,10 +6,14 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+from benchmark.compose import compose
+from benchmark.config import options
+from benchmark.metric_record import MetricRecord
+from benchmark.protocol import Protocol
 from benchmark.results.papers import load_paper, paper_names, published_as
-from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
-from benchmark.results.schema import MetricRecord, RunResult
-from benchmark.yaml_files import read_yaml
+from benchmark.results.published import protocols, published
+from benchmark.results.published_row import OUR_METRIC, PublishedRow
+from benchmark.results.schema import RunResult
 
 OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""
@@ -134,15 +138,8 @@ def _preset(row: PublishedRow, dataset: str) -> str:
 
 @functools.cache
 def dataset_settings(name: str) -> dict[str, Any]:
-    """Return the settings of an option of ``conf/dataset``, those it builds on included; empty for an unknown one."""
-    from benchmark.config import CONF
-
-    path = CONF / "dataset" / f"{name}.yaml"
-    read = read_yaml(path) if path.is_file() else {}
-    found: dict[str, Any] = {}
-    for base in read.pop("defaults", []):
-        found |= read if base == "_self_" else dataset_settings(base)
-    return found or read
+    """Return the settings of an option of ``conf/dataset``; empty for an unknown one."""
+    return dict(compose([f"dataset={name}"])[0]["dataset"]) if name in options("dataset") else {}
 
 
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
@@ -159,8 +156,6 @@ def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
 @functools.cache
 def preset_hash(name: str) -> str:
     """Return the hash of a preset of ``conf/protocol``."""
-    from benchmark.config import CONF
-    from benchmark.protocol import Protocol
-
-    read = read_yaml(CONF / "protocol" / f"{name}.yaml")
-    return Protocol.model_validate({k: v for k, v in read.items() if k != "_target_"}).hash
+    return Protocol.model_validate(
+        {k: v for k, v in compose([f"protocol={name}"])[0]["protocol"].items() if k != "_target_"}
+    ).hash

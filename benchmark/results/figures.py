@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.results.details import DETAILS, read_details
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
-from benchmark.results.report_gallery import per_image
+from benchmark.results.rows import per_image
 
 EACH = 6
 """Images of the sheet: so many of the worst, and as many of the best."""

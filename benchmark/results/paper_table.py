@@ -13,9 +13,9 @@ from benchmark.results.files import write_atomically
 from benchmark.results.render import Grid, csv_text, latex, markdown, show
 
 if TYPE_CHECKING:
-    from benchmark.reproduce import Planned
+    from benchmark.results.cell_plan import Planned
     from benchmark.results.papers import Paper, PaperTable, TableMetric
-    from benchmark.results.published import PublishedRow
+    from benchmark.results.published_row import PublishedRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,13 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.results.published import FOLDER, PublishedRow, find
-from benchmark.results.schema import Record
+from benchmark.resources import BASELINES
+from benchmark.results.published import find
+from benchmark.results.published_row import PublishedRow
+from benchmark.settings import Record
 from benchmark.yaml_files import read_yaml
 
-TABLES = FOLDER / "tables"
+TABLES = BASELINES / "tables"
 
 
 class TableMetric(Record):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.results.fairness import OTHER_NAME, WHOLE, images, is_partial
-from benchmark.results.published import OUR_METRIC, PublishedRow, protocols, published
+from benchmark.results.published import protocols, published
+from benchmark.results.published_row import OUR_METRIC, PublishedRow
 from benchmark.results.schema import RunResult, flatten
 from benchmark.results.tables import number
 

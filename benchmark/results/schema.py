@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from benchmark.metric_record import MetricRecord
+from benchmark.settings import Record
 
 SCHEMA_VERSION = 1
-
-
-class Record(BaseModel):
-    """A part of a result file; unknown fields are refused on reading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DatasetRecord(Record):
@@ -45,29 +42,6 @@ class ProtocolRecord(Record):
     name: str
     hash: str
     settings: dict[str, Any]
-
-
-class MetricRecord(Record):
-    """One number with what it rests on."""
-
-    metric: str
-    level: Literal["pixel", "image"]
-    category: str
-    """A category's name, ``mean`` (unweighted over categories) or ``pooled`` (all images together)."""
-    value: float | None
-    """None where undefined; ``reason`` says why."""
-    reason: str | None
-    n: int
-    """Images that the value is computed over."""
-    n_defective: int
-    """Defective ones among them."""
-    n_skipped: int
-    """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
-    low: float | None
-    high: float | None
-    """Bootstrap interval over images, stratified by category."""
-    threshold: float | None
-    """Score at which a maximum is reached, or at which maps were cut."""
 
 
 class BaselineRecord(Record):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.results.published import PublishedRow
-    from benchmark.results.schema import MetricRecord, RunResult
-    from benchmark.run import Finished
+    from benchmark.metric_record import MetricRecord
+    from benchmark.results.finished import Finished
+    from benchmark.results.published_row import PublishedRow
+from benchmark.results.schema import RunResult
 
 MAX_CATEGORIES = 40
 

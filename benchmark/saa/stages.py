@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.models import wide_resnet
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.prompted import Channels, SamSettings, detections, embedded
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.wide_resnet import SaliencyName, feature_maps, load_wide_resnet
@@ -37,8 +37,7 @@ class SaliencySettings(Settings):
     use: bool
     """False: scores stay those of the detector."""
     model: SaliencyName
-    weights: str
-    """``published``, ``random``, a name of conf/weights, or the path of a file."""
+    weights: WeightsSetting
     precision: Precision
     channels: Channels
     """``bgr``: the network gets the channels in the wrong order, as in the released code."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ConfigError
 from benchmark.iap.records import find_records, only
 from benchmark.models.choice import Chosen, Wanted
 from benchmark.samples import Sample
-from benchmark.settings import Settings
+from benchmark.settings import FolderPath, Settings
 from benchmark.stages import Context
 from benchmark.taggers.base import Tagged
 
@@ -18,7 +17,7 @@ from benchmark.taggers.base import Tagged
 class CachedTagger(Settings):
     """Takes the object's names from the records of an earlier run."""
 
-    path: str | None
+    path: FolderPath | None
     """Folder of prompts; None: that of this project's results."""
 
     def wanted(self) -> dict[str, Wanted]:
@@ -31,14 +30,14 @@ class CachedTagger(Settings):
 
     def check(self) -> None:
         """Raise ConfigError where the folder is given and is none."""
-        if self.path is not None and not Path(self.path).expanduser().is_dir():
+        if self.path is not None and not self.path.is_dir():
             raise ConfigError(f"pipeline.tagger.path={self.path} is not a folder; name one with prompt records")
 
     def look(
         self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
     ) -> Tagged:
         """Return the names; raises ConfigError where there is no record, or records that disagree."""
-        folder = Path(self.path).expanduser() if self.path else context.prompts_root
+        folder = self.path or context.prompts_root
         found = find_records(folder, dataset=dataset, category=category)
         names = {tuple(one.name for one in r.objects): path for path, r in found if "tagging" in r.steps}
         objects = only(names, what="object", category=category, key="pipeline.tagger.path")

@@ -16,7 +16,7 @@ from benchmark.errors import ConfigError
 from benchmark.models.choice import Chosen, Wanted
 from benchmark.models.worded import ClipSettings, tokens_stage
 from benchmark.samples import Sample
-from benchmark.settings import Settings
+from benchmark.settings import FilePath, Settings
 from benchmark.stages import Context, Inputs, Stage
 from benchmark.taggers.base import ROLE, ImageTags, Tag, Tagged
 
@@ -33,7 +33,7 @@ class ClipVocabulary(Settings):
     """
 
     clip: ClipSettings
-    vocabulary: str | None
+    vocabulary: FilePath | None
     """Text file with one noun a line, ``#`` begins a comment; None: the project's own."""
     templates: tuple[str, ...] = Field(min_length=1)
     """``{}`` stands for the word."""
@@ -69,7 +69,7 @@ class ClipVocabulary(Settings):
 
     def words(self) -> tuple[str, ...]:
         """Return the vocabulary."""
-        return read_words(OWN_WORDS if self.vocabulary is None else Path(self.vocabulary).expanduser())
+        return read_words(self.vocabulary or OWN_WORDS)
 
     def look(
         self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str

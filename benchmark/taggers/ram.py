@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ConfigError
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.runtime import Device, Precision
 from benchmark.samples import Sample
 from benchmark.settings import Settings
@@ -32,7 +32,7 @@ MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 class Ram(Settings):
     """RAM Swin-L with its own threshold for every class, as IAP-AS runs it."""
 
-    weights: str
+    weights: WeightsSetting
     """``published``, a name of conf/weights, or the path of a file."""
     side: int
     """Side of the square input, pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from pydantic import Field
 from benchmark.data.align import AlignSettings, align
 from benchmark.errors import ConfigError, DataError
 from benchmark.samples import Manifest
-from benchmark.settings import Settings
+from benchmark.settings import FilePath, Settings
 from benchmark.vlm.question import SentImage
 
 VERSION = 1
@@ -29,7 +29,7 @@ class ReferenceSettings(Settings):
 
     kind: Literal["none", "per_category", "fixed"]
     """``per_category``: a good training image of the sample's category; ``fixed``: the file ``path`` for all."""
-    path: str | None
+    path: FilePath | None
     index: int = Field(ge=0)
     """Which good training image of the category, in the dataset's order."""
     shown: bool
@@ -56,7 +56,7 @@ class Reference:
 
 
 def references(
-    settings: ReferenceSettings, manifest: Manifest, categories: Mapping[str, None], image: ImageSettings
+    settings: ReferenceSettings, manifest: Manifest, categories: Sequence[str], image: ImageSettings
 ) -> dict[str, Reference]:
     """Choose and encode the reference of every category; empty where none is used.
 
@@ -69,7 +69,7 @@ def references(
     if settings.kind == "fixed":
         if settings.path is None:
             raise ConfigError("pipeline.reference.kind=fixed needs pipeline.reference.path=<an image file>")
-        path = Path(settings.path).expanduser()
+        path = settings.path
         if not path.is_file():
             raise DataError(f"{path}: no such reference image; give pipeline.reference.path=<an image file>")
         one = _reference(path, hashlib.sha256(path.read_bytes()).hexdigest(), image)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator
 
-from benchmark.settings import Settings
+from benchmark.settings import FolderPath, Settings
 from benchmark.vlm.providers.google import GoogleSettings
 from benchmark.vlm.providers.hf_local import LocalSettings
 from benchmark.vlm.providers.openai_compatible import OpenAISettings
@@ -20,4 +19,4 @@ class AnswersSettings(Settings):
 
     mode: Literal["auto", "replay", "refresh"]
     """``auto`` asks what is not stored; ``replay`` asks nothing; ``refresh`` asks everything anew, once a run."""
-    path: Path
+    path: FolderPath

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.context import WeightsUsed
-from benchmark.errors import BenchmarkError, WeightsError
+from benchmark.errors import WeightsError
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find
+from benchmark.weights.used import WeightsUsed
 
 DEFAULT_ROOT = Path(".cache") / "weights"
 
@@ -48,7 +48,7 @@ class LocalWeights:
 def weights_root(configured: Path | None = None) -> Path:
     """Folder of the weights files: ``configured``, else the variable BENCH_WEIGHTS, else ``.cache/weights``."""
     if configured is not None:
-        return configured.expanduser()
+        return configured
     return Path(os.environ.get("BENCH_WEIGHTS") or DEFAULT_ROOT).expanduser()
 
 
@@ -57,7 +57,7 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
 
     Args:
         wanted: registry names.
-        pipeline: option name of the pipeline, for the command that an error names.
+        pipeline: option name of the pipeline, for the message of an error.
         root: folder of the weights files; None: see ``weights_root``.
 
     Returns:
@@ -75,19 +75,18 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
         lines = "\n".join(f"  {folder / file.file}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
             f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
-            f"get them with: {_command(pipeline, [name for name, absent in missing.items() if absent])}"
+            f"get them with: {_command([name for name, absent in missing.items() if absent])}"
             "  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
         )
-    return {entry.name: _verified(entry, folder=folder, pipeline=pipeline) for entry in entries}
+    return {entry.name: _verified(entry, folder=folder) for entry in entries}
 
 
-def custom(path: Path) -> LocalWeights:
+def custom(file: Path) -> LocalWeights:
     """Wrap a weights file that the user gave by its path; nothing is known of its training.
 
     Raises:
         WeightsError: there is no such file.
     """
-    file = path.expanduser()
     if not file.is_file():
         raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights")
     sha256, _ = file_digests(file)
@@ -118,16 +117,8 @@ def check_file(entry: WeightsFile, path: Path) -> str:
     return sha256
 
 
-def _command(pipeline: str, missing: Sequence[str]) -> str:
-    """Return the command that gets these weights: by the pipeline's name where its own settings ask for them."""
-    from benchmark.weights.fetch import weights_of
-
-    try:
-        usual = weights_of(pipeline)
-    except BenchmarkError:
-        usual = ()
-    if set(missing) <= set(usual):
-        return f"make weights PIPELINE={pipeline}"
+def _command(missing: Sequence[str]) -> str:
+    """Return the command that gets these sets of weights, and no others."""
     return f'make weights PIPELINE="{" ".join(missing)}"' if len(missing) > 1 else f"make weights PIPELINE={missing[0]}"
 
 
@@ -136,14 +127,14 @@ def readable_size(size: int | None) -> str:
     return "size not published" if size is None else f"{size:,} bytes"
 
 
-def _verified(entry: Weights, *, folder: Path, pipeline: str) -> LocalWeights:
+def _verified(entry: Weights, *, folder: Path) -> LocalWeights:
     paths = {Path(file.file).name: folder / file.file for file in entry.files}
     digests: list[tuple[str, str]] = []
     for file in entry.files:
         try:
             digests.append((Path(file.file).name, check_file(file, folder / file.file)))
         except WeightsError as error:
-            mend = f"get it anew with: {_command(pipeline, [entry.name])}"
+            mend = f"get it anew with: {_command([entry.name])}"
             raise WeightsError(f"{entry.name}: {error}; {mend}") from None
     single = len(digests) == 1
     return LocalWeights(

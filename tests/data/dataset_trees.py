@@ -8,21 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
 
-from benchmark.config import CONF, option_settings
+from benchmark.config import option_settings
 from benchmark.data.dataset import Dataset
+from tests.harness import compose
 
 
 @cache
 def option_values(option: str) -> dict[str, Any]:
     """Compose ``conf/dataset/<option>.yaml`` with Hydra, presets and their bases included."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
-    assert isinstance(composed, dict)
-    return composed["dataset"]
+    return compose(f"dataset={option}")[0]["dataset"]
 
 
 def dataset(option: str, **changes: Any) -> Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from benchmark.data.card import Card
-from tests.data.dataset_trees import Linker, save
+from tests.data.dataset_trees import Linker, option_values, save
 
 WHITE = 255
 
@@ -63,6 +63,14 @@ def dtd_synthetic(root: Path, link: Linker, card: Card) -> None:
             link(folder / "test" / kind / f"{i:03}.png", 40)
             if label == "defective":
                 link(folder / "ground_truth" / kind / f"{i:03}_mask.png", WHITE)
+
+
+def as_configured(root: Path, link: Linker, card: Card) -> None:
+    """A dataset in MVTec layout that is described by its option and its card alone."""
+    values = option_values(card.name)
+    assert values["_target_"].endswith(".MvtecLayout"), f"{card.name} has a layout of its own: write its builder here"
+    place = root / values["inner"] if values["inner"] else root
+    mvtec_layout(place, link, card, good=values["good_names"][0], suffix=values["mask_suffixes"][0])
 
 
 def mtd(root: Path, link: Linker, card: Card) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import ConfigError, WeightsError
-from benchmark.models.choice import Wanted, choose, needed
+from benchmark.models.choice import Networks, Wanted, choose
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
@@ -23,36 +23,36 @@ def wanted(weights: str, published: str | None = "sam_vit_h") -> dict[str, Wante
 
 def test_random_weights_need_permission(context: Context) -> None:
     with pytest.raises(ConfigError, match=r"pipeline\.allow_random_weights=true"):
-        choose(context, wanted("random"), pipeline="sam_clip", allow_random=False)
+        choose(context, Networks(wanted=wanted("random")), pipeline="sam_clip")
 
 
 def test_random_weights_are_noted_as_such(context: Context) -> None:
-    chosen = choose(context, wanted("random"), pipeline="sam_clip", allow_random=True)
+    chosen = choose(context, Networks(wanted=wanted("random"), allow_random=True), pipeline="sam_clip")
     assert chosen["sam"].path is None and "seed 0" in chosen["sam"].sha256
     (used,) = context.weights.values()
     assert used.random and used.name == "SAM vit_h with random weights"
 
 
 def test_permission_alone_changes_nothing(context: Context) -> None:
-    with pytest.raises(WeightsError, match="make weights PIPELINE=sam_clip"):
-        choose(context, wanted("published"), pipeline="sam_clip", allow_random=True)
+    with pytest.raises(WeightsError, match="make weights PIPELINE=sam_vit_h"):
+        choose(context, Networks(wanted=wanted("published"), allow_random=True), pipeline="sam_clip")
 
 
 def test_all_missing_files_are_listed_at_once(context: Context) -> None:
     both = wanted("published") | {"clip": Wanted(weights="clip_vit_b_16", published=None, network="CLIP")}
     with pytest.raises(WeightsError, match=r"(?s)sam_vit_h_4b8939\.pth.*ViT-B-16\.pt|ViT-B-16\.pt.*sam_vit_h"):
-        choose(context, both, pipeline="sam_clip", allow_random=False)
+        choose(context, Networks(wanted=both), pipeline="sam_clip")
 
 
 def test_a_toy_has_no_published_weights(context: Context) -> None:
     with pytest.raises(ConfigError, match="no published weights"):
-        choose(context, wanted("published", None), pipeline="sam_clip", allow_random=True)
+        choose(context, Networks(wanted=wanted("published", None), allow_random=True), pipeline="sam_clip")
 
 
 def test_a_path_is_taken_and_hashed(context: Context, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(b"weights")
-    chosen = choose(context, wanted(str(path)), pipeline="sam_clip", allow_random=False)
+    chosen = choose(context, Networks(wanted=wanted(str(path))), pipeline="sam_clip")
     assert chosen["sam"].path == path and len(chosen["sam"].sha256) == 64
     (used,) = context.weights.values()
     assert used.name == "mine.pth" and not used.random and used.trained_on is None
@@ -60,10 +60,10 @@ def test_a_path_is_taken_and_hashed(context: Context, tmp_path: Path) -> None:
 
 def test_a_misspelt_name_is_refused(context: Context) -> None:
     with pytest.raises(WeightsError, match="sam_vit_hh"):
-        choose(context, wanted("sam_vit_hh"), pipeline="sam_clip", allow_random=False)
+        choose(context, Networks(wanted=wanted("sam_vit_hh")), pipeline="sam_clip")
 
 
 def test_needed_names_are_those_of_the_registry() -> None:
-    assert needed(wanted("published")) == ("sam_vit_h",)
-    assert needed(wanted("sam_vit_b")) == ("sam_vit_b",)
-    assert needed(wanted("random")) == needed(wanted("some/file.pth")) == ()
+    assert Networks(wanted=wanted("published")).registered() == ("sam_vit_h",)
+    assert Networks(wanted=wanted("sam_vit_b")).registered() == ("sam_vit_b",)
+    assert Networks(wanted=wanted("random")).registered() == Networks(wanted=wanted("some/file.pth")).registered() == ()

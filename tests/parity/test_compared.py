@@ -19,6 +19,7 @@ import pytest
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
 from tests.harness import typed
 from tests.parity import compared_toys, toys
 from tests.pictures import save_sample
@@ -61,7 +62,7 @@ def context(samples: tuple[Sample, ...], tmp_path_factory: pytest.TempPathFactor
 
 def predict(context: Context, pipeline: str, *overrides: str) -> list[tuple[int, Prediction]]:
     config = typed(f"pipeline={pipeline}", *overrides)
-    return [(int(Path(s.id).stem), p) for s, p in config.pipeline.predict(context)]
+    return [(int(Path(s.id).stem), p) for s, p in harness.predict(config.pipeline, context)]
 
 
 def largest_difference(found: Prediction, public: dict[str, Any]) -> float:

@@ -21,6 +21,7 @@ from benchmark.models.runtime import Device
 from benchmark.samples import Manifest, MaskSet, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
 from tests.harness import typed
 from tests.parity import toys
 from tests.pictures import save_sample
@@ -50,7 +51,7 @@ def predict(context: Context, weights: dict[str, Path], pipeline: str, *override
         f"pipeline.sam.weights={weights['sam']}",
         *(o.format(**weights) for o in overrides),
     )
-    return [prediction for _, prediction in config.pipeline.predict(context)]
+    return [prediction for _, prediction in harness.predict(config.pipeline, context)]
 
 
 CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights={clip}")

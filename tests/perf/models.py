@@ -33,7 +33,7 @@ from benchmark.models.sam_build import load_sam
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
-from tests.harness import typed
+from tests.harness import predict, typed
 from tests.pictures import save_sample
 from tests.tiny_models import PIPELINES
 
@@ -102,7 +102,7 @@ def shared(device: str, sam: str) -> None:
                 manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0, device=device
             )
             config = typed(f"pipeline={pipeline}", *PIPELINES[pipeline], f"pipeline.sam.model={sam}")
-            assert sum(1 for _ in config.pipeline.predict(context)) == len(samples)
+            assert sum(1 for _ in predict(config.pipeline, context)) == len(samples)
             computed += context.stats["sam_embedding"].computed
             spent += context.stats["sam_embedding"].seconds
         print(f"{computed} embeddings of {len(samples)} images for {len(SHARED)} pipelines, {spent:.1f} s")

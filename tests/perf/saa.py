@@ -82,8 +82,9 @@ def make_spec(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Write what all sides share, without thresholds."""
     import yaml
 
-    settings = yaml.safe_load((ROOT / "conf" / "pipeline" / "saa_plus.yaml").read_text(encoding="utf-8"))
-    settings = {key: value for key, value in settings.items() if key not in ("_target_", "defaults")}
+    from tests.harness import option
+
+    settings = option("pipeline", "saa_plus")
     settings |= {"prompts": str(work / "prompts.yaml"), "area_ceiling": None}
     settings["detector"] |= {
         "weights": str(work / "detector.pth"),

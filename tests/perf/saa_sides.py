@@ -44,10 +44,12 @@ def ours(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Clock]:
     """Run the pipeline saa_plus as a user would, into an empty store."""
     import cv2
 
+    from benchmark.models.choice import choose
     from benchmark.pipelines.saa import SegmentAnyAnomaly
     from benchmark.samples import Manifest, Sample
     from benchmark.stages import Context
     from benchmark.store import Store
+    from tests import harness
 
     clock = Clock()
     maps = []
@@ -76,13 +78,13 @@ def ours(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Clock]:
         )
 
         if number == 0:
-            _, chosen = settings._prepare(context)
+            chosen = choose(context, settings.networks(), pipeline="saa_plus")
             settings.detector.load(context, chosen)
             settings.sam.load(context, chosen)
             settings.saliency.levels(context, chosen, np.zeros((64, 64, 3), dtype=np.uint8), side=256)
 
         def predict(settings: Any = settings, context: Any = context) -> NDArray[Any]:
-            ((_, found),) = settings.predict(context)
+            ((_, found),) = harness.predict(settings, context)
             return cv2.resize(found.regions.score_map(), (OUT, OUT))
 
         maps.append(clock.wrap("total", predict)())

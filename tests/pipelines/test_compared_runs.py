@@ -65,7 +65,7 @@ def test_what_is_needed_is_named(tmp_path: Path) -> None:
     assert weights_of("winclip") == weights_of("sdp") == ("clip_vit_b_16_plus_240_e31",)
     assert weights_of("winclip_caoyunkang") == ("clip_vit_b_16_plus_240_e32",)
     assert weights_of("utad") == weights_of("patchcore") == ("wide_resnet50_2_imagenet",)
-    with pytest.raises(WeightsError, match="make weights PIPELINE=utad"):
+    with pytest.raises(WeightsError, match="make weights PIPELINE=wide_resnet50_2_imagenet"):
         run(tmp_path, *SMALL_SAT, "pipeline=utad", f"run.weights_root={tmp_path}")
     with pytest.raises(ConfigError, match=r"give pipeline\.weights=FILE"):
         run(tmp_path, *SMALL_SAT, "pipeline=clipseg")

@@ -14,6 +14,8 @@ from benchmark.pipelines.constant import POLICIES, Constant, _binomial, baseline
 from benchmark.samples import Manifest, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
+from tests.harness import plan_of
 
 
 def samples(labels: list[bool]) -> tuple[Sample, ...]:
@@ -39,8 +41,8 @@ def predict(policy: str, labels: list[bool], tmp_path: Path, *, seed: int = 0) -
         manifest=Manifest(dataset="toy", samples=chosen), samples=chosen, store=Store(tmp_path / "store"), seed=seed
     )
     pipeline = Constant(policy=policy)
-    assert list(pipeline.stages(context)) == []
-    pairs = list(pipeline.predict(context))
+    assert list(plan_of(pipeline, context).distinct) == []
+    pairs = harness.predict(pipeline, context)
     assert [sample.id for sample, _ in pairs] == [sample.id for sample in chosen]
     return [(bool(p.label), float(p.image_score or 0)) for _, p in pairs]
 

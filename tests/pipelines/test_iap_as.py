@@ -23,7 +23,8 @@ from benchmark.settings import Settings
 from benchmark.stages import Context
 from benchmark.store import Store
 from benchmark.taggers.base import ImageTags, Tag, Tagged
-from tests.harness import compose
+from tests import harness
+from tests.harness import compose, plan_of
 from tests.pictures import save_sample
 from tests.saa.fakes import Box, FakeModels
 from tests.tiny_models import PIPELINES
@@ -127,7 +128,7 @@ def context(folder: Path, *, good: int = 2, dataset: str = "toy", store: str = "
 
 
 def predict(settings: IapAs, where: Context) -> Prediction:
-    ((_, prediction),) = settings.predict(where)
+    ((_, prediction),) = harness.predict(settings, where)
     return prediction
 
 
@@ -257,7 +258,7 @@ def test_each_row_of_the_ablation_asks_its_own_captions(
     found = predict(settings, where)
     assert found.extra["caption"] == caption
     assert (found.extra["object_area"] is not None) == (whole is not None)
-    stages = settings.stages(where)
+    stages = plan_of(settings, where).distinct
     if whole is None:
         assert len(stages) == 1
     else:
@@ -276,7 +277,6 @@ def test_a_language_model_is_asked_once_and_its_record_repeats_the_run(models: F
     root = tmp_path / "prompts"
     first = pipeline()
     where = context(tmp_path, prompts_root=root)
-    first.stages(where)
     made = predict(first, where)
     assert first.prompter.calls == ["cup steel"] and first.tagger.calls == [2]  # type: ignore[attr-defined]
     (path,) = root.rglob("*.json")

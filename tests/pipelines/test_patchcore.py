@@ -16,7 +16,7 @@ from benchmark.pipelines.references import normal_images
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
-from tests.harness import run, typed
+from tests.harness import predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample
 from tests.tiny_models import one_thread  # noqa: F401
@@ -77,7 +77,7 @@ def test_the_memory_is_bounded_however_many_images_there_are(tmp_path: Path) -> 
     pipeline = typed(*TOY, "pipeline.side=64", "pipeline.candidates=90", "pipeline.share=0.5", "pipeline.most=40")
     assert isinstance(pipeline.pipeline, PatchCore)
     where = context(tmp_path, train=3)
-    assert len(list(pipeline.pipeline.predict(where))) == 1
+    assert len(predict(pipeline.pipeline, where)) == 1
     (entry,) = where.store.entries("patchcore_bank")
     kept = where.store.get("patchcore_bank", entry.path.name.partition(".")[0])
     assert kept is not None
@@ -90,7 +90,7 @@ def test_another_seed_remembers_other_patches(tmp_path: Path) -> None:
     for seed in (0, 0, 1):
         folder = tmp_path / f"{len(maps)}"
         folder.mkdir()
-        ((_, prediction),) = pipeline.predict(context(folder, train=2, seed=seed))
+        ((_, prediction),) = predict(pipeline, context(folder, train=2, seed=seed))
         maps.append(prediction.score_map)
     np.testing.assert_array_equal(maps[0], maps[1])
     assert not np.array_equal(maps[0], maps[2])
@@ -98,11 +98,11 @@ def test_another_seed_remembers_other_patches(tmp_path: Path) -> None:
 
 def test_too_few_normal_images_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="toys/toys has 0 good training images"):
-        list(typed(*TOY).pipeline.predict(context(tmp_path, train=0)))
+        predict(typed(*TOY).pipeline, context(tmp_path, train=0))
     with pytest.raises(DataError, match=r"has 2 good training images, pipeline\.shots needs 3"):
         normal_images(context(tmp_path, train=2), "toys", number=3, setting="pipeline.shots")
 
 
 def test_a_gaussian_wider_than_the_map_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too wide"):
-        list(typed(*TOY, "pipeline.side=64", "pipeline.smoothing=20").pipeline.predict(context(tmp_path, train=1)))
+        predict(typed(*TOY, "pipeline.side=64", "pipeline.smoothing=20").pipeline, context(tmp_path, train=1))

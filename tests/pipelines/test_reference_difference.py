@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from pydantic import ValidationError
 
@@ -21,20 +20,14 @@ from benchmark.pipelines.reference_difference import ReferenceDifference
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
+from tests.harness import option, plan_of
 from tests.pictures import save_sample
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def option(group: str, name: str) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
-    config.pop("_target_")
-    return config
 
 
 def pipeline(**changes: Any) -> ReferenceDifference:
@@ -74,7 +67,7 @@ def toy(folder: Path, *, n_train: int = 3, shift: int = 0) -> tuple[Sample, ...]
 
 
 def predict(made: Context, chosen: ReferenceDifference) -> list[Prediction]:
-    pairs = list(chosen.predict(made))
+    pairs = harness.predict(chosen, made)
     assert [s.id for s, _ in pairs] == [s.id for s in made.samples]
     return [p for _, p in pairs]
 
@@ -95,7 +88,7 @@ def test_a_spot_is_found_at_its_place(tmp_path: Path) -> None:
     assert not spot.mask.any()
     assert spot.image_score == pytest.approx(70, abs=3)
     assert spot.extra["aligned"] == 1
-    assert pipeline().stages(made) == ()
+    assert plan_of(pipeline(), made).distinct == ()
 
 
 def test_a_shifted_image_is_aligned_and_its_border_scores_zero(tmp_path: Path) -> None:
@@ -207,12 +200,12 @@ def test_recorded_failures_leave_the_other_images_alone_but_not_the_reference(tm
     samples = toy(tmp_path)
     odd = save_sample(tmp_path / "odd.png", scene(shape=(50, 60)), split="test")
     recording = context(tmp_path, (*samples, odd), on_error="record")
-    assert [s.id for s, _ in pipeline().predict(recording)] == ["good.png", "spot.png"]
+    assert [s.id for s, _ in harness.predict(pipeline(), recording)] == ["good.png", "spot.png"]
     assert "odd.png: the image is 60x50" in recording.failed["odd.png"]
     samples[1].image.write_bytes(b"not an image")
     damaged = context(tmp_path / "other", samples, on_error="record")
     with pytest.raises(DataError, match=r"a training image cannot be used: .*train1\.png"):
-        list(pipeline().predict(damaged))
+        harness.predict(pipeline(), damaged)
 
 
 def test_the_reference_is_computed_once_and_depends_on_what_makes_it(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from benchmark.pipelines.resnet_mlp import ResnetMlp, fold_scores
 from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests.harness import plan_of, predict
 
 HEAD = head.Head(hidden=(8,), alpha=0.01, epochs=60, balance=True)
 
@@ -76,7 +77,7 @@ def test_every_sample_is_predicted_once_in_order_and_groups_stay_whole(
     tree: tuple[Sample, ...], tmp_path: Path
 ) -> None:
     ran = context(tree, tmp_path)
-    pairs = list(settings().predict(ran))
+    pairs = predict(settings(), ran)
     assert [s.id for s, _ in pairs] == [s.id for s in tree]
     fold_of_group: dict[str, Any] = {}
     for sample, prediction in pairs:
@@ -91,18 +92,18 @@ def test_every_sample_is_predicted_once_in_order_and_groups_stay_whole(
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     cold = context(tree, tmp_path)
-    first = facts(list(settings().predict(cold)))
+    first = facts(predict(settings(), cold))
     warm = context(tree, tmp_path)
-    assert facts(list(settings(batch_size=3).predict(warm))) == first
+    assert facts(predict(settings(batch_size=3), warm)) == first
     assert warm.stats["resnet_features"].computed == 0
     elsewhere = context(tree, tmp_path / "other")
-    assert facts(list(settings(batch_size=3).predict(elsewhere))) == first
-    assert facts(list(settings().predict(context(tree, tmp_path, seed=1)))) != first
+    assert facts(predict(settings(batch_size=3), elsewhere)) == first
+    assert facts(predict(settings(), context(tree, tmp_path, seed=1))) != first
 
 
 def test_threshold_policies_share_the_probabilities(tree: tuple[Sample, ...], tmp_path: Path) -> None:
-    fixed = facts(list(settings(threshold=0.5).predict(context(tree, tmp_path))))
-    chosen = facts(list(settings(threshold="f2_inner").predict(context(tree, tmp_path))))
+    fixed = facts(predict(settings(threshold=0.5), context(tree, tmp_path)))
+    chosen = facts(predict(settings(threshold="f2_inner"), context(tree, tmp_path)))
     assert {row[4] for row in fixed} == {0.5}
     assert [row[1] for row in fixed] == [row[1] for row in chosen]
     assert len({(row[3], row[4]) for row in chosen}) == 5
@@ -115,44 +116,46 @@ def test_an_image_that_cannot_be_read_is_left_to_the_run(tree: tuple[Sample, ...
     broken.write_bytes(b"not an image")
     samples = (*tree, replace(tree[-1], id="broken.png", image=broken, group="broken", sha256="0" * 64))
     with pytest.raises(DataError, match=r"broken\.png"):
-        list(settings().predict(context(samples, tmp_path)))
+        predict(settings(), context(samples, tmp_path))
     ran = context(samples, tmp_path, on_error="record")
-    assert len(list(settings().predict(ran))) == len(tree)
+    assert len(predict(settings(), ran)) == len(tree)
     assert set(ran.failed) == {"broken.png"}
 
 
 def test_one_class_only_is_refused_before_any_work(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     ran = context(tree[:10], tmp_path)
     with pytest.raises(DataError, match="all 10 samples are defective"):
-        list(settings().predict(ran))
+        predict(settings(), ran)
     assert not ran.stats
 
 
 def test_too_few_groups_are_refused_with_the_mend(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     few = tree[:6] + tree[16:]
     with pytest.raises(DataError, match=r"at least 5 groups with defective images, there are 3 \(6 images\)"):
-        list(settings().predict(context(few, tmp_path)))
-    assert len(list(settings(folds=3, threshold=0.5).predict(context(few, tmp_path)))) == len(few)
+        predict(settings(), context(few, tmp_path))
+    assert len(predict(settings(folds=3, threshold=0.5), context(few, tmp_path))) == len(few)
 
 
 def test_missing_imagenet_weights_end_the_run_before_any_work(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     ran = context(tree, tmp_path, weights_root=tmp_path / "none_here")
-    with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth[\s\S]*make weights PIPELINE=resnet_mlp"):
-        list(settings(weights="imagenet").predict(ran))
+    with pytest.raises(WeightsError, match=r"resnet18-f37072fd\.pth[\s\S]*make weights PIPELINE=resnet18_imagenet"):
+        predict(settings(weights="imagenet"), ran, option="resnet_mlp")
     assert not ran.stats
 
 
 def test_the_choice_of_weights_is_checked(tree: tuple[Sample, ...], tmp_path: Path) -> None:
-    assert settings(weights="imagenet", backbone="resnet50").needed_weights() == ("resnet50_imagenet",)
-    assert settings(weights="resnet50_imagenet_v2", backbone="resnet50").needed_weights() == ("resnet50_imagenet_v2",)
-    assert settings(weights="none").needed_weights() == ()
-    assert settings(weights="folder/own.pth").needed_weights() == ()
+    assert settings(weights="imagenet", backbone="resnet50").networks().registered() == ("resnet50_imagenet",)
+    assert settings(weights="resnet50_imagenet_v2", backbone="resnet50").networks().registered() == (
+        "resnet50_imagenet_v2",
+    )
+    assert settings(weights="none").networks().registered() == ()
+    assert settings(weights="folder/own.pth").networks().registered() == ()
     with pytest.raises(ConfigError, match="did you mean 'imagenet'"):
-        settings(weights="imagnet").needed_weights()
+        settings(weights="imagnet").networks().registered()
     with pytest.raises(ConfigError, match=r"is not of pipeline\.backbone=resnet18"):
-        settings(weights="resnet50_imagenet").needed_weights()
+        settings(weights="resnet50_imagenet").networks().registered()
     with pytest.raises(WeightsError, match="no weights file at"):
-        settings(weights=str(tmp_path / "absent.pth")).stages(context(tree, tmp_path))
+        plan_of(settings(weights=str(tmp_path / "absent.pth")), context(tree, tmp_path))
 
 
 def test_the_weights_that_took_part_are_recorded(
@@ -163,16 +166,16 @@ def test_the_weights_that_took_part_are_recorded(
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     ran = context(tree, tmp_path)
-    (none,) = settings().stages(ran)
+    (none,) = plan_of(settings(), ran).distinct
     assert set(ran.weights) == {"resnet18 with random initial values"}
     own = tmp_path / "own.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), own)
     ran = context(tree, tmp_path)
-    (mine,) = settings(weights=str(own)).stages(ran)
+    (mine,) = plan_of(settings(weights=str(own)), ran).distinct
     assert ran.weights["own.pth"].trained_on is None
     assert len(ran.weights["own.pth"].sha256) == 64
     assert none.fingerprint != mine.fingerprint
-    list(settings(weights=str(own)).predict(ran))
+    predict(settings(weights=str(own)), ran)
 
 
 def test_the_inner_threshold_never_sees_the_held_out_fold() -> None:
@@ -288,7 +291,7 @@ def test_a_slice_of_real_tiles(real_data: Path, tmp_path: Path) -> None:
             )
             for file in files
         ]
-    pairs = list(settings(input_size=64).predict(context(tuple(samples), tmp_path)))
+    pairs = predict(settings(input_size=64), context(tuple(samples), tmp_path))
     assert [s.id for s, _ in pairs] == [s.id for s in samples]
     assert (
         sum(

@@ -17,6 +17,7 @@ from benchmark.pipelines.saa import SegmentAnyAnomaly
 from benchmark.samples import Manifest, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
 from tests.harness import compose
 from tests.pictures import save_sample
 from tests.saa import naive
@@ -62,7 +63,7 @@ def context(folder: Path, category: str, *, dataset: str = "mvtec", images: int 
 
 
 def predict(settings: SegmentAnyAnomaly, where: Context) -> Prediction:
-    ((_, prediction),) = settings.predict(where)
+    ((_, prediction),) = harness.predict(settings, where)
     return prediction
 
 
@@ -269,8 +270,9 @@ def test_stages_are_those_that_a_prediction_reads(tmp_path: Path, monkeypatch: p
     FakeModels(SINGLE).install(monkeypatch)
     where = context(tmp_path, "bottle")
     settings = pipeline()
-    assert [stage.name for stage in settings.stages(where)] == ["saa_regions", "saa_facts"]
-    for stage in settings.stages(where):
+    stages = harness.plan_of(settings, where).stages["bottle"]
+    assert [stage.name for stage in stages] == ["saa_regions", "saa_facts"]
+    for stage in stages:
         list(where.run(stage))
     again = context(tmp_path, "bottle")
     predict(settings, again)

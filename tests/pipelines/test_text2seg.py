@@ -173,7 +173,7 @@ def test_clip_surgery_takes_one_text(tmp_path: Path, tree: Path) -> None:
 
 
 def test_needed_weights_are_the_published_ones() -> None:
-    needs = {name: set(typed(f"pipeline={name}").pipeline.needed_weights()) for name in THREE}  # type: ignore[attr-defined]
+    needs = {name: set(typed(f"pipeline={name}").pipeline.networks().registered()) for name in THREE}
     assert needs == {
         "groundingdino_sam": {"groundingdino_swint_ogc", "bert_base_uncased", "sam_vit_h"},
         "sam_clip": {"sam_vit_h", "clip_vit_b_16"},

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
-from benchmark.config import CONF
+from benchmark.metric_record import MetricRecord
 from benchmark.results import files
 from benchmark.results.fairness import (
     beside,
@@ -18,9 +17,10 @@ from benchmark.results.fairness import (
     unfair,
     unfair_run,
 )
-from benchmark.results.published import PublishedRow, find
-from benchmark.results.schema import MetricRecord, RunResult
-from tests.harness import SMALL_SAT, run
+from benchmark.results.published import find
+from benchmark.results.published_row import PublishedRow
+from benchmark.results.schema import RunResult
+from tests.harness import SMALL_SAT, option, run
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 def as_run(source: RunResult, *, preset: str, protocol: str, metric: str, **changes: Any) -> RunResult:
     """Return a result that says it is of saa_plus on a dataset preset, with settings changed."""
     own = dataset_settings(preset) | changes
-    settings = yaml.safe_load((CONF / "protocol" / f"{protocol}.yaml").read_text(encoding="utf-8"))
+    settings = option("protocol", protocol)
     categories = own["categories"] or ["carpet", "grid", "leather", "tile", "wood", "bottle"]
     dataset = source.dataset.model_copy(
         update={"name": own["name"], "categories": categories, "n_samples_expected": None}

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.errors import ResultsError
 from benchmark.results import files, report
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
 from benchmark.results.report_data import boards, settings_apart
-from benchmark.results.report_gallery import collect, per_image
+from benchmark.results.report_gallery import collect
+from benchmark.results.rows import per_image
 from benchmark.samples import GroundTruth, Prediction, Sample
 from tests.browser import Page, chromium_page
 from tests.harness import SMALL_SAT, run
@@ -72,7 +74,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_file(root: Path) -> Path:
-    assert report.main(["--results-root", str(root)]) == 0
+    assert main(["report", "--results-root", str(root)]) == 0
     return root / "report.html"
 
 
@@ -200,7 +202,7 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
 
 
 def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None:
-    from benchmark.reproduce import Planned
+    from benchmark.results.cell_plan import Planned
     from benchmark.results.paper_table import write_table
     from benchmark.results.papers import cells, choose_table, load_paper
 
@@ -273,7 +275,7 @@ def test_a_run_without_pictures_and_an_unreadable_one_are_no_obstacle(
     broken = tmp_path / "runs" / "broken"
     broken.mkdir()
     (broken / files.RESULT).write_text("{}")
-    assert report.main(["--results-root", str(tmp_path)]) == 0
+    assert main(["report", "--results-root", str(tmp_path)]) == 0
     assert "left out" in capsys.readouterr().err
     assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
     with pytest.raises(ResultsError, match="make bench"):

@@ -14,7 +14,7 @@ import torch
 from benchmark.config import explain_composition_error, option_settings, options
 from benchmark.errors import ConfigError
 from benchmark.iap.objects import by_vote, plain_phrase, without_words
-from benchmark.models.choice import Chosen, choose
+from benchmark.models.choice import Chosen, Networks, choose
 from benchmark.samples import Manifest, Sample
 from benchmark.stages import Context, WeightsUsed
 from benchmark.store import Store
@@ -56,7 +56,7 @@ def test_the_nearest_words_are_the_tags_and_are_computed_once(tmp_path: Path) ->
     chosen = tagger("clip_vocab", *TAGGER, f"pipeline.tagger.vocabulary={vocabulary}", "pipeline.tagger.number=2")
     assert chosen.words() == ("screw", "nut", "carpet")
     where = context(tmp_path, images(tmp_path / "images", 3, side=40))
-    weights = choose(where, chosen.wanted(), pipeline="iap_as", allow_random=True)
+    weights = choose(where, Networks(wanted=chosen.wanted(), allow_random=True), pipeline="iap_as")
     found = chosen.look(where, weights, where.samples, dataset="toy", category="toy").images
     assert [len(one.tags) for one in found] == [2, 2, 2]
     clip = {"clip": weights[ROLE]}

@@ -13,6 +13,7 @@ import pytest
 from benchmark.errors import BenchmarkError, ConfigError, DataError, DryRun
 from benchmark.samples import Prediction
 from benchmark.vlm.answers import AnswerStore
+from tests import harness
 from tests.vlm.servers import MODEL, Fake, Reply, Script, failed, label, said, serving
 from tests.vlm.toys import KEY, context, everything_below, images, pipeline, predict, sent_sha256
 
@@ -375,5 +376,5 @@ def test_an_image_that_cannot_be_prepared_is_named_or_recorded(tmp_path: Path) -
             predict(chosen, context(tmp_path, samples, train=(train,)))
         where = context(tmp_path, samples, train=(train,))
         where.on_error = "record"
-        assert [s.id for s, _ in chosen.predict(where)] == [s.id for s in samples[:2]]
+        assert [s.id for s, _ in harness.predict(chosen, where)] == [s.id for s in samples[:2]]
         assert "20x20" in where.failed["other"]

@@ -19,6 +19,7 @@ import pytest
 from benchmark.samples import Sample
 from benchmark.vlm import prepare
 from benchmark.vlm.answers import AnswerStore
+from tests import harness
 from tests.harness import ROOT, SMALL_SAT, command, compose, places, result_of, typed
 from tests.vlm.servers import Fake, Reply, Script, failed, label, said, serving
 from tests.vlm.toys import FAST, KEY, context, everything_below, images, pipeline, sent_sha256
@@ -66,10 +67,10 @@ def test_sat_from_the_command_to_the_report_and_replayed_without_server_and_key(
     assert second["digest"] == first["digest"]
     assert second["measured"]["counters"] == {"vlm/reused": 12.0, "vlm/hit_rate": 1.0, "vlm/spent_usd": 0.0}
 
-    from benchmark.results import report
+    from benchmark.cli.main import main
 
     page = tmp_path / "report.html"
-    assert report.main(["--results-root", str(tmp_path / "results"), "--out", str(page)]) == 0
+    assert main(["report", "--results-root", str(tmp_path / "results"), "--out", str(page)]) == 0
     assert "the solder shows what was seen" in page.read_text(encoding="utf-8")
     assert KEY not in done.stdout + done.stderr
     found = [(path, content) for path, content in everything_below(tmp_path) if KEY.encode() in content]
@@ -143,10 +144,10 @@ def test_killed_at_random_moments_every_image_is_billed_once(tmp_path: Path, kil
     with serving(script) as other:
         whole = tmp_path / "whole"
         chosen = pipeline(whole, f"pipeline.provider.access.base_url={other.url}")
-        predictions = [p for _, p in chosen.predict(context(whole, samples))]
+        predictions = [p for _, p in harness.predict(chosen, context(whole, samples))]
     assert labels_of(tmp_path) == labels_of(whole)
     replayed = pipeline(tmp_path, "pipeline.answers.mode=replay")
-    assert [p for _, p in replayed.predict(context(tmp_path, samples))] == predictions
+    assert [p for _, p in harness.predict(replayed, context(tmp_path, samples))] == predictions
     assert sum(bool(p.label) for p in predictions) == cells["tp"] + cells["fp"]
 
 
@@ -184,7 +185,7 @@ def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch
         )
         outcomes: Counter[str] = Counter()
         seen = []
-        for sample, prediction in chosen.predict(context(tmp_path, samples)):
+        for sample, prediction in harness.streamed(chosen, context(tmp_path, samples)):
             outcomes[prediction.outcome] += 1
             seen.append(sample.id)
             most = max(most, len(alive))
@@ -231,4 +232,4 @@ def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
         monkeypatch.delenv(name, raising=False)
     for missing in obstacles(asked, extra=places(tmp_path)):
         assert missing is not None and "no stored answers of gemini-2.5-pro" in missing.phrase
-        assert "benchmark.vlm import" in str(missing.mend)
+        assert "benchmark answers import" in str(missing.mend)

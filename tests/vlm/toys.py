@@ -17,6 +17,7 @@ from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.stages import Context
 from benchmark.store import Store
 from benchmark.vlm.prepare import encode, shrink
+from tests import harness
 from tests.harness import compose
 
 KEY = "AIzaSy-not-a-real-key-0123456789"
@@ -80,7 +81,7 @@ def context(folder: Path, samples: tuple[Sample, ...], *, train: tuple[Sample, .
 
 def predict(pipeline: VisionLanguage, where: Context) -> list[Prediction]:
     """Predict all samples, in order."""
-    pairs = list(pipeline.predict(where))
+    pairs = harness.predict(pipeline, where)
     assert [s.id for s, _ in pairs] == [s.id for s in where.samples]
     return [p for _, p in pairs]
 

@@ -10,19 +10,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from benchmark.context import Context, WeightsUsed
+from benchmark.context import Context
 from benchmark.errors import WeightsError
-from benchmark.settings import Settings
+from benchmark.settings import FolderPath, Settings
 from benchmark.vlm.profiles import Sampling
 from benchmark.vlm.providers.base import CallError, Raw
 from benchmark.vlm.question import Question
 from benchmark.vlm.verdict import Order, Reading, Usage, instruction
+from benchmark.weights.used import WeightsUsed
 
 
 class LocalAccess(Settings):
     """Where the model lies; nothing here changes an answer."""
 
-    path: str | None
+    path: FolderPath | None
     """Folder with config, processor and safetensors files."""
 
 
@@ -144,14 +145,13 @@ class LocalModel:
         """Nothing is closed: the model stays loaded for the next job of a sweep."""
 
 
-def model_digest(path: str | None) -> str:
+def model_digest(folder: Path | None) -> str:
     """Return the digest over the files that make the model."""
     from benchmark.weights.digests import file_digests
 
-    folder = None if path is None else Path(path).expanduser()
     if folder is None or not folder.is_dir():
         raise WeightsError(
-            f"pipeline.provider.access.path={path}: no such folder; download a model in the layout of transformers "
+            f"pipeline.provider.access.path={folder}: no such folder; download a model in the layout of transformers "
             "(config.json, *.safetensors, processor files) and name its folder"
         )
     files = sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".txt", ".model", ".jinja"))

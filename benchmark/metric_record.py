@@ -1,0 +1,30 @@
+"""One number of an evaluation, with what it rests on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from benchmark.settings import Record
+
+
+class MetricRecord(Record):
+    """One number with what it rests on."""
+
+    metric: str
+    level: Literal["pixel", "image"]
+    category: str
+    """A category's name, ``mean`` (unweighted over categories) or ``pooled`` (all images together)."""
+    value: float | None
+    """None where undefined; ``reason`` says why."""
+    reason: str | None
+    n: int
+    """Images that the value is computed over."""
+    n_defective: int
+    """Defective ones among them."""
+    n_skipped: int
+    """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
+    low: float | None
+    high: float | None
+    """Bootstrap interval over images, stratified by category."""
+    threshold: float | None
+    """Score at which a maximum is reached, or at which maps were cut."""

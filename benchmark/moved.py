@@ -1,0 +1,41 @@
+"""What earlier versions called otherwise: modules with classes of options, and options.
+
+Who uses the old name is told the new one. A result goes on using the old one: neither the config that a run is named by
+nor its digest may change because something got another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MOVED: dict[str, str] = {}
+"""Old module to new."""
+OPTIONS: dict[tuple[str, str], str] = {}
+"""(Group, old option) to the option's new name."""
+
+
+def new_place(target: str) -> str | None:
+    """Return the class path that an old ``_target_`` has now; None where it names no place that was left."""
+    module, _, name = target.rpartition(".")
+    return f"{MOVED[module]}.{name}" if module in MOVED else None
+
+
+def recorded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings (plain containers) with every ``_target_`` under the name that results have for it."""
+    return {
+        key: recorded(value) if isinstance(value, Mapping) else _old_place(value) if key == "_target_" else value
+        for key, value in values.items()
+    }
+
+
+def _old_place(target: str) -> str:
+    module, _, name = target.rpartition(".")
+    old = next((old for old, new in MOVED.items() if new == module), module)
+    return f"{old}.{name}"
+
+
+def recorded_choices(choices: Mapping[str, str]) -> dict[str, str]:
+    """Return group to chosen option, sorted, with every option under the name that results have for it."""
+    old = {(group, new): old for (group, old), new in OPTIONS.items()}
+    return {group: old.get((group, option), option) for group, option in sorted(choices.items())}

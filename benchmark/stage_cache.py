@@ -1,0 +1,100 @@
+"""Results of stages: read where they are stored, computed, timed, counted and kept where they are not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.artifacts import Artifact, plain
+from benchmark.errors import BenchmarkError
+from benchmark.explain import explain
+from benchmark.stage import Inputs, Stage
+from benchmark.store import Store
+
+log = logging.getLogger(__name__)
+
+_renewed: set[tuple[str, str, str]] = set()
+
+
+def clear_renewed() -> None:
+    """Forget which entries this process has written anew, so that ``refresh`` computes them once more."""
+    _renewed.clear()
+
+
+@dataclass
+class StageStats:
+    """What happened in one stage, counted in images."""
+
+    computed: int = 0
+    reused: int = 0
+    """Read from the store, or shared with an equal image beside it."""
+    dropped_corrupt: int = 0
+    """Damaged entries met, removed and computed again."""
+    seconds: float = 0.0
+    """Time inside ``Stage.compute``."""
+
+
+class StageCache:
+    """The results of one run's stages in the store.
+
+    Args:
+        store: where they are kept.
+        refresh: compute each entry once anew in this process, whatever is stored.
+    """
+
+    def __init__(self, store: Store, *, refresh: bool = False) -> None:
+        self.store = store
+        self.refresh = refresh
+        self.stats: dict[str, StageStats] = {}
+        """By stage name."""
+        self._explained: set[str] = set()
+
+    def stage_stats(self, stage: Stage) -> StageStats:
+        """Return the counters of a stage."""
+        return self.stats.setdefault(stage.name, StageStats())
+
+    def stored(self, stage: Stage, key: str) -> Artifact | None:
+        """Read one entry, unless it is to be computed anew."""
+        if self._outdated(stage, key):
+            return None
+        found = self.store.lookup(stage.name, key)
+        self.stage_stats(stage).dropped_corrupt += found.dropped
+        return found.artifact
+
+    def has(self, stage: Stage, key: str) -> bool:
+        """Say whether ``stored`` would find a file, without reading it."""
+        return not self._outdated(stage, key) and self.store.contains(stage.name, key)
+
+    def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
+        """Store one computed result, with the description of its stage."""
+        self._note(stage)
+        self.store.put(stage.name, key, artifact)
+        if self.refresh:
+            _renewed.add((str(self.store.root), stage.name, key))
+
+    def compute(self, stage: Stage, inputs: Sequence[Inputs]) -> list[Artifact]:
+        """Call a stage, timed and counted; check that it answers for every input."""
+        stats = self.stage_stats(stage)
+        start = time.perf_counter()
+        try:
+            artifacts = list(stage.compute(inputs))
+        finally:
+            stats.seconds += time.perf_counter() - start
+        if len(artifacts) != len(inputs):
+            raise BenchmarkError(f"stage {stage.name!r} returned {len(artifacts)} artifacts for {len(inputs)} inputs")
+        stats.computed += len(inputs)
+        return [plain(artifact) for artifact in artifacts]
+
+    def _outdated(self, stage: Stage, key: str) -> bool:
+        return self.refresh and (str(self.store.root), stage.name, key) not in _renewed
+
+    def _note(self, stage: Stage) -> None:
+        """Describe the stage beside its entries; where it differs from what was stored before, say by what."""
+        if self.store.is_noted(stage.name, stage.fingerprint):
+            return
+        if stage.name not in self._explained and self.store.notes(stage.name):
+            log.info("%s", explain(stage, self.store))
+        self._explained.add(stage.name)  # one line a stage: a stage per category would fill the screen
+        self.store.note(stage.name, stage.fingerprint, stage.facts)

@@ -1,0 +1,61 @@
+"""Classes of options that stood elsewhere: told by their new name, recorded under the old one."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from hydra.errors import HydraException
+
+from benchmark.config import explain_composition_error, option_settings
+from benchmark.errors import ConfigError
+from benchmark.moved import MOVED, OPTIONS, recorded, recorded_choices
+from benchmark.run import identity
+from tests.harness import compose
+
+OLD, NEW = "benchmark.place.Constant", "benchmark.pipelines.constant.Constant"
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MOVED, "benchmark.place", "benchmark.pipelines.constant")
+
+
+@pytest.mark.usefixtures("moved")
+def test_an_old_name_is_answered_with_the_new_one() -> None:
+    with pytest.raises(ConfigError, match=rf"pipeline\._target_: {OLD} is now {NEW}"):
+        option_settings("pipeline", {"_target_": OLD})
+
+
+@pytest.mark.usefixtures("moved")
+def test_a_result_keeps_the_old_name_at_every_depth() -> None:
+    values: dict[str, Any] = {"_target_": NEW, "tagger": {"_target_": NEW, "k": 3}, "other": {"_target_": "a.B"}}
+    assert recorded(values) == {
+        "_target_": OLD,
+        "tagger": {"_target_": OLD, "k": 3},
+        "other": {"_target_": "a.B"},
+    }
+    assert values["_target_"] == NEW
+
+
+def test_a_move_does_not_rename_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, _ = compose("pipeline=constant")
+    before = identity(composed)
+    monkeypatch.setitem(MOVED, before["pipeline"]["_target_"].rpartition(".")[0], "benchmark.elsewhere")
+    composed["pipeline"]["_target_"] = "benchmark.elsewhere.Constant"
+    assert identity(composed) == before
+
+
+def test_an_old_option_is_answered_with_the_new_one_and_recorded_under_the_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIONS, ("metric", "former"), "full")
+    words = ["metric=former"]
+    with pytest.raises(HydraException) as refused:
+        compose(*words)
+    assert explain_composition_error(refused.value, words) == "metric=former is now metric=full"
+    assert recorded_choices({"pipeline": "constant", "metric": "full"}) == {"metric": "former", "pipeline": "constant"}
+
+
+def test_every_new_module_is_there() -> None:
+    for old, new in MOVED.items():
+        assert find_spec(new) is not None and old != new

@@ -66,7 +66,7 @@ def _loader() -> type[yaml.SafeLoader]:
 
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             """Read a mapping; its keys are the words that stand in the file, each once."""
-            node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+            node: yaml.MappingNode = super().compose_mapping_node(anchor)
             lines: dict[str, int] = {}
             for key, _ in node.value:
                 where = key.start_mark

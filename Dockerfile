@@ -22,7 +22,7 @@ COPY Makefile pyproject.toml requirements.lock ./
 COPY benchmark/__init__.py benchmark/
 RUN touch README.md LICENSE && make setup && rm -rf /root/.cache
 COPY . .
-RUN touch pyproject.toml && make setup && rm -rf /root/.cache
+RUN .venv/bin/python -m pip install --quiet --no-deps --no-index --no-build-isolation -e . && touch .venv/.ready
 
 # Which GPUs a container sees, unless it is started with others: `void` is none, even where NVIDIA's runtime is the
 # host's default. The check fails where the lock has no CUDA build (other processors than x86-64 may lack one).

@@ -18,8 +18,8 @@ PLACE = re.compile(
     r"(?:Write|In) `(?P<path>[^`]+)`"
     r"(?:, (?P<where>at the end|below `(?P<below>[^`]+)`|in place of `(?P<old>[^`]+)`))?:\n\n$"
 )
-LONG = {"A dataset", "A prompt table", "A published table"}
-"""Examples that start several programs: a minute together."""
+SHORT = {"A metric"}
+"""Examples that start one program; the others take a minute together."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def test_the_places_that_an_example_names_are_there(name: str, clone: Path) -> N
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in examples()])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SHORT else pytest.mark.slow) for n in examples()])
 def test_an_example_can_be_followed_to_the_letter(name: str, clone: Path, images: Path) -> None:
     shutil.copytree(images, clone / "datasets" / "sat", dirs_exist_ok=True)
     for step in examples()[name]:

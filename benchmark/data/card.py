@@ -17,6 +17,7 @@ from benchmark.data.records import ArchiveSplit, Record
 from benchmark.errors import ConfigError, near_matches
 from benchmark.resources import CARDS
 from benchmark.settings import Settings
+from benchmark.yaml_files import read_yaml
 
 EVERY = "*"
 """Category of a count that is known for the whole dataset only."""
@@ -177,16 +178,11 @@ def load_card(name: str) -> Card:
 
 def find_card(name: str) -> Card | None:
     """Read and check one card; None where the dataset has none (a user's own folder)."""
-    import yaml
-
     path = CARDS / name / "card.yaml"
     if not path.is_file():
         return None
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        card = Card.model_validate(content)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+        card = Card.model_validate(read_yaml(path))
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{path}: {places}") from error

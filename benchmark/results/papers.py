@@ -15,6 +15,7 @@ from benchmark.resources import BASELINES
 from benchmark.results.published import find
 from benchmark.results.published_row import PublishedRow
 from benchmark.settings import Record
+from benchmark.yaml_files import read_yaml
 
 TABLES = BASELINES / "tables"
 
@@ -137,10 +138,8 @@ def load_paper(name: str, folder: Path = TABLES) -> Paper:
     known = sorted(p.stem for p in folder.glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"PAPER={name}: no such paper in baselines/tables; {near_matches(name, known)}")
-    import yaml
-
     try:
-        return Paper.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Paper.model_validate(read_yaml(path))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -15,6 +15,7 @@ from benchmark.resources import BASELINES
 from benchmark.results.consistency import impossible_pairs, wrong_totals
 from benchmark.results.published_row import PublishedRow
 from benchmark.settings import Record
+from benchmark.yaml_files import read_yaml
 
 COLUMNS = (
     "paper", "table", "dataset", "category", "method", "metric", "value", "unit", "protocol", "flag", "source", "note",
@@ -33,10 +34,8 @@ class PublishedProtocol(Record):
 @functools.cache
 def protocols(folder: Path = BASELINES) -> dict[str, PublishedProtocol]:
     """Read ``protocols.yaml``: published protocol -> what it is. Raises ResultsError naming the entry."""
-    import yaml
-
     path = folder / "protocols.yaml"
-    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    read = read_yaml(path)
     found = {}
     for name, values in read.items():
         try:

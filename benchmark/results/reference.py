@@ -16,6 +16,7 @@ from benchmark.results import files
 from benchmark.results.schema import RunResult
 from benchmark.results.tables import interval, number
 from benchmark.settings import Record
+from benchmark.yaml_files import read_yaml
 
 TOLERANCE = 2e-3
 """Largest difference of a value on another machine: random features and heads differ there in their last bits."""
@@ -32,9 +33,7 @@ class ReferenceRun(Record):
 
 def entries(folder: Path = REFERENCE) -> dict[str, ReferenceRun]:
     """Read ``runs.yaml``."""
-    import yaml
-
-    read = yaml.safe_load((folder / "runs.yaml").read_text(encoding="utf-8"))
+    read = read_yaml(folder / "runs.yaml")
     return {name: ReferenceRun.model_validate(values) for name, values in read.items()}
 
 

@@ -14,6 +14,7 @@ from benchmark.models.grounding_dino import normalise
 from benchmark.prompt_files import FOLDER, prompt_file
 from benchmark.saa.rules import Rule
 from benchmark.settings import Settings
+from benchmark.yaml_files import read_yaml
 
 USUAL = FOLDER / "generic.yaml"
 """What a table rests on; it has every key."""
@@ -169,15 +170,10 @@ def _said(problem: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the prompt table {path} cannot be read: {error}") from error
+    read = read_yaml(path)
     if not isinstance(read, Mapping):
         raise ConfigError(f"the prompt table {path} is not a mapping of keys to values")
-    return {str(key): value for key, value in read.items() if key != "_target_"}
+    return {key: value for key, value in read.items() if key != "_target_"}
 
 
 def _fill(text: str, word: str) -> str:

@@ -11,6 +11,7 @@ from benchmark.errors import ConfigError, near_matches
 from benchmark.resources import CONF
 from benchmark.settings import Settings
 from benchmark.vlm.verdict import Usage
+from benchmark.yaml_files import read_yaml
 
 
 class Price(Settings):
@@ -63,13 +64,11 @@ def load_prices(name: str | None) -> PriceList | None:
     """
     if name is None:
         return None
-    import yaml
-
     known = sorted(p.stem for p in (CONF / "pricing").glob("*.yaml"))
     if name not in known:
         raise ConfigError(f"pipeline.pricing={name}: no such list in conf/pricing; {near_matches(name, known)}")
     path = CONF / "pricing" / f"{name}.yaml"
     try:
-        return PriceList.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
+        return PriceList.model_validate(read_yaml(path))
+    except ValidationError as error:
         raise ConfigError(f"the price list {path} is not valid: {error}") from None

@@ -11,6 +11,7 @@ from benchmark.errors import ConfigError, near_matches
 from benchmark.prompt_files import prompt_file
 from benchmark.settings import Settings
 from benchmark.vlm.question import Part, SentImage
+from benchmark.yaml_files import read_yaml
 
 Place = Literal["reference", "image", "prompt"]
 
@@ -74,13 +75,9 @@ def load_texts(name: str, *, dataset: str) -> Texts:
     Raises:
         ConfigError: there is no such file (with near names), or it is not valid.
     """
-    import yaml
-
     path = texts_file(name, dataset=dataset)
     try:
-        return Texts.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the prompts {path} cannot be read: {error}") from error
+        return Texts.model_validate(read_yaml(path))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from benchmark.errors import WeightsError, near_matches
 from benchmark.resources import CONF
 from benchmark.settings import Settings
+from benchmark.yaml_files import read_yaml
 
 FOLDER = CONF / "weights"
 
@@ -88,9 +89,7 @@ def find(name: str) -> Weights:
     """
     if name not in names():
         raise WeightsError(f"no weights named {name!r} in conf/weights; {near_matches(name, names())}")
-    import yaml
-
-    read = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    read = read_yaml(FOLDER / f"{name}.yaml")
     values = {key: value for key, value in read.items() if key != "_target_"}
     try:
         entry = Weights.model_validate(values)

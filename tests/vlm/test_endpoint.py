@@ -81,14 +81,16 @@ def test_words_ask_for_json_where_the_endpoint_has_no_schema(tmp_path: Path) -> 
     assert "one JSON object" in fake.bodies[0]["messages"][0]["content"][-1]["text"]
 
 
-@pytest.mark.parametrize("status", [302, 401, 404])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 401, 403, 404])
 def test_a_wrong_key_or_address_costs_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A redirect is a wrong address: neither the key nor the images go to another place than the one named."""
     monkeypatch.setenv("MY_ENDPOINT_KEY", SECRET)
-    with serving(lambda i, n: error(status)) as fake:
+    with serving(lambda i, n: NOK) as other, serving(lambda i, n: error(status, Location=moved)) as fake:
+        moved = f"{other.url}/v1/chat/completions"
         given = (f"pipeline.provider.access.base_url={fake.url}/v1", "pipeline.provider.access.key_env=MY_ENDPOINT_KEY")
         with pytest.raises(ConfigError, match="cannot be asked") as caught:
             predict(pipeline(tmp_path, *given, name="vlm_endpoint"), context(tmp_path, images(tmp_path / "images", 5)))
-    assert len(fake.log) == 1 and SECRET not in str(caught.value)
+    assert len(fake.log) == 1 and other.log == [] and SECRET not in str(caught.value)
     assert not [p for p, content in everything_below(tmp_path) if SECRET.encode() in content]
 
 

@@ -11,10 +11,13 @@ from benchmark.errors import BenchmarkError
 from benchmark.prompters import asking
 from benchmark.prompters.asking import Retries
 from benchmark.vlm.providers.base import CallError, Raw
-from benchmark.vlm.providers.openai_compatible import _explained
+from benchmark.vlm.providers.openai_compatible import OpenAICompatible, _explained
+from benchmark.vlm.verdict import Usage
 
 KINDS = {
-    **dict.fromkeys((301, 302, 307, 308), "refused"),  # the address is wrong, and the key is sent to no other place
+    **dict.fromkeys(
+        (300, 301, 302, 303, 307, 308), "refused"
+    ),  # the address is wrong, and the key is sent to no other place
     **dict.fromkeys((401, 403, 404), "refused"),
     **dict.fromkeys((400, 405, 409, 413, 415, 422), "request"),
     **dict.fromkeys((408, 500, 502, 503, 504, 529), "server"),
@@ -69,6 +72,28 @@ def test_a_spent_account_is_told_from_a_busy_one(facts: dict[str, str], kind: st
 def test_the_servers_own_delay_is_kept(status: int, asked: str | None, seconds: float | None) -> None:
     headers = {} if asked is None else {"Retry-After": asked}
     assert _explained(reply(status, {}, **headers)).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("used", "usage"),
+    [
+        (
+            {"prompt_tokens": 500, "completion_tokens": 30, "prompt_tokens_details": {"cached_tokens": 100}},
+            Usage(prompt=500, output=30, cached=100),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": None, "prompt_tokens_details": None},
+            Usage(prompt=9, output=0, cached=0),
+        ),
+        (None, Usage(prompt=0, output=0, cached=0)),
+    ],
+)
+def test_tokens_are_read_from_the_reply(used: Any, usage: Usage) -> None:
+    provider = OpenAICompatible(SimpleNamespace(model="m"), order="reasoning_first")  # type: ignore[arg-type]
+    choice = {"message": {"content": "c"}, "finish_reason": "length"}
+    read = provider.read({"choices": [choice], "usage": used, "model": "m-1", "id": "r"})
+    assert (read.usage, read.text, read.truncated, read.finish) == (usage, "c", True, "length")
+    assert (read.model_version, read.response_id, read.blocked) == ("m-1", "r", None)
 
 
 class Provider:

@@ -158,7 +158,8 @@ def _explained(reply: Any) -> CallError:
         return CallError(said, kind="quota" if spent else "rate", retry_after=_delay(reply))
     if code == 408 or code >= 500:
         return CallError(said, kind="server", retry_after=_delay(reply))
-    return CallError(said, kind="refused" if code in (301, 302, 307, 308, 401, 403, 404) else "request")
+    elsewhere = 300 <= code < 400  # no redirect is followed: the address is wrong for every request
+    return CallError(said, kind="refused" if elsewhere or code in (401, 403, 404) else "request")
 
 
 def _delay(reply: Any) -> float | None:

@@ -1,0 +1,86 @@
+"""The one way in which this package reads a YAML file: it means what it shows."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import ConfigError
+
+if TYPE_CHECKING:
+    import yaml
+
+_PLAIN = (
+    # What an unquoted word may be beside text: YAML 1.2's core schema, in decimal, without leading zeros.
+    ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
+    ("tag:yaml.org,2002:bool", r"(?:true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    ("tag:yaml.org,2002:int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "tag:yaml.org,2002:float",
+        r"(?:[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))",
+        list("-+0123456789."),
+    ),
+    ("tag:yaml.org,2002:merge", r"<<", ["<"]),
+)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file of ours or of a user.
+
+    Keys are text as they are written: ``01``, ``no`` and ``1.0`` are the keys "01", "no" and "1.0". Unquoted values are
+    null, true, false, decimal numbers or text; what older YAML takes for something else than it shows (``no``, ``010``,
+    ``1_000``, ``12:30``, a date) is text, and a setting that wants a number or a yes refuses or understands it.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, holds several documents, gives a key twice or a key that is
+            no text; file, line and fix are named.
+    """
+    import yaml
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_loader())  # noqa: S506  # a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{path}: {place}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    """Make the loader when a file is first read: yaml is not imported before."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Builds plain containers, strings, numbers and truth values alone."""
+
+        yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            """Read a mapping; its keys are the words that stand in the file, each once."""
+            node: yaml.MappingNode = super().compose_mapping_node(anchor)
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                where = key.start_mark
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key must be a text; quote it", problem_mark=where)
+                if key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.value in lines:
+                    said = f"the key {key.value!r} stands in line {lines[key.value]} already; keep one of them"
+                    raise yaml.MarkedYAMLError(problem=said, problem_mark=where)
+                lines[key.value] = where.line + 1
+                key.tag = "tag:yaml.org,2002:str"
+            return node
+
+    for tag, pattern, first in _PLAIN:
+        Loader.add_implicit_resolver(tag, re.compile(rf"^{pattern}$"), first)
+    return Loader

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -13,11 +12,11 @@ from pydantic import Field
 from benchmark.errors import DataError
 from benchmark.models.anomaly_dino import Growth, cosine_distances, draw, foreground, joined, mean_of_largest, turned
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, choose, needed
+from benchmark.models.choice import Chosen, Networks
 from benchmark.nested import option
-from benchmark.pipelines.references import content_of, normal_images, note_training
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipelines.references import content_of, normal_images
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "anomaly_dino"
 
 
-class AnomalyDino(Settings):
+class AnomalyDino(Pipeline):
     """AnomalyDINO (Damm et al., WACV 2025, arXiv 2405.14529; dammsi/AnomalyDINO), few-shot.
 
     Beside the official code: images are resized to a square as every feature network of this package takes them
@@ -61,40 +60,34 @@ class AnomalyDino(Settings):
     """Images that go through the network together."""
     allow_random_weights: bool
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self.backbone.wanted())
+    def networks(self) -> Networks:
+        """Return the network of the features."""
+        return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the distances of every category.
+    def learns(self) -> str:
+        """Return the memory."""
+        return f"{NAME}: {self.shots} good images of each category (few-shot)"
 
-        Raises:
-            ConfigError: random weights that were not allowed.
-            DataError: a category with fewer good training images than ``shots``.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        return tuple(self._distances(context, chosen, category) for category in _categories(context))
+    def check(self, context: Context) -> None:
+        """Raise DataError for a category with fewer good training images than ``shots``."""
+        for category in context.categories:
+            self._references(context, category)
 
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map and the image score of every sample; ``references`` of ``extra`` names the good images.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            DataError: a category with fewer good training images than ``shots``.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            names = "\n".join(image.id for image in self._references(context, category))
-            for sample, artifact in context.run(self._distances(context, chosen, category), list(samples)):
-                yield sample, self._predict(artifact, names)
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map and an image score; ``references`` of ``extra`` names the good images."""
+        names = {
+            category: "\n".join(image.id for image in self._references(context, category))
+            for category in context.categories
+        }
+        stages = {category: (self._distances(context, context.chosen, category),) for category in context.categories}
+        return Plan(stages=stages, predict=lambda one: self._predict(one, names[one.sample.category]))
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return the table ``references``: the good images of each category, see ``references_of``."""
         return {"references": references_of(rows)}
 
-    def _predict(self, artifact: Artifact, references: str) -> Prediction:
+    def _predict(self, one: ImageResults, references: str) -> Prediction:
+        artifact = one.artifact
         distances = artifact["distances"]
         size = (int(artifact["height"]), int(artifact["width"]))
         return Prediction(
@@ -102,14 +95,6 @@ class AnomalyDino(Settings):
             image_score=mean_of_largest(distances.ravel(), self.top),
             extra={"references": references, "foreground": float(artifact["foreground"])},
         )
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
-        for category in _categories(context):
-            self._references(context, category)
-        chosen = choose(context, self.backbone.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-        note_training(context, f"{NAME}: {self.shots} good images of each category (few-shot)")
-        return chosen
 
     def _references(self, context: Context, category: str) -> tuple[Sample, ...]:
         return normal_images(context, category, number=self.shots, setting="pipeline.shots")
@@ -221,7 +206,3 @@ def references_of(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"category": category, "image": name} for category, names in by_category.items() for name in names.split("\n")
     ]
-
-
-def _categories(context: Context) -> dict[str, None]:
-    return dict.fromkeys(sample.category for sample in context.samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -12,12 +12,11 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, choose, needed
+from benchmark.models.choice import Chosen, Networks, note_training
 from benchmark.models.musc import mutual_scores, parts_of, rescore
 from benchmark.nested import option
-from benchmark.pipelines.references import note_training
+from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "musc"
 
 
-class MuSc(Settings):
+class MuSc(Pipeline):
     """MuSc (Li et al., ICLR 2024, arXiv 2401.16753; xrli-U/MuSc): no text, no training images, no labels.
 
     It is transductive: the scores of an image depend on all test images of its category that the run predicts, so
@@ -64,63 +63,41 @@ class MuSc(Settings):
             raise ValueError("backbone.side: give the side that images are resized to")
         return self
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self.backbone.wanted())
+    def networks(self) -> Networks:
+        """Return the network of the features."""
+        return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the features, and that of the mutual scores of every category.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            DataError: a category with one image only.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        features = self._features(context, chosen)
-        return (features, *(self._scores(context, features, category) for category in _by_category(context.samples)))
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map and the image score, from 0 to 1, of every sample.
-
-        ``compared`` of ``extra`` is the number of images that it was compared with.
-
-        Raises:
-            ConfigError: random weights that were not allowed.
-            DataError: a category with one image only.
-            WeightsError: weights are missing or damaged.
-        """
-        features = self._features(context, self._prepare(context))
-        found: dict[str, Artifact] = {}
-        for category, samples in _by_category(context.samples).items():
-            stage = self._scores(context, features, category)
-            found |= {sample.id: artifact for sample, artifact in context.run(stage, samples)}
-        scores = self._image_scores(context.samples, found)
-        for sample in context.samples:
-            if sample.id in found:
-                artifact = found[sample.id]
-                score_map = self._draw(artifact["scores"], (int(artifact["height"]), int(artifact["width"])))
-                yield (
-                    sample,
-                    Prediction(
-                        score_map=score_map,
-                        image_score=scores[sample.id],
-                        extra={"compared": int(artifact["compared"])},
-                    ),
-                )
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
+    def check(self, context: Context) -> None:
+        """Raise DataError for a category with one image only."""
         for category, samples in _by_category(context.all_samples).items():
             if len(samples) < 2:
                 raise DataError(
                     f"{context.manifest.dataset}/{category} has one test image, {NAME} compares test images with each "
                     "other: give it more (dataset.categories, run.limit), or choose another pipeline"
                 )
-        chosen = choose(context, self.backbone.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
+
+    def plan(self, context: Context) -> Plan:
+        """Plan the features of every image, the mutual scores of every category, and image scores from 0 to 1.
+
+        ``compared`` of ``extra`` is the number of images that an image was compared with.
+        """
         images = "all its test images, without labels"
         note_training(context, f"{NAME}: test images scored by each other (transductive)", images=images)
-        return chosen
+        features = self._features(context, context.chosen)
+        stages = {category: (features, self._scores(context, features, category)) for category in context.categories}
+        return Plan(stages=stages, predict_all=self._predict)
+
+    def _predict(self, images: Iterable[ImageResults]) -> Iterator[tuple[Sample, Prediction]]:
+        found: dict[str, Artifact] = {}
+        samples: dict[str, Sample] = {}
+        for one in images:
+            found[one.sample.id], samples[one.sample.id] = one.artifacts["musc_scores"], one.sample
+        scores = self._image_scores(list(samples.values()), found)
+        for name, sample in samples.items():
+            artifact = found[name]
+            score_map = self._draw(artifact["scores"], (int(artifact["height"]), int(artifact["width"])))
+            extra = {"compared": int(artifact["compared"])}
+            yield sample, Prediction(score_map=score_map, image_score=scores[name], extra=extra)
 
     def _parts(self, context: Context, category: str) -> list[list[Sample]]:
         """The images of a category that score each other."""

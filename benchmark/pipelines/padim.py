@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -12,12 +11,12 @@ from pydantic import Field, model_validator
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, choose, needed
+from benchmark.models.choice import Chosen, Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
 from benchmark.nested import option
-from benchmark.pipelines.references import content_of, normal_images, note_training
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipelines.references import content_of, normal_images
 from benchmark.samples import Prediction, Sample
-from benchmark.settings import Settings
 from benchmark.stages import Context, Inputs, Stage
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 NAME = "padim"
 
 
-class Padim(Settings):
+class Padim(Pipeline):
     """PaDiM (Defard et al., ICPR 2020, arXiv 2011.08785) on the good training images of each category.
 
     Follows open-edge-platform/anomalib:src/anomalib/models/image/padim, which adds 0.01 and 0.00001 to the diagonal
@@ -59,48 +58,32 @@ class Padim(Settings):
         assert self.backbone.side is not None
         return self.backbone.side
 
-    def needed_weights(self) -> tuple[str, ...]:
-        """Return the names of the registered weights that this pipeline needs."""
-        return needed(self.backbone.wanted())
+    def networks(self) -> Networks:
+        """Return the network of the features."""
+        return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def stages(self, context: Context) -> Sequence[Stage]:
-        """Return the stage of the distances of every category.
+    def learns(self) -> str:
+        """Return the distributions."""
+        return f"{NAME}: Gaussians of normal features"
 
-        Raises:
-            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
-            DataError: a category without good training images.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        categories = dict.fromkeys(sample.category for sample in context.samples)
-        return tuple(self._distances(context, chosen, category) for category in categories)
-
-    def predict(self, context: Context) -> Iterator[tuple[Sample, Prediction]]:
-        """Yield the score map of every sample; the largest value before it takes the image's size is the image score.
-
-        Raises:
-            ConfigError: random weights that were not allowed, or a Gaussian wider than the map.
-            DataError: a category without good training images.
-            WeightsError: weights are missing or damaged.
-        """
-        chosen = self._prepare(context)
-        for category, samples in groupby(context.samples, key=lambda sample: sample.category):
-            for sample, artifact in context.run(self._distances(context, chosen, category), list(samples)):
-                size = (int(artifact["height"]), int(artifact["width"]))
-                drawn, score = self._draw(artifact["distances"], size)
-                yield sample, Prediction(score_map=drawn, image_score=score)
-
-    def _prepare(self, context: Context) -> dict[str, Chosen]:
-        """Check what can be checked before any work, and find the weights."""
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
         if self._reach() >= self.side:
             raise ConfigError(
                 f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
             )
-        for category in dict.fromkeys(sample.category for sample in context.samples):
+        for category in context.categories:
             normal_images(context, category, number=None, setting=NAME)
-        chosen = choose(context, self.backbone.wanted(), pipeline=NAME, allow_random=self.allow_random_weights)
-        note_training(context, f"{NAME}: Gaussians of normal features")
-        return chosen
+
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map; its largest value before it takes the image's size is the image score."""
+        stages = {category: (self._distances(context, context.chosen, category),) for category in context.categories}
+        return Plan(stages=stages, predict=self._predict)
+
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
+        drawn, score = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
+        return Prediction(score_map=drawn, image_score=score)
 
     def _gaussians(self, context: Context, chosen: dict[str, Chosen], images: tuple[Sample, ...]) -> Gaussians:
         """The distribution of normal features at each place of a category."""

@@ -13,9 +13,8 @@ DETECTOR = (
     "pipeline.detector.long_side=200",
 )
 SALIENCY = (
-    "pipeline.saliency.model=toy",
-    "pipeline.saliency.weights=random",
-    "pipeline.saliency.side=64",
+    "backbone@pipeline.saliency.backbone=toy",
+    "pipeline.saliency.backbone.side=64",
     "pipeline.saliency.between_side=64",
 )
 CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights=random")
@@ -28,6 +27,7 @@ GRID = (
 )
 TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
 TOY = ("pipeline.model=toy", "pipeline.weights=random", "pipeline.allow_random_weights=true")
+FEATURES = ("backbone@pipeline.backbone=toy", "pipeline.backbone.side=96", "pipeline.allow_random_weights=true")
 PLUS = (
     "pipeline.clip.model=toy_plus",
     "pipeline.clip.weights=random",
@@ -50,8 +50,8 @@ PIPELINES = {
     "winclip_caoyunkang": (*PLUS, "pipeline.clip.precision=fp32"),
     "sdp": PLUS,
     "clipseg": (*TOY, "pipeline.input_size=96"),
-    "utad": (*TOY, "pipeline.side=96"),
-    "patchcore": (*TOY, "pipeline.side=96"),
+    "utad": FEATURES,
+    "patchcore": FEATURES,
 }
 """Pipeline option to what makes it tiny."""
 

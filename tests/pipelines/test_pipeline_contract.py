@@ -20,7 +20,7 @@ RUNNABLE = {
     **PIPELINES,
     "constant": (),
     "reference_difference": (),
-    "resnet_mlp": ("pipeline.weights=none", "pipeline.input_size=64", "pipeline.folds=2", "pipeline.inner_folds=2"),
+    "resnet_mlp": ("pipeline.backbone.side=64", "pipeline.folds=2", "pipeline.inner_folds=2"),
 }
 """Pipeline option to what makes it run here; the others need an account, a checkout or a large model of the user's."""
 

@@ -37,6 +37,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "constant": (),
     "reference_difference": (),
     "resnet_mlp": (
+        "backbone@pipeline.backbone=resnet18",
         "pipeline.backbone.weights=random",
         "pipeline.backbone.side=64",
         "pipeline.folds=2",

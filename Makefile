@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 # What to run. ARGS takes any further key=value of the config, or the words a target knows.
 DATASET ?= sat
-PIPELINE ?= reference_difference
+PIPELINE ?= patchcore
 PROTOCOL ?=
 METRIC ?=
 SWEEP ?=

@@ -125,6 +125,7 @@ def _both(*problems: Missing | None) -> Missing | None:
 def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
     """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
     from benchmark.weights import find, hub
+    from benchmark.weights.local import command_for
 
     needed = getattr(pipeline, "needed_weights", None)
     if needed is None:
@@ -138,7 +139,7 @@ def weights_missing(pipeline: object, name: str, root: Path) -> Missing | None:
     absent += [name for name in wanted if hub.is_name(name) and not hub.is_here(name)]
     if not absent:
         return None
-    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=f"make weights PIPELINE={name}")
+    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=command_for(name, absent))
 
 
 def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:

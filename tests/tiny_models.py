@@ -13,9 +13,8 @@ DETECTOR = (
     "pipeline.detector.long_side=200",
 )
 SALIENCY = (
-    "pipeline.saliency.model=toy",
-    "pipeline.saliency.weights=random",
-    "pipeline.saliency.side=64",
+    "backbone@pipeline.saliency.backbone=toy",
+    "pipeline.saliency.backbone.side=64",
     "pipeline.saliency.between_side=64",
 )
 CLIP = ("pipeline.clip.model=toy", "pipeline.clip.weights=random")
@@ -28,11 +27,7 @@ GRID = (
 )
 TAGGER = ("pipeline.tagger.clip.model=toy", "pipeline.tagger.clip.weights=random")
 TOY = ("pipeline.model=toy", "pipeline.weights=random", "pipeline.allow_random_weights=true")
-TOY_FEATURES = (
-    "backbone@pipeline.backbone=toy",
-    "pipeline.backbone.side=96",
-    "pipeline.allow_random_weights=true",
-)
+FEATURES = ("backbone@pipeline.backbone=toy", "pipeline.backbone.side=96", "pipeline.allow_random_weights=true")
 PLUS = (
     "pipeline.clip.model=toy_plus",
     "pipeline.clip.weights=random",
@@ -55,11 +50,11 @@ PIPELINES = {
     "winclip_caoyunkang": (*PLUS, "pipeline.clip.precision=fp32"),
     "sdp": PLUS,
     "clipseg": (*TOY, "pipeline.input_size=96"),
-    "utad": (*TOY, "pipeline.side=96"),
-    "patchcore": (*TOY, "pipeline.side=96"),
-    "anomaly_dino": (*TOY_FEATURES, "pipeline.shots=2", "pipeline.masked=all", "pipeline.mask_threshold=0.5"),
-    "padim": (*TOY_FEATURES, "pipeline.channels=20", "pipeline.smoothing=1"),
-    "musc": (*TOY_FEATURES, "pipeline.neighbourhoods=[1,3]"),
+    "utad": FEATURES,
+    "patchcore": FEATURES,
+    "anomaly_dino": (*FEATURES, "pipeline.shots=2", "pipeline.masked=all", "pipeline.mask_threshold=0.5"),
+    "padim": (*FEATURES, "pipeline.channels=20", "pipeline.smoothing=1"),
+    "musc": (*FEATURES, "pipeline.neighbourhoods=[1,3]"),
 }
 """Pipeline option to what makes it tiny."""
 

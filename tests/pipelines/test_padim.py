@@ -14,9 +14,9 @@ from benchmark.store import Store
 from tests.harness import run, typed
 from tests.parity import toys
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=padim", *TOY_FEATURES, "pipeline.channels=20", "pipeline.smoothing=1")
+TOY = ("pipeline=padim", *FEATURES, "pipeline.channels=20", "pipeline.smoothing=1")
 
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:

@@ -59,6 +59,9 @@ PIPELINES = {
     "clipseg": (*TOY, "pipeline.input_size=96"),
     "utad": FEATURES,
     "patchcore": FEATURES,
+    "anomaly_dino": (*FEATURES, "pipeline.shots=2", "pipeline.masked=all", "pipeline.mask_threshold=0.5"),
+    "padim": (*FEATURES, "pipeline.channels=20", "pipeline.smoothing=1"),
+    "musc": (*FEATURES, "pipeline.neighbourhoods=[1,3]"),
 }
 """Pipeline option to what makes it tiny, and quick."""
 NO_SERVICE = (

@@ -89,15 +89,21 @@ def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, 
     return chosen
 
 
-def note_training(context: Context, name: str) -> None:
-    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot."""
+def note_training(context: Context, name: str, images: str) -> None:
+    """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot.
+
+    Args:
+        context: of the run.
+        name: what was learnt.
+        images: from which.
+    """
     dataset = context.manifest.dataset
     context.note_weights(
         WeightsUsed(
             name=name,
             sha256="",
             licence=None,
-            trained_on=(f"{dataset} (good training images)",),
+            trained_on=(f"{dataset} ({images})",),
             target_data=(dataset,),
         )
     )

@@ -1,0 +1,181 @@
+"""PaDiM: how unlikely the features of each place of an image are among those of good images at the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from benchmark.errors import ConfigError, DataError
+from benchmark.models.backbone import Backbone
+from benchmark.models.choice import Networks
+from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
+from benchmark.nested import option
+from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipelines.references import GOOD, content_of, normal_images
+from benchmark.samples import Prediction, Sample
+from benchmark.stages import Context, Inputs, Stage
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.artifacts import Artifact
+
+NAME = "padim"
+
+
+class Padim(Pipeline):
+    """PaDiM (Defard et al., ICPR 2020, arXiv 2011.08785) on the good training images of each category.
+
+    Follows open-edge-platform/anomalib:src/anomalib/models/image/padim, which adds 0.01 and 0.00001 to the diagonal
+    of the covariances. It is no zero-shot method; the result says so.
+    """
+
+    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    """Its layers are put together on the grid of the first one; ``side`` must be given."""
+    channels: int = Field(ge=1)
+    """Channels of all layers that are kept, chosen by run.seed; all where there are fewer."""
+    regularisation: float = Field(gt=0)
+    """Added to the diagonal of each covariance."""
+    smoothing: float = Field(ge=0)
+    """Deviation of the Gaussian over the map, in pixels of ``backbone.side``; 0: none."""
+    batch_size: int = Field(ge=1)
+    """Images that go through the network together."""
+    allow_random_weights: bool
+
+    @model_validator(mode="after")
+    def _has_a_side(self) -> Padim:
+        if self.backbone.side is None:
+            raise ValueError("backbone.side: give the side that images are resized to")
+        return self
+
+    @property
+    def side(self) -> int:
+        """Side of the square that images are resized to, and of the map, pixels."""
+        assert self.backbone.side is not None
+        return self.backbone.side
+
+    def networks(self) -> Networks:
+        """Return the network of the features."""
+        return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
+
+    def learns(self) -> tuple[str, str]:
+        """Return the Gaussians."""
+        return f"{NAME}: Gaussians of normal features", GOOD
+
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
+        if self._reach() >= self.side:
+            raise ConfigError(
+                f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
+            )
+        for category in context.categories:
+            normal_images(context, category, number=None, setting=NAME)
+
+    def plan(self, context: Context) -> Plan:
+        """Plan a score map; the largest value before it takes the image's size is the image score."""
+        stages = {category: (self._distances(context, category),) for category in context.categories}
+        return Plan(stages=stages, predict=self._predict)
+
+    def _predict(self, one: ImageResults) -> Prediction:
+        artifact = one.artifact
+        drawn, score = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
+        return Prediction(score_map=drawn, image_score=score)
+
+    def _gaussians(self, context: Context, images: tuple[Sample, ...]) -> Gaussians:
+        """The distribution of normal features at each place of a category."""
+
+        def compute(_: Sequence[Inputs]) -> list[Artifact]:
+            embeddings = self._embeddings(context, images)
+            try:
+                found, _number = fit(embeddings, regularisation=self.regularisation)
+            except ValueError as error:
+                raise DataError(f"none of the {len(images)} good images of {images[0].category} can be read") from error
+            return [{"mean": found.mean, "whitening": found.whitening}]
+
+        stage = Stage(
+            name="padim_gaussians",
+            version=1,
+            settings={**self._facts(context), "content": content_of(images)},
+            weights={"features": context.chosen["features"].sha256},
+            compute=compute,
+            needs_image=False,
+        )
+        artifact = context.once(stage, "gaussians")
+        return Gaussians(artifact["mean"], artifact["whitening"])
+
+    def _embeddings(self, context: Context, images: tuple[Sample, ...]) -> Iterator[torch.Tensor]:
+        """Yield the embedding of each good image, a few going through the network together."""
+        waiting: list[NDArray[np.uint8]] = []
+        for _, image in context.images(images):
+            waiting.append(image)
+            if len(waiting) == self.batch_size:
+                yield from self._embed(context, waiting)
+                waiting = []
+        yield from self._embed(context, waiting)
+
+    def _embed(self, context: Context, images: Sequence[NDArray[np.uint8]]) -> Iterator[torch.Tensor]:
+        import torch
+
+        if not images:
+            return
+        network = self.backbone.load(context, context.chosen["features"])
+        for features in network.features(images):
+            total = sum(len(level) for level in features.maps)
+            channels = torch.from_numpy(choose_channels(total, self.channels, seed=context.seed))
+            yield embed(features.maps, channels)
+
+    def _distances(self, context: Context, category: str) -> Stage:
+        """Each place's Mahalanobis distance, (P,), and the size of the image."""
+        images = normal_images(context, category, number=None, setting=NAME)
+        held: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+        def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+            import torch
+
+            if not held:
+                mean, whitening = self._gaussians(context, images)
+                held.append((torch.from_numpy(mean).to(context.device), torch.from_numpy(whitening).to(context.device)))
+            found = self._embed(context, [one.pixels for one in inputs])
+            return [
+                {
+                    "distances": mahalanobis(embedding, *held[0]).cpu().numpy(),
+                    "height": one.pixels.shape[0],
+                    "width": one.pixels.shape[1],
+                }
+                for embedding, one in zip(found, inputs, strict=True)
+            ]
+
+        return Stage(
+            name="padim_distances",
+            version=1,
+            settings={**self._facts(context), "content": content_of(images)},
+            weights={"features": context.chosen["features"].sha256},
+            compute=compute,
+            batch_size=self.batch_size,
+        )
+
+    def _facts(self, context: Context) -> dict[str, Any]:
+        own = {"channels": self.channels, "regularisation": self.regularisation, "seed": context.seed}
+        return {**self.backbone.facts(), **own}
+
+    def _reach(self) -> int:
+        """Half the side of the Gaussian over the map."""
+        return int(4.0 * self.smoothing + 0.5)
+
+    def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
+        """Draw the distances over the image, smoothed; also the maximum before the map takes the image's size."""
+        import torch
+        from torch.nn import functional as F
+        from torchvision.transforms.functional import gaussian_blur
+
+        grid = round(len(distances) ** 0.5)
+        places = torch.from_numpy(distances).view(1, 1, grid, grid)
+        drawn = F.interpolate(places, (self.side, self.side), mode="bilinear", align_corners=False)
+        if self.smoothing:
+            drawn = gaussian_blur(drawn, 2 * self._reach() + 1, self.smoothing)
+        whole = F.interpolate(drawn, size, mode="bilinear", align_corners=False)[0, 0]
+        return np.asarray(whole.numpy(), dtype=np.float32), float(drawn.max())

@@ -32,7 +32,7 @@ endef
 
 # What to run. ARGS takes any further key=value of the config, or the words a target knows.
 DATASET ?= sat
-PIPELINE ?= reference_difference
+PIPELINE ?= patchcore
 PROTOCOL ?=
 METRIC ?=
 SWEEP ?=

@@ -134,6 +134,7 @@ def _both(*problems: Missing | None) -> Missing | None:
 def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None:
     """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
     from benchmark.weights import find, hub
+    from benchmark.weights.local import command_for
 
     try:
         wanted = pipeline.networks().registered()
@@ -144,7 +145,7 @@ def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None
     absent += [name for name in wanted if hub.is_name(name) and not hub.is_here(name)]
     if not absent:
         return None
-    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=f"make weights PIPELINE={name}")
+    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=command_for(absent))
 
 
 def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:

@@ -68,6 +68,10 @@ class RunConfig:
     """Which option was chosen in each group."""
 
 
+HAVE = {"tagger": "iap_as", "prompter": "iap_as", "backbone": "patchcore"}
+"""A pipeline that has an option of each group that belongs into pipelines."""
+FEATURE_KEYS = {"model": "model", "weights": "weights", "precision": "precision", "side": "side", "input_size": "side"}
+"""Where settings of feature networks went that once stood beside the other settings of a pipeline."""
 GROUPS = ("dataset", "pipeline", "protocol", "metric", "tracking")
 
 
@@ -186,9 +190,15 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     place = re.search(r"Did you mean to override (\S+)\?", text)
     if place:
         return f"{key}=… says nothing of where the option goes; write {place.group(1)}=…"
-    if key in ("tagger", "prompter"):
-        return f"the chosen pipeline has no {key}; pipeline=iap_as has"
+    if key in HAVE:
+        return f"the chosen pipeline has no {key}; pipeline={HAVE[key]} has"
     name, known = first_unknown(key, overrides)
+    parent, _, last = key.rpartition(".")
+    if name == last and "backbone" in known and last in FEATURE_KEYS:
+        return (
+            f"unknown key {key!r}: settings of the feature network are now below {parent}.backbone; write "
+            f"{parent}.backbone.{FEATURE_KEYS[last]}=…, and backbone@{parent}.backbone=NAME for another network"
+        )
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 
 

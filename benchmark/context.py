@@ -74,8 +74,6 @@ class Context:
             raise ConfigError(f"workers is {workers}: give 0 or more")
         self.manifest = manifest
         self.samples = tuple(samples)
-        self.all_samples = self.samples
-        """All samples that the run predicts, also where ``samples`` are one job's share of them."""
         self.store = store
         self.stage_cache = StageCache(store, refresh=refresh)
         self.seed = seed

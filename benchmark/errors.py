@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from benchmark.resources import commands_here
 
+MOST_NAMES = 40
+"""Names that a message lists at most."""
+
 
 class BenchmarkError(Exception):
     """Something the user can mend; shown as one message without a traceback."""
@@ -58,4 +61,5 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
-    return "known: " + (", ".join(names) if names else "none")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return "known: " + (", ".join(names[:MOST_NAMES]) + more if names else "none")

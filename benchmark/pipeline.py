@@ -101,8 +101,8 @@ class Pipeline(Settings, ABC):
 
         return Networks()
 
-    def learns(self) -> str | None:
-        """Return what is learnt from the data set's good training images, for the result; None: nothing is."""
+    def learns(self) -> tuple[str, str] | None:
+        """Return what is learnt from the data set's own images, and from which, for the result; None: nothing is."""
         return None
 
     def missing(self) -> tuple[str, str | None] | None:
@@ -148,7 +148,7 @@ def make_plan(pipeline: Pipeline, context: Context, *, option: str) -> Plan:
     context.chosen = choose(context, pipeline.networks(), pipeline=option)
     learnt = pipeline.learns()
     if learnt is not None:
-        note_training(context, learnt)
+        note_training(context, *learnt)
     return pipeline.plan(context)
 
 

@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
+from benchmark.settings import expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from benchmark.config import RunSettings
     from benchmark.results.schema import RunResult
+
+OmegaConf.register_new_resolver("path", lambda path: str(expanded(path)), replace=True)  # for hydra.sweep.dir
 
 COMMAND = "command.json"
 """File in a sweep's folder: the words that it was started with."""
@@ -114,8 +118,6 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Name the sweep by its command line, so that a rerun goes on in the same folder."""
-        from omegaconf import OmegaConf
-
         composed = self._composed(config)
         words = sorted(str(o) for o in OmegaConf.select(config, "hydra.overrides.task") or [])
         params = OmegaConf.select(config, "hydra.sweeper.params")
@@ -145,8 +147,6 @@ class SweepSummary(Callback):
 
     @staticmethod
     def _composed(config: DictConfig) -> dict[str, Any]:
-        from omegaconf import OmegaConf
-
         plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         return OmegaConf.to_container(plain, resolve=True)  # type: ignore[return-value]
 

@@ -161,11 +161,14 @@ def test_missing_weights_name_their_command(tmp_path: Path) -> None:
     paper, table = small_table()
     method = Method(name="supervised", pipeline="resnet_mlp")
     cell = next(cells(paper, table.model_copy(update={"methods": (method,), "rows": table.rows[1:2]})))
+    assert plan(cell, extra=places(tmp_path)).missing is None  # its weights are embedded
+    method = Method(name="supervised", pipeline="resnet_mlp", overrides=("backbone@pipeline.backbone=resnet50",))
+    cell = next(cells(paper, table.model_copy(update={"methods": (method,), "rows": table.rows[1:2]})))
     found = plan(cell, extra=[*places(tmp_path), f"run.weights_root={tmp_path / 'none'}"])
     assert found.missing is not None
-    assert found.missing.phrase.startswith("weights missing: resnet18")
-    assert found.missing.mend == "make weights PIPELINE=resnet_mlp"
-    assert plan(cell, extra=[*places(tmp_path), "resnet_mlp.weights=none"]).missing is None
+    assert found.missing.phrase.startswith("weights missing: resnet50")
+    assert found.missing.mend == "make weights PIPELINE=resnet50_imagenet"
+    assert plan(cell, extra=[*places(tmp_path), "resnet_mlp.backbone.weights=random"]).missing is None
 
 
 def test_cells_are_run_once_and_the_rest_keeps_its_reason(tmp_path: Path) -> None:
@@ -219,7 +222,7 @@ def test_partial_runs_and_flagged_values_give_no_difference(tmp_path: Path) -> N
 
 def test_settings_of_one_pipeline_reach_its_cells_alone() -> None:
     cell = Cell(row=DataRow(name="r"), method=Method(name="m", pipeline="constant"), overrides=(), published=())
-    extra = ["run.limit=3", "constant.policy=prevalence", "resnet_mlp.weights=none"]
+    extra = ["run.limit=3", "constant.policy=prevalence", "resnet_mlp.backbone.weights=random"]
     assert extras_for(cell, extra) == ["run.limit=3", "pipeline.policy=prevalence"]
     cell = Cell(row=DataRow(name="r"), method=Method(name="m"), overrides=("dataset=sat",), published=())
     assert extras_for(cell, ["sat.size=64", "mtd.allow_partial=true"]) == ["dataset.size=64"]

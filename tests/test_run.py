@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmark.errors import ConfigError, DataError, ResultsError
 from benchmark.results.files import read_result, read_rows
-from tests.harness import SMALL_SAT, command, places, run, typed
+from tests.harness import ROOT, SMALL_SAT, command, places, run, typed
 
 
 def test_the_same_command_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
@@ -87,6 +87,25 @@ def test_an_edited_file_makes_another_run(tmp_path: Path) -> None:
     assert first.result.config["files"]["pipeline.reference"] != second.result.config["files"]["pipeline.reference"]
     assert run(tmp_path, *words, "run.overwrite=never").result == second.result
     assert "files" not in run(tmp_path, *SMALL_SAT, "pipeline=constant").result.config
+
+
+def test_home_and_variables_are_filled_in_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PARTS", str(tmp_path / "parts"))
+    for place in ("train/good/0", "train/good/1", "test/good/0", "test/cut/1"):
+        file = tmp_path / "parts" / "gear" / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 80, np.uint8)).save(file)
+    roots = {f"run.{name}_root": f'"~/{name}"' for name in ("data", "results", "cache", "weights")}
+    words = ("dataset=folder", "dataset.path=${oc.env:PARTS}", "pipeline=reference_difference", "tracking=none")
+    reference = ('pipeline.reference="$PARTS/gear/train/good/0.png"', "pipeline.threshold=20")
+    done = command("-m", *(f"{k}={v}" for k, v in roots.items()), *words, *reference, "pipeline.smoothing=0,1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "results" / "runs").glob("*/result.json"))) == 2
+    assert (tmp_path / "results" / ".hydra").is_dir() and (tmp_path / "cache").is_dir()
+    assert not (ROOT / "~").exists()
+    with pytest.raises(ConfigError, match=r"run\.results_root: .*the variable NOWHERE is not set"):
+        typed('run.results_root="$NOWHERE/results"')
 
 
 def test_paths_device_and_workers_do_not_name_the_run(tmp_path: Path) -> None:

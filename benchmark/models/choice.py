@@ -89,11 +89,13 @@ def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, 
     return chosen
 
 
-def note_training(context: Context, name: str, *, images: str = "good training images") -> None:
+def note_training(context: Context, name: str, images: str) -> None:
     """Say in the result that images of its own dataset were learnt from, so that it does not pass for zero-shot.
 
     Args:
-        images: which ones.
+        context: of the run.
+        name: what was learnt.
+        images: from which.
     """
     dataset = context.manifest.dataset
     context.note_weights(

@@ -12,10 +12,10 @@ from pydantic import Field
 from benchmark.errors import DataError
 from benchmark.models.anomaly_dino import Growth, cosine_distances, draw, foreground, joined, mean_of_largest, turned
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, Networks
+from benchmark.models.choice import Networks
 from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.pipelines.references import content_of, normal_images
+from benchmark.pipeline import Pipeline, Plan
+from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.samples import Prediction, Sample
 from benchmark.stages import Context, Inputs, Stage
 
@@ -64,9 +64,9 @@ class AnomalyDino(Pipeline):
         """Return the network of the features."""
         return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def learns(self) -> str:
-        """Return the memory."""
-        return f"{NAME}: {self.shots} good images of each category (few-shot)"
+    def learns(self) -> tuple[str, str]:
+        """Return the memory of a few images."""
+        return f"{NAME}: {self.shots} good images of each category (few-shot)", GOOD
 
     def check(self, context: Context) -> None:
         """Raise DataError for a category with fewer good training images than ``shots``."""
@@ -75,19 +75,15 @@ class AnomalyDino(Pipeline):
 
     def plan(self, context: Context) -> Plan:
         """Plan a score map and an image score; ``references`` of ``extra`` names the good images."""
-        names = {
-            category: "\n".join(image.id for image in self._references(context, category))
-            for category in context.categories
-        }
-        stages = {category: (self._distances(context, context.chosen, category),) for category in context.categories}
-        return Plan(stages=stages, predict=lambda one: self._predict(one, names[one.sample.category]))
+        stages = {category: (self._distances(context, category),) for category in context.categories}
+        names = {c: "\n".join(image.id for image in self._references(context, c)) for c in context.categories}
+        return Plan(stages=stages, predict=lambda one: self._predict(one.artifact, names[one.sample.category]))
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return the table ``references``: the good images of each category, see ``references_of``."""
         return {"references": references_of(rows)}
 
-    def _predict(self, one: ImageResults, references: str) -> Prediction:
-        artifact = one.artifact
+    def _predict(self, artifact: Artifact, references: str) -> Prediction:
         distances = artifact["distances"]
         size = (int(artifact["height"]), int(artifact["width"]))
         return Prediction(
@@ -102,12 +98,12 @@ class AnomalyDino(Pipeline):
     def _is_masked(self, category: str) -> bool:
         return self.masked == "all" or category in self.masked
 
-    def _memory(self, context: Context, chosen: dict[str, Chosen], category: str) -> NDArray[np.float32]:
+    def _memory(self, context: Context, category: str) -> NDArray[np.float32]:
         """The remembered patches of a category, (M, C) float32 of length 1."""
         images = self._references(context, category)
 
         def compute(_: Sequence[Inputs]) -> list[Artifact]:
-            found = [self._remembered(context, chosen, image, category) for _, image in context.images(images)]
+            found = [self._remembered(context, image, category) for _, image in context.images(images)]
             if len(found) < len(images):
                 raise DataError(f"{len(images) - len(found)} of the {len(images)} good images of {category} are broken")
             return [{"memory": np.concatenate(found)}]
@@ -116,19 +112,17 @@ class AnomalyDino(Pipeline):
             name="anomaly_dino_memory",
             version=1,
             settings={**self._memory_facts(category), "content": content_of(images)},
-            weights={"features": chosen["features"].sha256},
+            weights={"features": context.chosen["features"].sha256},
             compute=compute,
             needs_image=False,
         )
         return np.asarray(context.once(stage, "memory")["memory"])
 
-    def _remembered(
-        self, context: Context, chosen: dict[str, Chosen], image: NDArray[np.uint8], category: str
-    ) -> NDArray[np.float32]:
+    def _remembered(self, context: Context, image: NDArray[np.uint8], category: str) -> NDArray[np.float32]:
         """The patches of one good image, turned by every angle."""
         from torch.nn import functional as F
 
-        network = self.backbone.load(context, chosen["features"])
+        network = self.backbone.load(context, context.chosen["features"])
         found = []
         for features in network.features(turned(image, self.angles)):
             patches, grid = joined(features.maps)
@@ -140,7 +134,7 @@ class AnomalyDino(Pipeline):
     def _foreground(self, patches: torch.Tensor, grid: tuple[int, int]) -> NDArray[np.bool_]:
         return foreground(patches.cpu().numpy(), grid, threshold=self.mask_threshold, growth=self.mask_growth)
 
-    def _distances(self, context: Context, chosen: dict[str, Chosen], category: str) -> Stage:
+    def _distances(self, context: Context, category: str) -> Stage:
         """Each patch's distance to the memory, (h, w), 0 in the background, and the size of the image."""
         held: list[torch.Tensor] = []
 
@@ -148,8 +142,8 @@ class AnomalyDino(Pipeline):
             import torch
 
             if not held:
-                held.append(torch.from_numpy(self._memory(context, chosen, category)).to(context.device))
-            network = self.backbone.load(context, chosen["features"])
+                held.append(torch.from_numpy(self._memory(context, category)).to(context.device))
+            network = self.backbone.load(context, context.chosen["features"])
             found = network.features([one.pixels for one in inputs])
             return [
                 self._one(features.maps, held[0], one.pixels.shape, masked=self._is_masked(category))
@@ -165,7 +159,7 @@ class AnomalyDino(Pipeline):
                 "neighbours": self.neighbours,
                 "content": content_of(self._references(context, category)),
             },
-            weights={"features": chosen["features"].sha256},
+            weights={"features": context.chosen["features"].sha256},
             compute=compute,
             batch_size=self.batch_size,
         )

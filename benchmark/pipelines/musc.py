@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -12,10 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.errors import BenchmarkError, DataError
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, Networks, note_training
+from benchmark.models.choice import Networks
 from benchmark.models.musc import mutual_scores, parts_of, rescore
 from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.pipeline import Pipeline, Plan
 from benchmark.samples import Prediction, Sample
 from benchmark.stages import Context, Inputs, Stage
 
@@ -67,9 +67,13 @@ class MuSc(Pipeline):
         """Return the network of the features."""
         return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
+    def learns(self) -> tuple[str, str]:
+        """Return what the images say of each other."""
+        return f"{NAME}: test images scored by each other (transductive)", "all its test images, without labels"
+
     def check(self, context: Context) -> None:
         """Raise DataError for a category with one image only."""
-        for category, samples in _by_category(context.all_samples).items():
+        for category, samples in _by_category(context.samples).items():
             if len(samples) < 2:
                 raise DataError(
                     f"{context.manifest.dataset}/{category} has one test image, {NAME} compares test images with each "
@@ -77,39 +81,41 @@ class MuSc(Pipeline):
                 )
 
     def plan(self, context: Context) -> Plan:
-        """Plan the features of every image, the mutual scores of every category, and image scores from 0 to 1.
+        """Plan the score map and the image score, from 0 to 1.
 
-        ``compared`` of ``extra`` is the number of images that an image was compared with.
+        ``compared`` of ``extra`` is the number of images that it was compared with. The features are named beside
+        the scores that rest on them, so that every shard computes its own ones first.
         """
-        images = "all its test images, without labels"
-        note_training(context, f"{NAME}: test images scored by each other (transductive)", images=images)
-        features = self._features(context, context.chosen)
+        features = self._features(context)
         stages = {category: (features, self._scores(context, features, category)) for category in context.categories}
-        return Plan(stages=stages, predict_all=self._predict)
+        return Plan(stages=stages, predict_all=lambda _: self._predict_all(context, stages))
 
-    def _predict(self, images: Iterable[ImageResults]) -> Iterator[tuple[Sample, Prediction]]:
+    def _predict_all(
+        self, context: Context, stages: Mapping[str, tuple[Stage, Stage]]
+    ) -> Iterator[tuple[Sample, Prediction]]:
+        """The scores alone are read, not the features below them."""
         found: dict[str, Artifact] = {}
-        samples: dict[str, Sample] = {}
-        for one in images:
-            found[one.sample.id], samples[one.sample.id] = one.artifacts["musc_scores"], one.sample
-        scores = self._image_scores(list(samples.values()), found)
-        for name, sample in samples.items():
-            artifact = found[name]
-            score_map = self._draw(artifact["scores"], (int(artifact["height"]), int(artifact["width"])))
-            extra = {"compared": int(artifact["compared"])}
-            yield sample, Prediction(score_map=score_map, image_score=scores[name], extra=extra)
+        for category, samples in _by_category(context.samples).items():
+            found |= {sample.id: artifact for sample, artifact in context.run(stages[category][1], samples)}
+        scores = self._image_scores(context.samples, found)
+        for sample in context.samples:
+            if sample.id in found:
+                artifact = found[sample.id]
+                score_map = self._draw(artifact["scores"], (int(artifact["height"]), int(artifact["width"])))
+                extra: dict[str, float | int | str | None] = {"compared": int(artifact["compared"])}
+                yield sample, Prediction(score_map=score_map, image_score=scores[sample.id], extra=extra)
 
     def _parts(self, context: Context, category: str) -> list[list[Sample]]:
         """The images of a category that score each other."""
-        samples = _by_category(context.all_samples)[category]
+        samples = _by_category(context.samples)[category]
         names = parts_of([sample.sha256 for sample in samples], most=self.most, seed=context.seed)
         return [[sample for sample in samples if sample.sha256 in part] for part in map(set, names)]
 
-    def _features(self, context: Context, chosen: dict[str, Chosen]) -> Stage:
+    def _features(self, context: Context) -> Stage:
         """The feature maps of an image, its vector and its size."""
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-            network = self.backbone.load(context, chosen["features"], pooled=True)
+            network = self.backbone.load(context, context.chosen["features"], pooled=True)
             images = [one.pixels for one in inputs]
             vectors = network.pooled(images)
             return [
@@ -126,7 +132,7 @@ class MuSc(Pipeline):
             name="musc_features",
             version=1,
             settings=self.backbone.facts(),
-            weights={"features": chosen["features"].sha256},
+            weights={"features": context.chosen["features"].sha256},
             compute=compute,
             batch_size=self.batch_size,
         )

@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 
 from benchmark.errors import ConfigError, DataError
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, Networks
+from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
 from benchmark.nested import option
 from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.pipelines.references import content_of, normal_images
+from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.samples import Prediction, Sample
 from benchmark.stages import Context, Inputs, Stage
 
@@ -62,9 +62,9 @@ class Padim(Pipeline):
         """Return the network of the features."""
         return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def learns(self) -> str:
-        """Return the distributions."""
-        return f"{NAME}: Gaussians of normal features"
+    def learns(self) -> tuple[str, str]:
+        """Return the Gaussians."""
+        return f"{NAME}: Gaussians of normal features", GOOD
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
@@ -76,8 +76,8 @@ class Padim(Pipeline):
             normal_images(context, category, number=None, setting=NAME)
 
     def plan(self, context: Context) -> Plan:
-        """Plan a score map; its largest value before it takes the image's size is the image score."""
-        stages = {category: (self._distances(context, context.chosen, category),) for category in context.categories}
+        """Plan a score map; the largest value before it takes the image's size is the image score."""
+        stages = {category: (self._distances(context, category),) for category in context.categories}
         return Plan(stages=stages, predict=self._predict)
 
     def _predict(self, one: ImageResults) -> Prediction:
@@ -85,11 +85,11 @@ class Padim(Pipeline):
         drawn, score = self._draw(artifact["distances"], (int(artifact["height"]), int(artifact["width"])))
         return Prediction(score_map=drawn, image_score=score)
 
-    def _gaussians(self, context: Context, chosen: dict[str, Chosen], images: tuple[Sample, ...]) -> Gaussians:
+    def _gaussians(self, context: Context, images: tuple[Sample, ...]) -> Gaussians:
         """The distribution of normal features at each place of a category."""
 
         def compute(_: Sequence[Inputs]) -> list[Artifact]:
-            embeddings = self._embeddings(context, chosen, images)
+            embeddings = self._embeddings(context, images)
             try:
                 found, _number = fit(embeddings, regularisation=self.regularisation)
             except ValueError as error:
@@ -100,39 +100,35 @@ class Padim(Pipeline):
             name="padim_gaussians",
             version=1,
             settings={**self._facts(context), "content": content_of(images)},
-            weights={"features": chosen["features"].sha256},
+            weights={"features": context.chosen["features"].sha256},
             compute=compute,
             needs_image=False,
         )
         artifact = context.once(stage, "gaussians")
         return Gaussians(artifact["mean"], artifact["whitening"])
 
-    def _embeddings(
-        self, context: Context, chosen: dict[str, Chosen], images: tuple[Sample, ...]
-    ) -> Iterator[torch.Tensor]:
+    def _embeddings(self, context: Context, images: tuple[Sample, ...]) -> Iterator[torch.Tensor]:
         """Yield the embedding of each good image, a few going through the network together."""
         waiting: list[NDArray[np.uint8]] = []
         for _, image in context.images(images):
             waiting.append(image)
             if len(waiting) == self.batch_size:
-                yield from self._embed(context, chosen, waiting)
+                yield from self._embed(context, waiting)
                 waiting = []
-        yield from self._embed(context, chosen, waiting)
+        yield from self._embed(context, waiting)
 
-    def _embed(
-        self, context: Context, chosen: dict[str, Chosen], images: Sequence[NDArray[np.uint8]]
-    ) -> Iterator[torch.Tensor]:
+    def _embed(self, context: Context, images: Sequence[NDArray[np.uint8]]) -> Iterator[torch.Tensor]:
         import torch
 
         if not images:
             return
-        network = self.backbone.load(context, chosen["features"])
+        network = self.backbone.load(context, context.chosen["features"])
         for features in network.features(images):
             total = sum(len(level) for level in features.maps)
             channels = torch.from_numpy(choose_channels(total, self.channels, seed=context.seed))
             yield embed(features.maps, channels)
 
-    def _distances(self, context: Context, chosen: dict[str, Chosen], category: str) -> Stage:
+    def _distances(self, context: Context, category: str) -> Stage:
         """Each place's Mahalanobis distance, (P,), and the size of the image."""
         images = normal_images(context, category, number=None, setting=NAME)
         held: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -141,9 +137,9 @@ class Padim(Pipeline):
             import torch
 
             if not held:
-                mean, whitening = self._gaussians(context, chosen, images)
+                mean, whitening = self._gaussians(context, images)
                 held.append((torch.from_numpy(mean).to(context.device), torch.from_numpy(whitening).to(context.device)))
-            found = self._embed(context, chosen, [one.pixels for one in inputs])
+            found = self._embed(context, [one.pixels for one in inputs])
             return [
                 {
                     "distances": mahalanobis(embedding, *held[0]).cpu().numpy(),
@@ -157,7 +153,7 @@ class Padim(Pipeline):
             name="padim_distances",
             version=1,
             settings={**self._facts(context), "content": content_of(images)},
-            weights={"features": chosen["features"].sha256},
+            weights={"features": context.chosen["features"].sha256},
             compute=compute,
             batch_size=self.batch_size,
         )

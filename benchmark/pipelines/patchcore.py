@@ -18,7 +18,7 @@ from benchmark.models.choice import Chosen, Networks
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
 from benchmark.nested import option
 from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.pipelines.references import content_of, normal_images
+from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.samples import Prediction, Sample
 from benchmark.stages import Context, Inputs, Stage
 
@@ -71,9 +71,9 @@ class PatchCore(Pipeline):
         """Return the network of the features."""
         return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
 
-    def learns(self) -> str:
+    def learns(self) -> tuple[str, str]:
         """Return the memory."""
-        return f"{NAME}: memory of normal patches"
+        return f"{NAME}: memory of normal patches", GOOD
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""

@@ -10,6 +10,9 @@ from benchmark.errors import DataError
 from benchmark.samples import Sample
 from benchmark.stages import Context
 
+GOOD = "good training images"
+"""From which images a pipeline learns, for ``Pipeline.learns``."""
+
 
 def normal_images(context: Context, category: str, *, number: int | None, setting: str) -> tuple[Sample, ...]:
     """Return good training images of a category: all of them, or ``number`` chosen by the run's seed.

@@ -18,7 +18,7 @@ from benchmark.models.prompted import Channels
 from benchmark.models.winclip import Floats, Fusion, HarmonicOf, Mean, abnormal, fuse, reference_map, text_map, unit
 from benchmark.models.worded import ClipSettings, prompt_vectors
 from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.pipelines.references import normal_images
+from benchmark.pipelines.references import GOOD, normal_images
 from benchmark.pipelines.states import States, draw
 from benchmark.samples import Prediction
 from benchmark.stages import Context, Inputs, Stage
@@ -69,9 +69,9 @@ class WinClip(Pipeline):
         """Return CLIP."""
         return Networks(wanted=self.clip.wanted(), allow_random=self.allow_random_weights)
 
-    def learns(self) -> str | None:
+    def learns(self) -> tuple[str, str] | None:
         """Return the memory of normal images, with ``shots``."""
-        return f"{NAME}: {self.shots} normal images of each category" if self.shots else None
+        return (f"{NAME}: {self.shots} normal images of each category", GOOD) if self.shots else None
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for names of no category, and DataError for fewer good training images than ``shots``."""

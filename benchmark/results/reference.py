@@ -98,8 +98,10 @@ def results_table(folder: Path = REFERENCE) -> str:
 
 def _pipeline(result: RunResult) -> str:
     config = result.config["pipeline"]
-    said = config.get("policy") or ("random features" if config.get("weights") == "none" else "")
-    return f"`{result.choices['pipeline']}`" + (f", {str(said).replace('_', ' ')}" if said else "")
+    network = result.choices.get("backbone@pipeline.backbone", "")
+    random = config.get("weights") == "none" or (network and config["backbone"]["weights"] == "random")
+    said = config.get("policy", "").replace("_", " ") or ("random features" if random else network)
+    return f"`{result.choices['pipeline']}`" + (f", {said}" if said else "")
 
 
 def _cell(result: RunResult, metric: str) -> str:

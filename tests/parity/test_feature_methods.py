@@ -18,6 +18,7 @@ import pytest
 from benchmark.samples import Manifest, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
+from tests import harness
 from tests.harness import typed
 from tests.parity import toys
 from tests.pictures import save_sample
@@ -34,7 +35,7 @@ def predict(folder: Path, train: tuple[int, ...], test: tuple[int, ...], *words:
     )
     manifest = Manifest(dataset="toys", samples=samples)
     context = Context(manifest=manifest, samples=manifest.test, store=Store(folder / "store"), workers=0)
-    return {int(Path(sample.id).stem): found for sample, found in typed(*words).pipeline.predict(context)}
+    return {int(Path(sample.id).stem): found for sample, found in harness.predict(typed(*words).pipeline, context)}
 
 
 def check(found: Prediction, public: dict[str, Any], *, within: float) -> None:

@@ -12,12 +12,12 @@ from benchmark.pipelines.anomaly_dino import references_of
 from benchmark.samples import Manifest, Prediction
 from benchmark.stages import Context
 from benchmark.store import Store
-from tests.harness import run, typed
+from tests.harness import plan_of, predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=anomaly_dino", *TOY_FEATURES, "pipeline.mask_threshold=0.5")
+TOY = ("pipeline=anomaly_dino", *FEATURES, "pipeline.mask_threshold=0.5")
 
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:
@@ -30,7 +30,7 @@ def context(folder: Path, *, train: int, seed: int = 0) -> Context:
 
 
 def predicted(where: Context, *words: str) -> Prediction:
-    ((_, found),) = typed(*TOY, *words).pipeline.predict(where)
+    ((_, found),) = predict(typed(*TOY, *words).pipeline, where)
     return found
 
 
@@ -77,7 +77,7 @@ def test_a_stage_is_named_by_what_changes_its_result_and_by_nothing_else(tmp_pat
     where = context(tmp_path, train=3)
 
     def fingerprint(*words: str) -> str:
-        (stage,) = typed(*TOY, *words).pipeline.stages(where)
+        (stage,) = plan_of(typed(*TOY, *words).pipeline, where).distinct
         return str(stage.fingerprint)
 
     base = fingerprint()
@@ -96,7 +96,7 @@ def test_too_few_or_broken_good_images_are_refused(tmp_path: Path) -> None:
     where = context(tmp_path, train=2)
     (tmp_path / "1.png").write_bytes(b"no image")
     where.on_error = "record"
-    assert not list(typed(*TOY, "pipeline.shots=2").pipeline.predict(where))
+    assert not predict(typed(*TOY, "pipeline.shots=2").pipeline, where)
     assert "1 of the 2 good images of toys" in where.failed["0.png"]
 
 

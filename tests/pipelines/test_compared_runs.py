@@ -64,7 +64,8 @@ def test_a_few_normal_images_are_no_zero_shot(tmp_path: Path) -> None:
 def test_what_is_needed_is_named(tmp_path: Path) -> None:
     assert weights_of("winclip") == weights_of("sdp") == ("clip_vit_b_16_plus_240_e31",)
     assert weights_of("winclip_caoyunkang") == ("clip_vit_b_16_plus_240_e32",)
-    assert weights_of("utad") == weights_of("patchcore") == ("wide_resnet50_2_imagenet",)
+    assert weights_of("utad") == ("wide_resnet50_2_imagenet",)
+    assert weights_of("patchcore") == weights_of("resnet_mlp") == ("efficientnet_lite0_imagenet",)
     with pytest.raises(WeightsError, match="make weights PIPELINE=wide_resnet50_2_imagenet"):
         run(tmp_path, *SMALL_SAT, "pipeline=utad", f"run.weights_root={tmp_path}")
     with pytest.raises(ConfigError, match=r"give pipeline\.weights=FILE"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def tree(folder: Path, *, good: bool = True) -> str:
     for number in range(2):
         save(root / "ground_truth" / "hole" / f"{number:03}_mask.png", mask)
     return f"dataset.path={root.parent}"
+
+
+def test_shards_over_several_categories_end_with_the_result(tmp_path: Path) -> None:
+    where = tree(tmp_path)
+    shutil.copytree(tmp_path / "data/parts/metal_nut", tmp_path / "data/parts/tile")
+    words = ("dataset=folder", where, *TINY, vocabulary(tmp_path))
+    whole = run(tmp_path / "whole", *words)
+    first, last = (run(tmp_path / "shards", *words, f"run.shard={part}/2") for part in (1, 2))
+    assert first is None and last.result.digest == whole.result.digest
 
 
 def vocabulary(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,11 +15,12 @@ from benchmark.samples import Manifest, Prediction, Sample
 from benchmark.sharding import Shard, shard_samples
 from benchmark.stages import Context
 from benchmark.store import Store
-from tests.harness import run, typed
+from tests import harness
+from tests.harness import plan_of, run, typed
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=musc", *TOY_FEATURES, "pipeline.neighbourhoods=[1,3]", "pipeline.batch_size=3")
+TOY = ("pipeline=musc", *FEATURES, "pipeline.neighbourhoods=[1,3]", "pipeline.batch_size=3")
 
 
 def picture(number: int) -> Any:
@@ -46,7 +46,7 @@ def context(samples: Sequence[Sample], folder: Path, **more: Any) -> Context:
 
 
 def predict(where: Context, *words: str) -> dict[str, Prediction]:
-    return {sample.id: found for sample, found in typed(*TOY, *words).pipeline.predict(where)}
+    return {sample.id: found for sample, found in harness.predict(typed(*TOY, *words).pipeline, where)}
 
 
 def assert_same(
@@ -73,7 +73,7 @@ def test_order_batches_and_an_interruption_change_nothing(samples: tuple[Sample,
     assert_same(predict(context(samples, tmp_path / "c"), "pipeline.batch_size=9"), expected)
     resumed = context(samples, tmp_path / "d")
     pipeline = typed(*TOY).pipeline
-    features, scores = pipeline.stages(resumed)
+    features, scores = plan_of(pipeline, resumed).distinct
     for stage, part in ((features, samples[2:5]), (scores, samples[6:7])):  # what a killed run had kept
         assert len(list(resumed.run(stage, part))) == len(part)
     assert_same(predict(context(samples, tmp_path / "d")), expected)
@@ -86,11 +86,9 @@ def test_shards_compute_what_the_whole_run_does(samples: tuple[Sample, ...], tmp
     where = context(samples, tmp_path / "shared")
     pipeline = typed(*TOY, *words).pipeline
     for number in (1, 2):
-        part = copy.copy(where)
-        part.samples = shard_samples(where.samples, Shard(number, 2))
-        assert [s.fingerprint for s in pipeline.stages(part)] == [s.fingerprint for s in pipeline.stages(where)]
-        for stage in pipeline.stages(part):
-            assert len(list(part.run(stage, part.samples))) == len(part.samples)
+        mine = shard_samples(where.samples, Shard(number, 2))
+        for stage in plan_of(pipeline, where).distinct:
+            assert len(list(where.run(stage, mine))) == len(mine)
     last = context(samples, tmp_path / "shared")
     assert_same(predict(last, *words), expected)
     assert all(stats.computed == 0 for stats in last.stats.values())
@@ -98,7 +96,7 @@ def test_shards_compute_what_the_whole_run_does(samples: tuple[Sample, ...], tmp
 
 def test_the_set_names_the_stage(samples: tuple[Sample, ...], tmp_path: Path) -> None:
     def fingerprints(chosen: Sequence[Sample], *words: str, seed: int = 0) -> list[str]:
-        found = typed(*TOY, *words).pipeline.stages(context(chosen, tmp_path, seed=seed))
+        found = plan_of(typed(*TOY, *words).pipeline, context(chosen, tmp_path, seed=seed)).distinct
         return [stage.fingerprint for stage in found]
 
     base = fingerprints(samples)

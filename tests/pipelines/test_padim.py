@@ -11,12 +11,12 @@ from benchmark.errors import ConfigError, DataError
 from benchmark.samples import Manifest
 from benchmark.stages import Context
 from benchmark.store import Store
-from tests.harness import run, typed
+from tests.harness import predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample
-from tests.tiny_models import TOY_FEATURES, one_thread  # noqa: F401
+from tests.tiny_models import FEATURES, one_thread  # noqa: F401
 
-TOY = ("pipeline=padim", *TOY_FEATURES, "pipeline.channels=20", "pipeline.smoothing=1")
+TOY = ("pipeline=padim", *FEATURES, "pipeline.channels=20", "pipeline.smoothing=1")
 
 
 def context(folder: Path, *, train: int, seed: int = 0) -> Context:
@@ -46,10 +46,10 @@ def test_the_channels_follow_the_seed_and_a_kept_gaussian_gives_the_same_map(tmp
         folder = tmp_path / f"{len(maps)}"
         folder.mkdir()
         where = context(folder, train=3, seed=seed)
-        ((_, first),) = typed(*TOY).pipeline.predict(where)
+        ((_, first),) = predict(typed(*TOY).pipeline, where)
         for entry in list(where.store.entries("padim_distances")):
             entry.path.unlink()
-        ((_, again),) = typed(*TOY).pipeline.predict(where)
+        ((_, again),) = predict(typed(*TOY).pipeline, where)
         np.testing.assert_array_equal(first.score_map, again.score_map)
         maps.append(first.score_map)
     np.testing.assert_array_equal(maps[0], maps[1])
@@ -61,7 +61,7 @@ def test_batches_change_nothing(tmp_path: Path) -> None:
     for size in (1, 2, 8):
         folder = tmp_path / f"{size}"
         folder.mkdir()
-        ((_, found),) = typed(*TOY, f"pipeline.batch_size={size}").pipeline.predict(context(folder, train=5))
+        ((_, found),) = predict(typed(*TOY, f"pipeline.batch_size={size}").pipeline, context(folder, train=5))
         maps.append(found.score_map)
     np.testing.assert_array_equal(maps[0], maps[1])
     np.testing.assert_array_equal(maps[0], maps[2])
@@ -69,13 +69,13 @@ def test_batches_change_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_work_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="toys/toys has 0 good training images"):
-        list(typed(*TOY).pipeline.predict(context(tmp_path, train=0)))
+        predict(typed(*TOY).pipeline, context(tmp_path, train=0))
     with pytest.raises(ConfigError, match="too wide"):
-        list(typed(*TOY, "pipeline.smoothing=30").pipeline.predict(context(tmp_path, train=1)))
+        predict(typed(*TOY, "pipeline.smoothing=30").pipeline, context(tmp_path, train=1))
     with pytest.raises(ConfigError, match=r"backbone\.side"):
         typed(*TOY, "pipeline.backbone.side=null")
     where = context(tmp_path, train=1)
     (tmp_path / "1.png").write_bytes(b"no image")
     where.on_error = "record"
-    assert not list(typed(*TOY).pipeline.predict(where))
+    assert not predict(typed(*TOY).pipeline, where)
     assert "none of the 1 good images of toys can be read" in where.failed["0.png"]

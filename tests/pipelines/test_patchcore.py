@@ -23,8 +23,7 @@ from tests.tiny_models import one_thread  # noqa: F401
 
 TOY = (
     "pipeline=patchcore",
-    "pipeline.model=toy",
-    "pipeline.weights=random",
+    "backbone@pipeline.backbone=toy",
     "pipeline.allow_random_weights=true",
 )
 PUBLIC = json.loads((Path(__file__).parents[1] / "parity" / "compared.json").read_text())
@@ -44,7 +43,7 @@ def test_planted_defects_stand_out_and_the_result_says_what_was_learnt(tmp_path:
         tmp_path,
         *("dataset=sat", "dataset.n_good=6", "dataset.n_defective=9", "dataset.n_train=12"),
         *("dataset.contrast=2", "dataset.nuisance=0.3", "metric=full"),
-        *(*TOY, "pipeline.side=256", "pipeline.smoothing=1", "pipeline.most=1000"),
+        *(*TOY, "pipeline.backbone.side=256", "pipeline.smoothing=1", "pipeline.most=1000"),
     )
     values = {m.metric: m.value for m in finished.result.metrics if m.category == "mean"}
     assert values["auroc"] is not None and values["auroc"] > 0.9
@@ -74,7 +73,9 @@ def test_distances_and_image_score_are_those_of_the_formulas() -> None:
 
 
 def test_the_memory_is_bounded_however_many_images_there_are(tmp_path: Path) -> None:
-    pipeline = typed(*TOY, "pipeline.side=64", "pipeline.candidates=90", "pipeline.share=0.5", "pipeline.most=40")
+    pipeline = typed(
+        *TOY, "pipeline.backbone.side=64", "pipeline.candidates=90", "pipeline.share=0.5", "pipeline.most=40"
+    )
     assert isinstance(pipeline.pipeline, PatchCore)
     where = context(tmp_path, train=3)
     assert len(predict(pipeline.pipeline, where)) == 1
@@ -85,7 +86,7 @@ def test_the_memory_is_bounded_however_many_images_there_are(tmp_path: Path) -> 
 
 
 def test_another_seed_remembers_other_patches(tmp_path: Path) -> None:
-    pipeline = typed(*TOY, "pipeline.side=64", "pipeline.share=0.1").pipeline
+    pipeline = typed(*TOY, "pipeline.backbone.side=64", "pipeline.share=0.1").pipeline
     maps = []
     for seed in (0, 0, 1):
         folder = tmp_path / f"{len(maps)}"
@@ -105,4 +106,4 @@ def test_too_few_normal_images_are_refused_before_any_work(tmp_path: Path) -> No
 
 def test_a_gaussian_wider_than_the_map_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too wide"):
-        predict(typed(*TOY, "pipeline.side=64", "pipeline.smoothing=20").pipeline, context(tmp_path, train=1))
+        predict(typed(*TOY, "pipeline.backbone.side=64", "pipeline.smoothing=20").pipeline, context(tmp_path, train=1))

@@ -43,9 +43,11 @@ class Backbone(Settings):
     """Per RGB channel, of values in [0, 1]; null: the model's own."""
     precision: Precision
 
-    @field_validator("weights", mode="before")
+    @field_validator("model", "weights", mode="before")
     @classmethod
     def _known_word(cls, value: object) -> object:
+        if value == "???":
+            raise ValueError("is not set; this option wants it to be given")
         if isinstance(value, str) and value in _OLD_WEIGHTS:
             raise ValueError(f"is now said by {_OLD_WEIGHTS[value]}")
         return value

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.models.runtime import one_thread_each
 
 if TYPE_CHECKING:
     import torch
@@ -81,23 +84,40 @@ def mutual_scores(
     def patches(maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         return [vector for size in sizes for vector in neighbourhood_vectors(maps, size=size)]
 
-    own = {name: patches(maps) for name, maps in wanted.items()}
     nearest: dict[str, list[torch.Tensor]] = {name: [] for name in wanted}
     met: set[str] = set()
-    for other, maps in others:
-        itself = other in own and other not in met  # it is not compared with itself, but with its copies
-        met.add(other)
-        vectors = own[other] if other in own else patches(maps)
-        for name, mine in own.items():
-            if itself and name >= other:
-                continue  # a pair that is wanted both ways is multiplied once
-            swap = other < name
-            pairs = zip(vectors, mine, strict=True) if swap else zip(mine, vectors, strict=True)
-            products = [left @ right.T for left, right in pairs]
-            nearest[name].append(torch.stack([product.amax(0 if swap else 1) for product in products]).cpu())
-            if itself:
-                nearest[other].append(torch.stack([product.amax(0) for product in products]).cpu())
-    return {name: _scores(torch.stack(rows).numpy(), share) for name, rows in nearest.items()}
+    with one_thread_each() as pool, torch.inference_mode():
+        own = dict(zip(wanted, pool.map(patches, wanted.values()), strict=True))
+        for other, maps in others:
+            vectors = own[other] if other in own else patches(maps)
+            # An image is not compared with itself, but with its copies; a pair wanted both ways is multiplied once.
+            itself = other in own and other not in met
+            met.add(other)
+            names = [name for name in own if not itself or name < other]
+            compared = pool.map(partial(_compare, other, vectors), names, [own[name] for name in names])
+            for name, (of_name, of_other) in zip(names, compared, strict=True):
+                nearest[name].append(of_name)
+                if itself:
+                    nearest[other].append(of_other)
+        found = pool.map(lambda rows: _scores(torch.stack(rows).cpu().numpy(), share), nearest.values())
+        return dict(zip(nearest, found, strict=True))
+
+
+def _compare(
+    other: str, vectors: Sequence[torch.Tensor], name: str, mine: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the cosine of each patch to the most similar one of the other image, of ``name`` and of ``other``.
+
+    Both are (layers * sizes, L). The two are multiplied in the order of their names: bits may depend on the order.
+    """
+    import torch
+
+    with torch.inference_mode():  # the mode belongs to the thread
+        swap = other < name
+        pairs = zip(vectors, mine, strict=True) if swap else zip(mine, vectors, strict=True)
+        products = [left @ right.T for left, right in pairs]
+        rows, columns = (torch.stack([product.amax(axis) for product in products]) for axis in (1, 0))
+        return (columns, rows) if swap else (rows, columns)
 
 
 def _scores(cosines: NDArray[np.float32], share: float) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import platform
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,24 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, never)
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[ThreadPoolExecutor]:
+    """Give as many threads as torch has, each of which computes alone, for work that falls into small parts.
+
+    Threads that share one small operation wait for each other at its end: on a busy machine most of the time. And
+    the last bits of what one thread computes do not depend on how many there are.
+    """
+    import torch
+
+    width = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(width, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(width)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.errors import DataError
 from benchmark.models.anomaly_dino import Growth, cosine_distances, draw, foreground, joined, mean_of_largest, turned
-from benchmark.models.backbone import Backbone
+from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
 from benchmark.nested import option
 from benchmark.pipeline import Pipeline, Plan
@@ -122,14 +122,15 @@ class AnomalyDino(Pipeline):
         """The patches of one good image, turned by every angle."""
         from torch.nn import functional as F
 
-        network = self.backbone.load(context, context.chosen["features"])
-        found = []
-        for features in network.features(turned(image, self.angles)):
+        masked = self.mask_references and self._is_masked(category)
+
+        def work(_: int, features: Features) -> NDArray[np.float32]:
             patches, grid = joined(features.maps)
-            if self.mask_references and self._is_masked(category):
-                patches = patches[self._foreground(patches, grid)]
-            found.append(F.normalize(patches, dim=1).cpu().numpy())
-        return np.concatenate(found)
+            kept = patches[self._foreground(patches, grid)] if masked else patches
+            return np.asarray(F.normalize(kept, dim=1).cpu().numpy())
+
+        network = self.backbone.load(context, context.chosen["features"])
+        return np.concatenate(network.each(turned(image, self.angles), work))
 
     def _foreground(self, patches: torch.Tensor, grid: tuple[int, int]) -> NDArray[np.bool_]:
         return foreground(patches.cpu().numpy(), grid, threshold=self.mask_threshold, growth=self.mask_growth)
@@ -137,6 +138,7 @@ class AnomalyDino(Pipeline):
     def _distances(self, context: Context, category: str) -> Stage:
         """Each patch's distance to the memory, (h, w), 0 in the background, and the size of the image."""
         held: list[torch.Tensor] = []
+        masked = self._is_masked(category)
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             import torch
@@ -144,18 +146,17 @@ class AnomalyDino(Pipeline):
             if not held:
                 held.append(torch.from_numpy(self._memory(context, category)).to(context.device))
             network = self.backbone.load(context, context.chosen["features"])
-            found = network.features([one.pixels for one in inputs])
-            return [
-                self._one(features.maps, held[0], one.pixels.shape, masked=self._is_masked(category))
-                for features, one in zip(found, inputs, strict=True)
-            ]
+            return network.each(
+                [one.pixels for one in inputs],
+                lambda number, found: self._one(found.maps, held[0], inputs[number].pixels.shape, masked=masked),
+            )
 
         return Stage(
             name="anomaly_dino_distances",
             version=1,
             settings={
                 **self._memory_facts(category),
-                "masked": self._mask_facts() if self._is_masked(category) else None,
+                "masked": self._mask_facts() if masked else None,
                 "neighbours": self.neighbours,
                 "content": content_of(self._references(context, category)),
             },

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from benchmark.errors import ConfigError, DataError
-from benchmark.models.backbone import Backbone
+from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
 from benchmark.nested import option
@@ -117,16 +117,14 @@ class Padim(Pipeline):
                 waiting = []
         yield from self._embed(context, waiting)
 
-    def _embed(self, context: Context, images: Sequence[NDArray[np.uint8]]) -> Iterator[torch.Tensor]:
+    def _embed(self, context: Context, images: Sequence[NDArray[np.uint8]]) -> list[torch.Tensor]:
         import torch
 
-        if not images:
-            return
-        network = self.backbone.load(context, context.chosen["features"])
-        for features in network.features(images):
+        def work(_: int, features: Features) -> torch.Tensor:
             total = sum(len(level) for level in features.maps)
-            channels = torch.from_numpy(choose_channels(total, self.channels, seed=context.seed))
-            yield embed(features.maps, channels)
+            return embed(features.maps, torch.from_numpy(choose_channels(total, self.channels, seed=context.seed)))
+
+        return self.backbone.load(context, context.chosen["features"]).each(images, work) if images else []
 
     def _distances(self, context: Context, category: str) -> Stage:
         """Each place's Mahalanobis distance, (P,), and the size of the image."""

@@ -74,10 +74,12 @@ class FeatureNetwork:
             work: gets an image's number and features. On CPU it runs on the image's own thread, beside the others.
             side: of the square, in place of the network's own.
         """
+        import torch
 
         def run(numbers: Sequence[int]) -> list[T]:
             with self.device.inference():
                 layers = self.body.maps(self._input([images[number] for number in numbers], side))
+            with torch.inference_mode():  # what is made of the features is made in full precision
                 return [work(number, _features(layers, place)) for place, number in enumerate(numbers)]
 
         return self._spread(len(images), run)

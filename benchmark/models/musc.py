@@ -55,7 +55,7 @@ def interval_mean(distances: NDArray[np.float32], share: float) -> NDArray[np.fl
     """
     number = max(1, int(distances.shape[1] * share))
     smallest = np.sort(np.partition(distances, number - 1, axis=1)[:, :number], axis=1)
-    return smallest.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return np.asarray(smallest.mean(axis=1, dtype=np.float64), dtype=np.float32)
 
 
 def mutual_scores(

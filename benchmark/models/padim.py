@@ -107,4 +107,5 @@ def mahalanobis(embedding: torch.Tensor, mean: torch.Tensor, whitening: torch.Te
         mean: (P, D) of ``Gaussians``.
         whitening: (P, D, D) of it.
     """
-    return (whitening @ (embedding - mean)[:, :, None])[:, :, 0].norm(dim=1)
+    distances: torch.Tensor = (whitening @ (embedding - mean)[:, :, None])[:, :, 0].norm(dim=1)
+    return distances

@@ -243,7 +243,7 @@ def _stored(context: Context, stage: Stage, sample: Sample) -> Artifact | None:
     """
     from benchmark.data.images import load_image
 
-    artifact = context.stored(stage, stage.key(sample.sha256))
+    artifact = context.stage_cache.stored(stage, stage.key(sample.sha256))
     if artifact is not None:
         return artifact
     for _, computed in context.run(stage, [sample]):

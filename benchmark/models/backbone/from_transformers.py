@@ -54,7 +54,7 @@ class TransformerBody:
         if self.last_norm is not None:
             tokens = self.last_norm(tokens)
         first = tokens.shape[1] - rows * columns
-        placed = tokens[:, first:].transpose(1, 2).unflatten(2, (rows, columns))
+        placed = tokens[:, first:].transpose(1, 2).reshape(tokens.shape[0], -1, rows, columns)
         return placed, tokens[:, 0] if first else None
 
 

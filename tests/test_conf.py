@@ -52,9 +52,10 @@ def test_every_launcher_preset_composes(preset: str) -> None:
 def test_defaults_are_those_the_readme_names() -> None:
     assert typed().choices == {
         "dataset": "sat",
-        "pipeline": "reference_difference",
+        "pipeline": "patchcore",
+        "backbone@pipeline.backbone": "efficientnet_lite0",
         "protocol": "default",
-        "metric": "mission",
+        "metric": "standard",
         "tracking": "mlflow",
     }
 

@@ -92,12 +92,12 @@ def test_an_edited_file_makes_another_run(tmp_path: Path) -> None:
 def test_home_and_variables_are_filled_in_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PARTS", str(tmp_path / "parts"))
-    for place in ("train/good/0", "train/good/1", "test/good/0", "test/cut/1"):
+    for place in ("train/good/0", "train/good/1", "test/good/0", "test/cut/1", "ground_truth/cut/1_mask"):
         file = tmp_path / "parts" / "gear" / f"{place}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((8, 8), 80, np.uint8)).save(file)
+        Image.fromarray(np.full((8, 8), 255, np.uint8)).save(file)
     roots = {f"run.{name}_root": f'"~/{name}"' for name in ("data", "results", "cache", "weights")}
-    words = ("dataset=folder", "dataset.path=${oc.env:PARTS}", "pipeline=reference_difference", "tracking=none")
+    words = ("dataset=folder", 'dataset.path="~/parts"', "pipeline=reference_difference", "tracking=none")
     reference = ('pipeline.reference="$PARTS/gear/train/good/0.png"', "pipeline.threshold=20")
     done = command("-m", *(f"{k}={v}" for k, v in roots.items()), *words, *reference, "pipeline.smoothing=0,1")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,7 @@ import torch
 from benchmark.config import option_settings, options
 from benchmark.errors import ConfigError, WeightsError
 from benchmark.models.backbone import Backbone, FeatureNetwork
-from benchmark.models.choice import choose
+from benchmark.models.choice import Networks, choose
 from benchmark.samples import Manifest
 from benchmark.stages import Context, clear_models
 from benchmark.store import Store
@@ -54,7 +54,7 @@ def context(tmp_path: Path) -> Iterator[Context]:
 
 
 def loaded(context: Context, settings: Backbone, *, pooled: bool = False) -> FeatureNetwork:
-    chosen = choose(context, settings.wanted(), pipeline="patchcore", allow_random=True)["features"]
+    chosen = choose(context, Networks(wanted=settings.wanted(), allow_random=True), pipeline="patchcore")["features"]
     return settings.load(context, chosen, pooled=pooled)
 
 

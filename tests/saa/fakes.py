@@ -37,9 +37,11 @@ class FakeModels:
         """Put the fakes in place of the real networks."""
         monkeypatch.setattr(DetectorSettings, "load", lambda *_: self)
         monkeypatch.setattr(SamSettings, "load", lambda *_: self)
-        monkeypatch.setattr(
-            SaliencySettings, "levels", lambda settings, context, chosen, image, *, side: self.levels(image, side)
-        )
+
+        def each(settings, context, chosen, images, work, *, side=None):  # type: ignore[no-untyped-def]
+            return [work(n, self.levels(image, side or settings.backbone.side)) for n, image in enumerate(images)]
+
+        monkeypatch.setattr(SaliencySettings, "each", each)
 
     def count(self, name: str) -> None:
         """Count a call."""

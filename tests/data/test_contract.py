@@ -143,7 +143,7 @@ def test_presets_give_the_papers_numbers(option: str, good: int, defective: int,
 
 
 def test_every_option_has_its_numbers_above() -> None:
-    assert {option for option, _, _ in PRESETS} | {"folder", "sat"} == set(OPTIONS)
+    assert {option for option, _, _ in PRESETS} | {"folder", "sat", "sat_hard"} == set(OPTIONS)
 
 
 def test_domain_gap_counts_by_category(full: Path) -> None:

@@ -23,7 +23,8 @@ def option(key: str) -> PlainValidator:
             return value
         if not isinstance(value, Mapping):
             group = key.rpartition(".")[2]
-            raise ValueError(f"must be an option of the group {group}: give {group}@{key}=NAME")
+            name = value if isinstance(value, str) else "NAME"
+            raise ValueError(f"must be an option of the group {group}: give {group}@{key}={name}")
         return option_settings(key, value)
 
     return PlainValidator(build)

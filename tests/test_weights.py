@@ -66,7 +66,7 @@ def test_every_registry_entry_is_valid(name: str) -> None:
     text = (registry.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith("# ")
     for file in entry.files:
-        assert file.urls
+        assert bool(file.urls) != bool(file.package), "it comes from one place"
         assert all(url.startswith("https://") for url in file.urls)
         # Without a digest there is at least the exact size to tell a wrong file by.
         assert file.sha256 is not None or file.size is not None
@@ -268,13 +268,14 @@ def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["weights", "resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
+    assert main(["weights", "resnet_mlp", "dry_run", "backbone@pipeline.backbone=resnet50"]) == 0
     assert "resnet50-0676ba61.pth" in capsys.readouterr().out
-    assert main(["weights", "sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
+    words = ["sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run", "backbone@pipeline.backbone=resnet18"]
+    assert main(["weights", *words]) == 0
     out = capsys.readouterr().out
     assert "sam_vit_b_01ec64.pth" in out
     assert out.count("resnet18-f37072fd.pth (") == 1
-    for words in (["constant"], ["resnet_mlp", "pipeline.weights=none"]):
+    for words in (["constant"], ["resnet_mlp", "pipeline.backbone.weights=random"]):
         assert main(["weights", *words]) == 0
         assert "no weights files are needed" in capsys.readouterr().out
 
@@ -286,7 +287,8 @@ def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> Non
         (["resnet_mlp", "constnt"], "did you mean 'constant'"),
         (["resnt_mlp"], "did you mean 'resnet_mlp'"),
         (["resnet_mlp", "pipeline.bakbone=resnet50"], "did you mean 'backbone'"),
-        (["resnet_mlp", "pipeline.weights=imagnet"], "did you mean 'imagenet'"),
+        (["resnet_mlp", "pipeline.backbone.weights=resnet18_imagnet"], "did you mean 'resnet18_imagenet'"),
+        (["resnet_mlp", "pipeline.backbone=resnet50"], "backbone@pipeline.backbone=resnet50"),
     ],
 )
 def test_a_wrong_word_says_what_is_right(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,11 @@ class Networks:
         asked = (_asked(want) for want in self.wanted.values())
         return tuple(dict.fromkeys(word for word in asked if _is_name(word)))
 
+    def own_files(self) -> tuple[Path, ...]:
+        """Return the user's own weights files, there or not, in order and once each."""
+        asked = (_asked(want) for want in self.wanted.values() if want.weights != RANDOM)
+        return tuple(dict.fromkeys(Path(word) for word in asked if word and not _is_name(word)))
+
 
 def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, Chosen]:
     """Find the weights of all networks of a pipeline before any work starts, and note them for the result.

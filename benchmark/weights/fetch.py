@@ -17,7 +17,7 @@ from benchmark.download import Remote, download
 from benchmark.download_progress import shown
 from benchmark.errors import WeightsError
 from benchmark.weights import hub
-from benchmark.weights.local import check_file, readable_size
+from benchmark.weights.local import check_file, custom, readable_size
 from benchmark.weights.registry import Weights, WeightsFile, find
 
 
@@ -68,10 +68,17 @@ def needed_by(request: Request) -> tuple[list[str], Path]:
 
 
 def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the registry names that a pipeline option needs with these overrides; for a registry name, that name."""
+    """Return the registry names that a pipeline option needs with these overrides; for a registry name, that name.
+
+    Raises:
+        WeightsError: a file of the user's own is not there.
+    """
     if name not in options("pipeline"):
         return (name,)
-    return pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).networks().registered()
+    networks = pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).networks()
+    for path in networks.own_files():
+        custom(path)
+    return networks.registered()
 
 
 def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> None:

@@ -29,8 +29,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "transformers": (),  # a folder, written by the test
 }
 """What options that leave the model open are given."""
-SIDE = {14: 56, 16: 64}
-"""Small sides for transformers, by patch."""
+SIDE = 112
+"""A small side that patches of 14 and of 16 pixels fit into."""
 
 
 def backbone(name: str, *words: str) -> Backbone:
@@ -63,8 +63,7 @@ def small(name: str, folder: Path) -> Backbone:
     words = [*GIVEN.get(name, ()), "pipeline.backbone.weights=random"]
     if name == "transformers":
         words.append(f"pipeline.backbone.model={write_vit(folder / 'vit')}")
-    patch = 14 if "dinov2" in name else 16
-    return backbone(name, *words, f"pipeline.backbone.side={SIDE[patch]}")
+    return backbone(name, *words, f"pipeline.backbone.side={SIDE}")
 
 
 @pytest.mark.parametrize("name", options("backbone"))

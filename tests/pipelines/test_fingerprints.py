@@ -17,7 +17,8 @@ import pytest
 
 from benchmark.config import build
 from benchmark.results import files
-from benchmark.results.reference import FOLDER, entries
+from benchmark.resources import REFERENCE
+from benchmark.results.reference import entries
 from benchmark.run import execute
 from tests.data.dataset_trees import save
 from tests.harness import compose, places
@@ -94,7 +95,7 @@ def test_every_stage_keeps_its_fingerprint(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(n for n, entry in entries().items() if entry.quick))
 def test_a_reference_run_keeps_its_id(name: str, tmp_path: Path) -> None:
     """The digest follows where the machine gives the same floats; constant answers have none that could differ."""
-    committed = files.read_result(FOLDER / name)
+    committed = files.read_result(REFERENCE / name)
     words = [*entries()[name].settings, "metric=full", *places(tmp_path)]
     composed, choices = compose(*words)
     finished = execute(build(composed, choices), composed, command=["test"], thumbnails=False)

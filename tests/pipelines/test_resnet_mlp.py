@@ -165,7 +165,7 @@ def test_the_weights_that_took_part_are_recorded(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     ran = context(tree, tmp_path)
     (none,) = plan_of(settings(), ran).distinct
-    assert set(ran.weights) == {"features resnet18 with random weights"}
+    assert set(ran.weights) == {"resnet18 with random initial values"}
     own = tmp_path / "own.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), own)
     ran = context(tree, tmp_path)

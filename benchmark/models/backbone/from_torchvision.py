@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import ConfigError, near_matches
 from benchmark.models import runtime
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, indices_of
+from benchmark.weights import names
 
 if TYPE_CHECKING:
     import torch
@@ -44,8 +45,9 @@ class ResNetBody:
 
 
 def published(model: str) -> str | None:
-    """Return None: torchvision's weights are in conf/weights, by name."""
-    return None
+    """Return the name of torchvision's first ImageNet weights in conf/weights; None where there are none of this model."""
+    name = f"{model}_imagenet"
+    return name if name in names() else None
 
 
 def normalisation(model: str) -> tuple[Channels, Channels]:

@@ -131,7 +131,7 @@ class FeatureNetwork:
 
         alone = [[number] for number in range(count)]
         if self.device.name.startswith("cuda"):
-            batches = alone if self.side is None else [list(range(count))]
+            batches = alone if self.side is None or not count else [list(range(count))]
             return [found for batch in batches for found in run(batch)]
         width = torch.get_num_threads()
         torch.set_num_threads(1)

@@ -14,7 +14,7 @@ class Source(Protocol):
     """What the module of a library can do."""
 
     def published(self, model: str) -> str | None:
-        """Return where the library's own weights are, ``hub:OWNER/NAME`` or the path of a file; None: it has none."""
+        """Return the library's own weights: a name of conf/weights, ``hub:OWNER/NAME`` or a file's path; None: none."""
         ...
 
     def normalisation(self, model: str) -> tuple[Channels, Channels]:

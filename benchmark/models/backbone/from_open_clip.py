@@ -77,7 +77,7 @@ def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool
     Source: mlfoundations/open_clip:src/open_clip/model.py (_build_vision_tower), timm_model.py.
 
     Raises:
-        ConfigError: open_clip has no such model, or it has no such blocks, or it does not take such a side.
+        ConfigError: open_clip has no such model, or it has no such blocks, or the side is not whole patches.
         WeightsError: the file is damaged or belongs to another network.
     """
     config = _config(settings.model)
@@ -102,9 +102,24 @@ def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool
     runtime.load(tower, weights, adapt=_of_the_tower)
     if side != int(vision["image_size"]):
         if trunk is None:
-            raise ConfigError(f"backbone.side={side}: {settings.model} takes {vision['image_size']} only")
-        trunk.set_input_size(side)  # places are interpolated
+            _set_places(tower, side // strides[0])
+        else:
+            trunk.set_input_size(side)  # places are interpolated
     return TowerBody(tower=tower, indices=indices, norm=settings.norm)
+
+
+def _set_places(tower: Any, grid: int) -> None:
+    """Interpolate the places of an open_clip tower to a grid of so many patches a side.
+
+    Bicubic without antialiasing, as MuSc does (xrli-U/MuSc:models/backbone/open_clip/model.py, resize_pos_embed).
+    """
+    from timm.layers import resample_abs_pos_embed
+    from torch import nn
+
+    places = resample_abs_pos_embed(
+        tower.positional_embedding[None], [grid, grid], num_prefix_tokens=1, interpolation="bicubic", antialias=False
+    )
+    tower.positional_embedding = nn.Parameter(places[0], requires_grad=False)
 
 
 def _of_the_tower(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

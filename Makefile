@@ -43,6 +43,8 @@ ARGS ?=
 CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
+# uv leaves compiling to the first import: kept beside the packages, it is done once, and not in every process of a test.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
 # be variables of the environment (OMP_NUM_THREADS).

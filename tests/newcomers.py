@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import benchmark.config
-import benchmark.data.card
-from tests.harness import ROOT
+from benchmark import resources
 
-if "NEWCOMERS" in os.environ:
-    benchmark.config.CONF = Path(os.environ["NEWCOMERS"]) / "conf"
-    benchmark.data.card.CARDS = Path(os.environ["NEWCOMERS"]) / "datasets"
+if "NEWCOMERS" in os.environ:  # before any module asks where they are
+    resources.CONF = Path(os.environ["NEWCOMERS"]) / "conf"
+    resources.CARDS = Path(os.environ["NEWCOMERS"]) / "datasets"
+
+from tests.harness import ROOT
 
 
 def suite(folder: Path, *words: str, files: dict[str, str]) -> dict[str, str]:

@@ -43,6 +43,7 @@ def test_missing_data_and_weights_have_their_commands(tmp_path: Path) -> None:
     assert found["sat"] == ("generated on first use", "")
     states = {name: state for name, state, _ in doctor.weights(tmp_path, deep=False)}
     assert set(states) == set(names())
+    assert states.pop("efficientnet_lite0_imagenet") == "embedded, size as published"
     assert set(states.values()) == {"not here"}
 
 

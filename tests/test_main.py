@@ -46,7 +46,10 @@ def test_help_loads_nothing_heavy_and_names_the_groups() -> None:
     ("words", "said"),
     [
         (["pipeline=refrence_difference"], ["pipeline=refrence_difference", "'reference_difference'"]),
-        (["pipeline=reference_difference", "pipeline.tresholds=1"], ["unknown key 'pipeline.tresholds'", "'threshold'"]),
+        (
+            ["pipeline=reference_difference", "pipeline.tresholds=1"],
+            ["unknown key 'pipeline.tresholds'", "'threshold'"],
+        ),
         (["pipelin=constant"], ["'pipelin'", "'pipeline'"]),
         (["run.sed=1"], ["unknown key 'run.sed'", "'seed'"]),
         (["run.seed=one"], ["run.seed", "integer", "'one'"]),

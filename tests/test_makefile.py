@@ -25,4 +25,4 @@ def test_a_name_that_nothing_reads_is_refused(word: str) -> None:
 def test_known_names_and_the_environments_pass() -> None:
     done = make("bench", "DATASET=mtd", "RESULTS_ROOT=r", "OMP_NUM_THREADS=1", "ARGS=run.limit=3")
     assert done.returncode == 0, done.stderr
-    assert "dataset=mtd pipeline=reference_difference" in done.stdout and "run.limit=3" in done.stdout
+    assert "dataset=mtd pipeline=patchcore" in done.stdout and "run.limit=3" in done.stdout

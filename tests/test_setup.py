@@ -163,6 +163,20 @@ def project(index: Index, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def quick_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """This Python, whose ``-m venv`` copies an environment made once: most of a set-up's time here goes into that."""
+    folder = tmp_path_factory.mktemp("python")
+    subprocess.run([sys.executable, "-m", "venv", folder / "made"], check=True)
+    script = folder / "python"
+    script.write_text(
+        f'#!/bin/bash\n[ "$2" = venv ] || exec {sys.executable} "$@"\n'
+        f'rm -rf "${{@: -1}}" && cp -a {folder / "made"} "${{@: -1}}"\n'
+    )
+    script.chmod(0o755)
+    return str(script)
+
+
 def environment(index: Index, tmp_path: Path, **more: str) -> dict[str, str]:
     """Return the environment of a machine that knows only this index, and caches nowhere else."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "VIRTUAL_ENV", "PYTHON", "MAKE"))}
@@ -251,7 +265,9 @@ def test_the_newest_pip_installs_the_lock(index: Index, project: Path, tmp_path:
 
 
 @pytest.mark.parametrize("installer", ["uv", "pip"])
-def test_settings_of_the_machine_change_nothing(index: Index, project: Path, tmp_path: Path, installer: str) -> None:
+def test_settings_of_the_machine_change_nothing(
+    index: Index, project: Path, tmp_path: Path, quick_python: str, installer: str
+) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("alpha==1.1\nsetuptools==2.0\n")
     config = tmp_path / "pip.conf"
@@ -265,7 +281,7 @@ def test_settings_of_the_machine_change_nothing(index: Index, project: Path, tmp
     (tmp_path / "more").mkdir()
     (tmp_path / "more/alpha.py").write_text("VERSION = 'of PYTHONPATH'")
     env = environment(
-        index, tmp_path, PIP_CONFIG_FILE=str(config), UV_CONFIG_FILE=str(tmp_path / "uv.toml"),
+        index, tmp_path, TEST_PYTHON=quick_python, PIP_CONFIG_FILE=str(config), UV_CONFIG_FILE=str(tmp_path / "uv.toml"),
         UV_CONSTRAINT=str(constraints), UV_OVERRIDE=str(constraints), UV_BUILD_CONSTRAINT=str(constraints),
         UV_FIND_LINKS=str(index.folder / "alpha"), PIP_TARGET=str(tmp_path / "elsewhere"), UV_NO_BUILD="1",
         UV_EXCLUDE_NEWER="2020-01-01", PYTHONPATH=str(tmp_path / "more"), PIP_CONSTRAINT=str(constraints),
@@ -278,27 +294,27 @@ def test_settings_of_the_machine_change_nothing(index: Index, project: Path, tmp
 
 
 def test_a_file_of_other_bytes_is_refused_and_nothing_counts_as_set_up(
-    index: Index, project: Path, tmp_path: Path
+    index: Index, project: Path, tmp_path: Path, quick_python: str
 ) -> None:
     for name in ("requirements.lock", "requirements-extras.lock"):
         good = hashlib.sha256(index.pins["alpha"].read_bytes()).hexdigest()
         (project / name).write_text(index.lock().replace(good, "0" * 64))
-    done = set_up(project, environment(index, tmp_path), "setup")
+    done = set_up(project, environment(index, tmp_path, TEST_PYTHON=quick_python), "setup")
     assert done.returncode != 0 and "hash" in done.stderr.lower()
     assert not (project / ".venv/.ready").exists()
 
 
-def test_a_lock_without_hashes_is_refused(index: Index, project: Path, tmp_path: Path) -> None:
+def test_a_lock_without_hashes_is_refused(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     lines = [line for line in index.lock().splitlines() if "alpha" not in line]
     (project / "requirements.lock").write_text("alpha==1.0\n" + "\n".join(lines[2:]) + "\n")
-    done = set_up(project, environment(index, tmp_path), "setup")
+    done = set_up(project, environment(index, tmp_path, TEST_PYTHON=quick_python), "setup")
     assert done.returncode != 0
     assert not (project / ".venv/.ready").exists()
 
 
-def test_an_interrupted_set_up_is_done_anew(index: Index, project: Path, tmp_path: Path) -> None:
+def test_an_interrupted_set_up_is_done_anew(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     """Half a package, as a kill leaves it, is not taken for a whole one."""
-    env = environment(index, tmp_path)
+    env = environment(index, tmp_path, TEST_PYTHON=quick_python)
     assert set_up(project, env, "setup").returncode == 0
     (project / ".venv/.ready").unlink()
     (found,) = (project / ".venv").glob("lib/python*/site-packages/alpha.py")
@@ -311,15 +327,17 @@ def test_an_interrupted_set_up_is_done_anew(index: Index, project: Path, tmp_pat
     assert done.returncode == 0, done.stderr
 
 
-def test_pip_does_what_uv_cannot(index: Index, project: Path, tmp_path: Path) -> None:
-    env = environment(index, tmp_path, UV_DEFAULT_INDEX="http://127.0.0.1:9", UV_HTTP_RETRIES="0")
+def test_pip_does_what_uv_cannot(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
+    env = environment(
+        index, tmp_path, TEST_PYTHON=quick_python, UV_DEFAULT_INDEX="http://127.0.0.1:9", UV_HTTP_RETRIES="0"
+    )
     done = set_up(project, env, "setup")
     assert done.returncode == 0, done.stderr
     assert "uv could not do it" in done.stderr
     assert installed(project / ".venv") == LOCKED
 
 
-def test_extras_are_set_up_the_same_way(index: Index, project: Path, tmp_path: Path) -> None:
-    done = set_up(project, environment(index, tmp_path), "extras")
+def test_extras_are_set_up_the_same_way(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
+    done = set_up(project, environment(index, tmp_path, TEST_PYTHON=quick_python), "extras")
     assert done.returncode == 0, done.stdout + done.stderr
     assert installed(project / ".venv-extras") == LOCKED

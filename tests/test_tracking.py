@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from benchmark import tracking as module
+from benchmark.cli.main import main
 from benchmark.errors import TrackingError
 from benchmark.results.files import read_result, read_rows
 from benchmark.results.schema import RunResult, flatten
-from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking, allowed_name, main
+from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking, allowed_name
 from tests.harness import SMALL_SAT, run
 
 
@@ -192,7 +193,7 @@ def test_a_store_that_cannot_be_used_says_how_to_log_later_and_hides_the_passwor
         tracker.log(folder, results_root=tmp_path)
     assert str(told.value).startswith("MLflow at nosuch://***@host/x cannot be used (")
     assert f"The results are kept in {folder}" in str(told.value) and "geheim" not in str(told.value)
-    assert str(told.value).endswith(f"tracking {folder} --uri URI")
+    assert str(told.value).endswith(f"track {folder} --uri URI")
 
 
 class Batches:
@@ -248,7 +249,7 @@ def test_the_command_logs_finished_runs_to_a_store_of_ones_own(
     folder: Path, root: Path, capsys: pytest.CaptureFixture[str], parent: None
 ) -> None:
     uri = f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
-    assert main([str(folder), str(folder), "--uri", uri, "--experiment", "runs"]) == 0
+    assert main(["track", str(folder), str(folder), f"uri={uri}", "experiment=runs"]) == 0
     said = capsys.readouterr().out.splitlines()
     named = [line.partition(": MLflow run ")[2] for line in said]
     assert [line.partition(":")[0] for line in said] == [str(folder)] * 2 and len(set(named)) == 2

@@ -61,7 +61,12 @@ RESULTS = {"saa_saliency": "map", "resnet_features": "features"}
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     samples = tuple(
-        save_sample(tmp_path / f"{number}.png", toys.picture(number), split="train" if number > 2 else "test")
+        save_sample(
+            tmp_path / f"{number}.png",
+            toys.picture(number),
+            split="train" if number > 2 else "test",
+            defective=number == 2,
+        )
         for number in range(6)
     )
     manifest = Manifest(dataset="toys", samples=samples)

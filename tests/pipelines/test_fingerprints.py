@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from benchmark.config import build
-from benchmark.results import files
 from benchmark.resources import REFERENCE
+from benchmark.results import files
 from benchmark.results.reference import entries
 from benchmark.run import execute
 from tests.data.dataset_trees import save

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark import weights
 from benchmark.config import CONF, RunConfig, build, options
 from benchmark.data.images import image_shape
 from benchmark.errors import BenchmarkError, ConfigError
@@ -56,11 +57,23 @@ def context_of(config: RunConfig) -> Context:
 def runnable(folder: Path, name: str) -> RunConfig:
     """Return the option as it runs here, or skip with what it lacks."""
     config = configured(folder, name, tiny(name))
-    lacking = config.pipeline.missing()
-    wanted = config.pipeline.networks().registered()
-    if lacking or wanted:
-        pytest.skip(lacking[0] if lacking else f"needs {', '.join(wanted)}, which cannot be random")
+    lacking = needed(config.pipeline)
+    if lacking:
+        pytest.skip(f"{lacking[0]}, and that cannot be random")
+    if hasattr(config.pipeline, "provider"):
+        pytest.skip("asks a server: tests/vlm runs it with one")
     return config
+
+
+def needed(pipeline: Pipeline) -> list[str]:
+    """Return what a pipeline lacks on a machine that has this project's packages alone."""
+    wanted = [name for name in pipeline.networks().registered() if not embedded(name)]
+    return [*(pipeline.missing() or ()), *(f"needs the weights {name}" for name in wanted)]
+
+
+def embedded(name: str) -> bool:
+    """Whether a package carries the weights."""
+    return name in weights.names() and all(file.package for file in weights.find(name).files)
 
 
 def run_id(name: str, changes: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -117,7 +130,7 @@ def test_what_is_missing_is_said_before_any_work(name: str, tmp_path: Path, monk
     for variable in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
     config = configured(tmp_path, name)
-    if not (config.pipeline.missing() or config.pipeline.networks().registered()):
+    if not needed(config.pipeline):
         pytest.skip("needs nothing")
     with pytest.raises(BenchmarkError) as caught:
         plan = plan_of(config.pipeline, context_of(config), option=name)

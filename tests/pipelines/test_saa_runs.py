@@ -60,7 +60,7 @@ def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path, capsys
     assert "not comparable" not in whole
     for text in (shown, whole):
         printed = {(c[1], c[2]): c[7] for line in text.splitlines() if len(c := cells(line)) > 8}
-        assert printed["f1_max", "mean"] == "39.40 % saa_plus_2023, 37.72 % repro_syduc7421"
+        assert printed["f1_max", "mean"].startswith("39.40 % saa_plus_2023, 37.72 %")  # the cell may go on below
         assert printed["ap", "bottle"] == "32.56 % repro_syduc7421"
     assert printed["ap", "pooled"] == printed["f2", "mean"] == ""
 

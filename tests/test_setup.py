@@ -281,7 +281,8 @@ def test_settings_of_the_machine_change_nothing(
     (tmp_path / "more").mkdir()
     (tmp_path / "more/alpha.py").write_text("VERSION = 'of PYTHONPATH'")
     env = environment(
-        index, tmp_path, TEST_PYTHON=quick_python, PIP_CONFIG_FILE=str(config), UV_CONFIG_FILE=str(tmp_path / "uv.toml"),
+        index, tmp_path, TEST_PYTHON=quick_python,
+        PIP_CONFIG_FILE=str(config), UV_CONFIG_FILE=str(tmp_path / "uv.toml"),
         UV_CONSTRAINT=str(constraints), UV_OVERRIDE=str(constraints), UV_BUILD_CONSTRAINT=str(constraints),
         UV_FIND_LINKS=str(index.folder / "alpha"), PIP_TARGET=str(tmp_path / "elsewhere"), UV_NO_BUILD="1",
         UV_EXCLUDE_NEWER="2020-01-01", PYTHONPATH=str(tmp_path / "more"), PIP_CONSTRAINT=str(constraints),

@@ -111,6 +111,8 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -m tests.structure
 	@$(PY) -m benchmark tables --check
 
 extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle

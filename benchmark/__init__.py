@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.api import Evaluated, ImageMaps, evaluate
+    from benchmark.running.api import Evaluated, ImageMaps, evaluate
 
 __all__ = ["Evaluated", "ImageMaps", "evaluate"]
 
@@ -13,7 +13,7 @@ __all__ = ["Evaluated", "ImageMaps", "evaluate"]
 def __getattr__(name: str) -> Any:
     """Load what the package offers when it is asked for, so that ``import benchmark`` stays light."""
     if name in __all__:
-        from benchmark import api
+        from benchmark.running import api
 
         return getattr(api, name)
     if name == "__version__":

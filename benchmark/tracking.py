@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import BenchmarkError, TrackingError
-from benchmark.provenance import redact
+from benchmark.core.errors import BenchmarkError, TrackingError
+from benchmark.core.provenance import redact
+from benchmark.core.settings import Settings
 from benchmark.results.figures import run_figures
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows
 from benchmark.results.schema import flatten
-from benchmark.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -27,7 +27,7 @@ def real_data() -> Path:
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> None:
     """Start every test as a process of its own would: only sweeps remember entries, and they switch it on."""
-    from benchmark.memory import process_memory
+    from benchmark.core.memory import process_memory
 
     process_memory.allow(0)
     process_memory.clear()

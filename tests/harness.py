@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.compose import compose as benchmark_compose
-from benchmark.config import RunConfig, build
-from benchmark.pipeline import Pipeline, Plan, make_plan, predictions
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context
+from benchmark.config.compose import compose as benchmark_compose
+from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.config.schema import RunConfig, build
+from benchmark.core.samples import Prediction, Sample
+from benchmark.stages.context import Context
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
@@ -70,8 +70,8 @@ def places(folder: Path) -> list[str]:
 
 
 def run(folder: Path, *overrides: str) -> Any:
-    """Carry out one run below ``folder``; returns what ``benchmark.run.execute`` does."""
-    from benchmark.run import execute
+    """Carry out one run below ``folder``; returns what ``benchmark.running.run.execute`` does."""
+    from benchmark.running.run import execute
 
     composed, choices = compose(*places(folder), *overrides)
     return execute(build(composed, choices), composed, command=["test"])

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark import resources
+from benchmark.core import resources
 
 if "NEWCOMERS" in os.environ:  # before any module asks where they are
     resources.CONF = Path(os.environ["NEWCOMERS"]) / "conf"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmark.samples import Sample, Split
+from benchmark.core.samples import Sample, Split
 
 
 def save_sample(

@@ -10,9 +10,10 @@ import safetensors.numpy
 import scipy.ndimage
 import zstandard
 
-import benchmark.evaluation
-import benchmark.run
-from tests import harness, slow_pipeline, test_faults
+import benchmark.running.run
+import benchmark.scoring.evaluation
+from tests import harness, slow_pipeline
+from tests.running import test_faults
 
 LOADED = (cv2, pandas, PIL, pyarrow, pycocotools, safetensors, scipy, zstandard, benchmark, slow_pipeline)
 harness.compose(*test_faults.RUN)

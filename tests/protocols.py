@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.config import CONF
-from benchmark.protocol import Protocol
+from benchmark.core.resources import CONF
+from benchmark.scoring.protocol import Protocol
 from tests.harness import option
 
 __all__ = ["CONF", "protocol"]

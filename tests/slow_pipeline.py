@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.samples import Manifest, MaskSet, Prediction, Regions, Sample
-from benchmark.stages import Artifact, Context, Inputs, Stage
-from benchmark.store import Store
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.samples import Manifest, MaskSet, Prediction, Regions, Sample
+from benchmark.stages.codec import Artifact
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.store import Store
 
 SIDE = 32
 

@@ -64,7 +64,7 @@ def follow(step: Step, clone: Path) -> None:
         return
     path = clone / step.path
     if not (clone / "benchmark" / "scoring").is_dir():  # the modules are not in their rooms yet
-        path = clone / step.path.replace("benchmark/scoring/metrics", "benchmark/metrics")
+        path = clone / step.path.replace("benchmark/scoring/metrics", "benchmark/scoring/metrics")
     if step.append:
         path.write_text(path.read_text() + "\n\n" + step.block)
     elif step.below or step.old:
@@ -85,7 +85,7 @@ def follow(step: Step, clone: Path) -> None:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated dataset, made once: the first command of an example would make the same."""
-    from benchmark.run import execute
+    from benchmark.running.run import execute
     from tests.harness import build, compose
 
     folder = tmp_path_factory.mktemp("images")

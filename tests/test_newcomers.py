@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 
-from benchmark.metrics import pixel, registry
+from benchmark.scoring.metrics import pixel, registry
 
 half = replace(
     registry.METRICS["f2_max"],
@@ -45,9 +45,9 @@ counts:
 traps: []
 """
 PIPELINES = '''
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.samples import Prediction
-from benchmark.settings import FilePath
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.samples import Prediction
+from benchmark.core.settings import FilePath
 from benchmark.stages import Context, Stage
 
 
@@ -112,7 +112,11 @@ def test_new_pipelines_are_found_and_checked(tmp_path: Path) -> None:
 
 
 def test_a_new_metric_is_found_and_checked(tmp_path: Path) -> None:
-    words = ("tests/metrics/test_registry.py", "tests/metrics/test_direct.py", "tests/metrics/test_invariance.py")
+    words = (
+        "tests/scoring/metrics/test_registry.py",
+        "tests/scoring/metrics/test_direct.py",
+        "tests/scoring/metrics/test_invariance.py",
+    )
     some = ("-k", "registry or direct or duplicated or transposed or full")
     found = suite(tmp_path / "good", *words, *some, files={"new_metrics.py": METRICS})
     assert len(found) > 10 and set(found.values()) == {"PASSED"}

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark import tracking as module
 from benchmark.cli.main import main
-from benchmark.errors import TrackingError
+from benchmark.core.errors import TrackingError
 from benchmark.results.files import read_result, read_rows
 from benchmark.results.schema import RunResult, flatten
 from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking, allowed_name

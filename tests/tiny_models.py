@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
+from benchmark.core.settings import FileOr, Settings
 from benchmark.models.backbone import Backbone
-from benchmark.settings import FileOr, Settings
 from tests.harness import typed
 
 SAM = ("pipeline.sam.model=toy", "pipeline.sam.weights=random", "pipeline.allow_random_weights=true")

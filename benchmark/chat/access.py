@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from benchmark.settings import Settings
+from benchmark.core.settings import Settings
 
 
 class HttpAccess(Settings):

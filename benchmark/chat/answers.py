@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.errors import StoreError
+from benchmark.chat.question import digest
+from benchmark.core.errors import StoreError
 from benchmark.results.files import write_atomically
-from benchmark.vlm.question import digest
 
 log = logging.getLogger(__name__)
 Folder = Literal["answers", "misses"]

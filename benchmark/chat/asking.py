@@ -15,14 +15,14 @@ from typing import Any, Self
 import tenacity
 from filelock import FileLock, Timeout
 
-from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.vlm.access import Calls
-from benchmark.vlm.answers import AnswerStore, Record
-from benchmark.vlm.limits import Budget, Limiter
-from benchmark.vlm.pricing import Price, cost, cost_at_most
-from benchmark.vlm.providers.base import CallError, Provider, Raw
-from benchmark.vlm.question import Draft, Question, SentImage, digest
-from benchmark.vlm.secrets import scrub
+from benchmark.chat.access import Calls
+from benchmark.chat.answers import AnswerStore, Record
+from benchmark.chat.limits import Budget, Limiter
+from benchmark.chat.pricing import Price, cost, cost_at_most
+from benchmark.chat.providers.base import CallError, Provider, Raw
+from benchmark.chat.question import Draft, Question, SentImage, digest
+from benchmark.chat.secrets import scrub
+from benchmark.core.errors import BenchmarkError, ConfigError
 
 log = logging.getLogger(__name__)
 LONG = 10

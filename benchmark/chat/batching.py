@@ -14,16 +14,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.chat.answers import AnswerStore, Record
+from benchmark.chat.limits import Budget
+from benchmark.chat.pricing import Price, cost, cost_at_most
+from benchmark.chat.providers.base import CallError
+from benchmark.chat.providers.google import Google, calls, plain_response
+from benchmark.chat.question import Draft, digest
+from benchmark.chat.secrets import scrub
+from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.settings import Settings
 from benchmark.results.files import write_atomically
-from benchmark.settings import Settings
-from benchmark.vlm.answers import AnswerStore, Record
-from benchmark.vlm.limits import Budget
-from benchmark.vlm.pricing import Price, cost, cost_at_most
-from benchmark.vlm.providers.base import CallError
-from benchmark.vlm.providers.google import Google, calls, plain_response
-from benchmark.vlm.question import Draft, digest
-from benchmark.vlm.secrets import scrub
 
 log = logging.getLogger(__name__)
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.errors import DataError
+from benchmark.chat.answers import AnswerStore, Folder, Record
+from benchmark.core.errors import DataError
 from benchmark.results.files import write_atomically
-from benchmark.vlm.answers import AnswerStore, Folder, Record
 
 LIMIT = 1 << 24
 """Longest line that is read, bytes."""

@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 
-from benchmark.vlm.access import Calls
-from benchmark.vlm.ledger import Ledger
+from benchmark.chat.access import Calls
+from benchmark.chat.ledger import Ledger
 
 SLACK = 1.02
 """A window is taken this much longer, as messages do not all travel at one speed."""

@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime
 
 from pydantic import ValidationError
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.resources import CONF
-from benchmark.settings import Settings
-from benchmark.vlm.verdict import Usage
-from benchmark.yaml_files import read_yaml
+from benchmark.chat.verdict import Usage
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import CONF
+from benchmark.core.settings import Settings
+from benchmark.core.yaml_files import read_yaml
 
 
 class Price(Settings):

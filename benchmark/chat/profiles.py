@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.errors import ConfigError
-from benchmark.settings import Settings
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
 
 Level = Literal["MINIMAL", "LOW", "MEDIUM", "HIGH"]
 

@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from benchmark.errors import ConfigError
-from benchmark.provenance import redact
+from benchmark.core.errors import ConfigError
+from benchmark.core.provenance import redact
 
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY")
 _used: set[str] = set()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.samples import Outcome
+from benchmark.core.samples import Outcome
 
 Order = Literal["reasoning_first", "label_first"]
 Label = Literal["OK", "NOK"]

@@ -30,7 +30,7 @@ def _store(
 @app.command("show", cls=Command)
 def show(context: typer.Context) -> None:
     """Count answers by model and dataset."""
-    from benchmark.vlm.answers import AnswerStore, Folder
+    from benchmark.chat.answers import AnswerStore, Folder
 
     store = AnswerStore(context.obj)
     costs: dict[tuple[str, str, str], list[float]] = {}
@@ -53,8 +53,8 @@ def export(
     dataset: Annotated[str | None, typer.Option(help="Only answers on this dataset.")] = None,
 ) -> None:
     """Write the answers into one file, for others to score without a key."""
-    from benchmark.vlm.answers import AnswerStore
-    from benchmark.vlm.exchange import export_answers
+    from benchmark.chat.answers import AnswerStore
+    from benchmark.chat.exchange import export_answers
 
     print(f"{file}: {export_answers(AnswerStore(context.obj), file, model=model, dataset=dataset)} records")
 
@@ -62,8 +62,8 @@ def export(
 @app.command("import", cls=Command)
 def import_file(context: typer.Context, file: Annotated[Path, typer.Argument(help="An exported file.")]) -> None:
     """Take over an exported file."""
-    from benchmark.vlm.answers import AnswerStore
-    from benchmark.vlm.exchange import import_answers
+    from benchmark.chat.answers import AnswerStore
+    from benchmark.chat.exchange import import_answers
 
     done = import_answers(AnswerStore(context.obj), file)
     print(f"{done.new} new, {done.known} known; {done.kept} questions have another answer here, which stays")

@@ -10,7 +10,7 @@ import typer
 from benchmark.cli.words import Command
 
 if TYPE_CHECKING:
-    from benchmark.store import Store
+    from benchmark.stages.store import Store
 
 app = typer.Typer(rich_markup_mode=None, help="The stage store: sizes (the default), prune, verify, explain.")
 Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage; may be given several times.")]
@@ -18,7 +18,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go; remo
 
 
 def _store(context: typer.Context) -> Store:
-    from benchmark.store import Store, store_root
+    from benchmark.stages.store import Store, store_root
 
     return Store(store_root(context.obj))
 
@@ -36,7 +36,7 @@ def _cache(
 @app.command("sizes", cls=Command)
 def sizes(context: typer.Context, stage: Stages = None) -> None:
     """Show entries, bytes and last use by stage."""
-    from benchmark.cache import show_sizes
+    from benchmark.stages.maintenance import show_sizes
 
     show_sizes(_store(context), stage or [])
 
@@ -50,12 +50,12 @@ def prune(
     dry_run: DryRun = False,
 ) -> None:
     """Remove entries by age, size or stage, and what killed writers left behind."""
-    from benchmark import cache
+    from benchmark.stages import maintenance
 
-    seconds = None if older is None else cache.age(older)
-    limit = None if max_size is None else cache.size(max_size)
-    count, held = cache.prune(_store(context), stages=stage or [], older=seconds, max_size=limit, dry_run=dry_run)
-    print(f"{count:,} files, {cache.shown_size(held)} {'would be ' if dry_run else ''}removed")
+    seconds = None if older is None else maintenance.age(older)
+    limit = None if max_size is None else maintenance.size(max_size)
+    count, held = maintenance.prune(_store(context), stages=stage or [], older=seconds, max_size=limit, dry_run=dry_run)
+    print(f"{count:,} files, {maintenance.shown_size(held)} {'would be ' if dry_run else ''}removed")
     if not stage and older is None and max_size is None:
         print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
 
@@ -63,9 +63,9 @@ def prune(
 @app.command("verify", cls=Command)
 def verify(context: typer.Context, stage: Stages = None, dry_run: DryRun = False) -> None:
     """Read all entries and remove the damaged ones."""
-    from benchmark import cache
+    from benchmark.stages import maintenance
 
-    read, damaged = cache.verify(_store(context), stages=stage or [], dry_run=dry_run)
+    read, damaged = maintenance.verify(_store(context), stages=stage or [], dry_run=dry_run)
     for entry in damaged:
         print(f"damaged: {entry.path}")
     gone = f" and {'would be ' if dry_run else ''}removed" if damaged else ""
@@ -75,6 +75,6 @@ def verify(context: typer.Context, stage: Stages = None, dry_run: DryRun = False
 @app.command("explain", cls=Command)
 def explain(context: typer.Context, stage: Stages = None) -> None:
     """Say which settings results are stored for, and what changed between them."""
-    from benchmark.cache import show_settings
+    from benchmark.stages.maintenance import show_settings
 
     show_settings(_store(context), stage or [])

@@ -10,7 +10,7 @@ import typer
 
 from benchmark.cli import answers, cache, compare, data, doctor, reference, report, reproduce, tables, track, weights
 from benchmark.cli.words import Command
-from benchmark.commands import fail
+from benchmark.core.commands import fail
 
 DISTRIBUTION = "fm-defect-bench"
 

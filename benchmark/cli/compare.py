@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import refuse
-from benchmark.errors import ResultsError
+from benchmark.core.errors import ResultsError
 
 
 def compare(
@@ -22,9 +22,9 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for the table as .md, .csv and .tex.")] = None,
 ) -> int:
     """Compare two runs, or a run and a published method: compare sat-a sat-b, compare mtd-saa_plus iap_as_2025:SAA+."""
-    from benchmark.results.compare import compare as compared
-    from benchmark.results.compare import write
-    from benchmark.results.render import show
+    from benchmark.core.table import show
+    from benchmark.report.compare import compare as compared
+    from benchmark.report.compare import write
 
     named = runs or []
     refuse(named[2:], ["force"], what="a word of this command, which compares two runs at a time")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import refuse, settings_and_names
-from benchmark.errors import ConfigError, near_matches
+from benchmark.core.errors import ConfigError, near_matches
 
 SWITCHES = ("verify", "dry_run", "offline")
 
@@ -22,7 +22,8 @@ def data(
     data_root: Annotated[Path, typer.Option(envvar="DATA_ROOT", help="Where datasets lie.")] = Path("datasets"),
 ) -> int:
     """Get a dataset, or the steps to it, and check it against its card: data mvtec [verify]."""
-    from benchmark.config import options
+    from benchmark.config.needs import dataset_settings
+    from benchmark.config.schema import options
     from benchmark.data.fetch import Request, run
 
     settings, names = settings_and_names(words)
@@ -38,5 +39,12 @@ def data(
             f"name one dataset, and any of: {', '.join(SWITCHES)}, data_root=FOLDER. Datasets: {', '.join(known)}"
         )
     return run(
-        Request(dataset=names[0], data_root=data_root.expanduser(), verify=verify, dry_run=dry_run, offline=offline)
+        Request(
+            dataset=names[0],
+            settings=dataset_settings(names[0]),
+            data_root=data_root.expanduser(),
+            verify=verify,
+            dry_run=dry_run,
+            offline=offline,
+        )
     )

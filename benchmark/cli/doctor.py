@@ -16,15 +16,15 @@ def doctor(
     verify: Annotated[bool, typer.Option("--verify", help="Decode images and compute checksums.")] = False,
 ) -> int:
     """Say what this machine has and what could be run on it: doctor [verify] [key=value ...]."""
-    from benchmark.compose import compose
-    from benchmark.config import RunSettings, settings_from
+    from benchmark.config.compose import compose
+    from benchmark.config.schema import RunSettings, settings_from
 
     settings, names = settings_and_names(words)
     refuse(names, ["verify"], what="a word of this command")
     run = settings_from("run", RunSettings, compose(settings)[0]["run"])
 
-    from benchmark import doctor as state
-    from benchmark import resources
+    from benchmark.core import resources
+    from benchmark.running import doctor as state
 
     lock = resources.CHECKOUT and resources.CHECKOUT / "requirements.lock"
     _print("machine", ("what", "value", "remark"), state.machine())
@@ -37,8 +37,8 @@ def doctor(
 
 
 def _print(title: str, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:
-    from benchmark.resources import commands_here
-    from benchmark.results.render import Grid, show
+    from benchmark.core.resources import commands_here
+    from benchmark.core.table import Grid, show
 
     told = tuple(tuple(commands_here(cell) for cell in row) for row in rows)
     show(Grid(title=title, columns=columns, rows=told, left=frozenset(range(len(columns)))))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmark.cli import OVERRIDES
-from benchmark.commands import reporting
+from benchmark.core.commands import reporting
 
 
 @reporting

@@ -20,7 +20,7 @@ def reference(
     ] = False,
 ) -> int:
     """Make the reference results anew, or compare with the committed ones: reference check mtd-constant."""
-    from benchmark.results.reference import carry_out, entries, update_readme
+    from benchmark.running.reference import carry_out, entries, update_readme
 
     settings, names = settings_and_names(words)
     known = entries()

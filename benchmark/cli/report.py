@@ -15,8 +15,8 @@ def report(
     megabytes: Annotated[float | None, typer.Option(help="Most megabytes of pictures.")] = None,
 ) -> int:
     """Write one HTML file of all runs, sweeps and images, to open without a server."""
+    from benchmark.report.page import MEGABYTES, page_of
     from benchmark.results import files
-    from benchmark.results.report import MEGABYTES, page_of
 
     count, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
     target = out or results_root / "report.html"

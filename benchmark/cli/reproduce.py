@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import refuse, settings_and_names
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 
 def reproduce(
@@ -21,11 +21,11 @@ def reproduce(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing, and the cost.")] = False,
 ) -> int:
     """Run the tables of a paper: reproduce domain_gap 1 [dry_run] [key=value ...]."""
-    from benchmark.compose import compose
-    from benchmark.reproduce import check_settings, general
-    from benchmark.reproduce import reproduce as run_table
-    from benchmark.results.paper_table import show_plan, show_table, write_table
-    from benchmark.results.papers import load_paper, paper_names
+    from benchmark.config.compose import compose
+    from benchmark.report.papers.paper import load_paper, paper_names
+    from benchmark.report.papers.paper_table import show_plan, show_table, write_table
+    from benchmark.running.reproduce import check_settings, general
+    from benchmark.running.reproduce import reproduce as run_table
 
     settings, names = settings_and_names(words)
     if not paper:

@@ -11,13 +11,13 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark import sweep, sweeper
 from benchmark.cli import COMMANDS
-from benchmark.commands import fail
-from benchmark.config import build, explain_composition_error, groups, options
-from benchmark.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
-from benchmark.provenance import redact
-from benchmark.resources import CONF
+from benchmark.config.schema import build, explain_composition_error, groups, options
+from benchmark.core.commands import fail
+from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
+from benchmark.core.provenance import redact
+from benchmark.core.resources import CONF
+from benchmark.running import hydra_patch, sweep
 
 _stopped: list[tuple[str, bool]] = []
 """Why the run ended early, and whether it was a dry run; the text alone, as an exception would keep what it passed."""
@@ -44,8 +44,8 @@ def application(config: DictConfig) -> dict[str, Any] | float | None:
 
 def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> dict[str, Any]:
     """Run, print the table, and return where the result lies."""
-    from benchmark.results.tables import print_result
-    from benchmark.run import execute
+    from benchmark.report.tables import print_result
+    from benchmark.running.run import execute
 
     typed = build(composed, choices)
     finished = execute(typed, composed, command=["python", "-m", "benchmark", *overrides])
@@ -67,7 +67,7 @@ def run(words: Sequence[str]) -> int:
     from hydra.errors import HydraException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
-    sweeper.compose_points_once()
+    hydra_patch.compose_points_once()
     _stopped.clear()
     _refuse_stray_words(words)
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.

@@ -13,9 +13,9 @@ def tables(
     *, check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a table drifted.")] = False
 ) -> int:
     """Write the generated tables of README.md and datasets/README.md anew: tables [check]."""
-    from benchmark.data.tables import update
-    from benchmark.errors import DataError
-    from benchmark.results.reference import update_readme
+    from benchmark.core.errors import DataError
+    from benchmark.report.dataset_tables import update
+    from benchmark.running.reference import update_readme
 
     root = checkout("writing the tables of the READMEs")
     drifted = set(update(root, write=not check))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import refuse, settings_and_names
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 SWITCHES = ("dry_run", "offline")
 
@@ -33,7 +33,7 @@ def weights(
     ] = None,
 ) -> int:
     """Get what a pipeline needs, with resume and checksums: weights saa_plus [dry_run]."""
-    from benchmark.config import options
+    from benchmark.config.schema import options
     from benchmark.weights import hub
     from benchmark.weights.fetch import Request, get
     from benchmark.weights.registry import names as registered

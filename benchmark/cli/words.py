@@ -9,9 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from benchmark.commands import fail
-from benchmark.errors import ConfigError, near_matches
-from benchmark.resources import CHECKOUT
+from benchmark.core.commands import fail
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import CHECKOUT
 
 
 class Command(TyperCommand):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 
 def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -21,8 +21,8 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from benchmark.config import explain_composition_error
-    from benchmark.resources import CONF
+    from benchmark.config.schema import explain_composition_error
+    from benchmark.core.resources import CONF
 
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()

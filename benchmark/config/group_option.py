@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import PlainValidator
 
-from benchmark.config import option_settings
-from benchmark.settings import Settings
+from benchmark.config.schema import option_settings
+from benchmark.core.settings import Settings
 
 
 def option(key: str) -> PlainValidator:

@@ -9,7 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "benchmark.metrics.selection": "benchmark.scoring.metrics.selection",
+    "benchmark.pipelines.iap_as": "benchmark.pipelines.iap.pipeline",
+    "benchmark.pipelines.saa": "benchmark.pipelines.saa.pipeline",
+    "benchmark.pipelines.vlm": "benchmark.pipelines.vlm.pipeline",
+    "benchmark.prompters.cached": "benchmark.pipelines.iap.prompters.cached",
+    "benchmark.prompters.google_genai": "benchmark.pipelines.iap.prompters.google_genai",
+    "benchmark.prompters.hf_local": "benchmark.pipelines.iap.prompters.hf_local",
+    "benchmark.prompters.openai_compatible": "benchmark.pipelines.iap.prompters.openai_compatible",
+    "benchmark.prompters.static": "benchmark.pipelines.iap.prompters.static",
+    "benchmark.protocol": "benchmark.scoring.protocol",
+    "benchmark.sweep": "benchmark.running.sweep",
+    "benchmark.taggers.cached": "benchmark.pipelines.iap.taggers.cached",
+    "benchmark.taggers.category_name": "benchmark.pipelines.iap.taggers.category_name",
+    "benchmark.taggers.clip_vocab": "benchmark.pipelines.iap.taggers.clip_vocab",
+    "benchmark.taggers.ram": "benchmark.pipelines.iap.taggers.ram",
+}
 """Old module to new."""
 OPTIONS: dict[tuple[str, str], str] = {}
 """(Group, old option) to the option's new name."""

@@ -9,16 +9,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.settings import Settings
+from benchmark.core.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from benchmark.artifacts import Artifact
+    from benchmark.core.samples import Prediction, Sample
     from benchmark.models.choice import Networks
-    from benchmark.samples import Prediction, Sample
-    from benchmark.stages import Context, Stage
+    from benchmark.stages.codec import Artifact
+    from benchmark.stages.context import Context
+    from benchmark.stages.stage import Stage
 
 
 @dataclass(frozen=True, kw_only=True)

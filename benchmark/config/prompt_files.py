@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.resources import CONF, shown
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import CONF, shown
 
 FOLDER = CONF / "prompts"
 

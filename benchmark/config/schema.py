@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.moved import OPTIONS, new_place
-from benchmark.pipeline import Pipeline
-from benchmark.resources import CONF
-from benchmark.settings import FolderPath, Settings
+from benchmark.config.moved import OPTIONS, new_place
+from benchmark.config.pipeline import Pipeline
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import CONF
+from benchmark.core.settings import FolderPath, Settings
 
 if TYPE_CHECKING:
-    from benchmark.metrics.selection import MetricSelection
-    from benchmark.protocol import Protocol as ScoringProtocol
-    from benchmark.samples import Manifest
+    from benchmark.core.samples import Manifest
+    from benchmark.scoring.metrics.selection import MetricSelection
+    from benchmark.scoring.protocol import Protocol as ScoringProtocol
     from benchmark.tracking import Mlflow, NoTracking
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

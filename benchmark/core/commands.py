@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
-from benchmark.errors import BenchmarkError
-from benchmark.provenance import redact
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.provenance import redact
 
 P = ParamSpec("P")
 

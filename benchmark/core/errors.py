@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from benchmark.resources import commands_here
+from benchmark.core.resources import commands_here
 
 MOST_NAMES = 40
 """Names that a message lists at most."""

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from benchmark.resources import CHECKOUT
+from benchmark.core.resources import CHECKOUT
 
 PACKAGES = (
     "fm-defect-bench",

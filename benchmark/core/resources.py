@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import benchmark
-
-PACKAGE = Path(benchmark.__path__[0]).resolve()
+PACKAGE = Path(__file__).resolve().parents[1]
 """Folder of the import package."""
 CHECKOUT: Path | None = None if (PACKAGE / "_data").is_dir() else PACKAGE.parent
 """Folder of the checkout; None where the package was installed from a wheel."""
@@ -21,7 +19,7 @@ CONF = _TOP / "conf"
 CARDS = _TOP / "datasets"
 BASELINES = _TOP / "baselines"
 REFERENCE = _TOP / "results" / "reference"
-TEMPLATES = PACKAGE / "results" / "templates"
+TEMPLATES = PACKAGE / "report" / "templates"
 """Templates of the report; they stand beside the code in a checkout too."""
 
 _MAKE = re.compile(

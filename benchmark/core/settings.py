@@ -75,7 +75,7 @@ class Settings(BaseModel):
 
     Subclasses declare fields without defaults: the YAML option is the one place where a
     default stands. Unknown keys and wrong types are refused when the config is read, before
-    anything is loaded (``benchmark.config.build``).
+    anything is loaded (``benchmark.config.schema.build``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)

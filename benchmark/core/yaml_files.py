@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import yaml

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.settings import Settings
+from benchmark.core.settings import Settings
 
 Matrix = NDArray[np.float32]
 

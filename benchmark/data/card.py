@@ -13,11 +13,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import CARDS
+from benchmark.core.settings import Settings
+from benchmark.core.yaml_files import read_yaml
 from benchmark.data.records import ArchiveSplit, Record
-from benchmark.errors import ConfigError, near_matches
-from benchmark.resources import CARDS
-from benchmark.settings import Settings
-from benchmark.yaml_files import read_yaml
 
 EVERY = "*"
 """Category of a count that is known for the whole dataset only."""

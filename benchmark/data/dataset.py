@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from benchmark.core.errors import ConfigError, DataError, near_matches
+from benchmark.core.samples import Manifest, Sample
+from benchmark.core.settings import FolderPath, Settings
 from benchmark.data.card import Card, Count, Difference, compare, find_card, strangers
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
-from benchmark.errors import ConfigError, DataError, near_matches
-from benchmark.samples import Manifest, Sample
-from benchmark.settings import FolderPath, Settings
 
 _SHOWN = 6
 """How many differing counts a message lists."""

@@ -10,17 +10,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.archives import unpack
-from benchmark.config import option_settings
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.settings import Settings
 from benchmark.data.card import Archive, Card, load_card
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import has_data
 from benchmark.data.verify import Verification, verify
-from benchmark.download import Remote, download
-from benchmark.download_progress import shown
-from benchmark.errors import ConfigError, DataError
-from benchmark.resources import CONF
-from benchmark.settings import Settings
+from benchmark.fetching.archives import unpack
+from benchmark.fetching.download import Remote, download
+from benchmark.fetching.download_progress import shown
 
 _ARCHIVES = ".archives"
 _SHOWN_PROBLEMS = 40
@@ -32,6 +30,8 @@ class Request:
 
     dataset: str
     """Option of the group ``dataset``."""
+    settings: Settings
+    """Of that option."""
     data_root: Path
     verify: bool
     """Check what is there."""
@@ -42,7 +42,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Get or check one dataset; 0 when it is whole."""
-    settings = _settings(request.dataset)
+    settings = request.settings
     name = getattr(settings, "name", request.dataset)
     if name == "folder":
         raise ConfigError("dataset folder is your own data; run it with dataset=folder dataset.path=FOLDER")
@@ -64,16 +64,6 @@ def run(request: Request) -> int:
         else:
             _download(card, request.data_root / name, offline=request.offline)
     return _report(verify(settings, card, request.data_root), card)
-
-
-def _settings(option: str) -> Settings:
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
-    assert isinstance(composed, dict), option
-    return option_settings("dataset", composed["dataset"])
 
 
 def _is_whole(settings: Dataset, card: Card, data_root: Path) -> bool:

@@ -8,8 +8,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.memory import Memory
-from benchmark.samples import GroundTruth, Sample
+from benchmark.core.memory import Memory
+from benchmark.core.samples import GroundTruth, Sample
 
 
 @dataclass(frozen=True)

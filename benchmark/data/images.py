@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
-from benchmark.samples import GroundTruth, MaskFormat, Sample
+from benchmark.core.errors import DataError
+from benchmark.core.samples import GroundTruth, MaskFormat, Sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -19,11 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.atomic import replacing
+from benchmark.core.atomic import replacing
+from benchmark.core.errors import DataError
+from benchmark.core.progress import Progress
+from benchmark.core.samples import MaskFormat
 from benchmark.data.images import load_levels, opened
-from benchmark.errors import DataError
-from benchmark.progress import Progress
-from benchmark.samples import MaskFormat
 
 logger = logging.getLogger(__name__)
 

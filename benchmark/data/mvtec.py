@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmark.core.errors import ConfigError
 from benchmark.data.card import find_card
 from benchmark.data.dataset import Dataset
 from benchmark.data.index import FileFacts
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
-from benchmark.errors import ConfigError
 
 
 class MvtecLayout(Dataset):

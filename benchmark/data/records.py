@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core.samples import MaskFormat
 from benchmark.data.images import EXTENSIONS
-from benchmark.samples import MaskFormat
 
 ArchiveSplit = Literal["train", "test", "all"]
 """Where the archive itself puts an image; ``all`` where it has no split."""

@@ -25,14 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.errors import DataError
+from benchmark.core.progress import Progress
+from benchmark.core.samples import Manifest, Sample, Split
+from benchmark.core.settings import Settings
 from benchmark.data.index import FileRole, file_facts
 from benchmark.data.sat_defects import KINDS, Kind
 from benchmark.data.sat_maths import Stream
 from benchmark.data.sat_scan import Nuisances, scan
-from benchmark.errors import DataError
-from benchmark.progress import Progress
-from benchmark.samples import Manifest, Sample, Split
-from benchmark.settings import Settings
 
 VERSION = 1
 """Raised whenever the pixels change."""

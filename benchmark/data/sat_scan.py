@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.settings import Settings
 from benchmark.data.sat_defects import Kind, make_defect
 from benchmark.data.sat_maths import F32, Stream, blur, rotation, smooth_line
 from benchmark.data.sat_scene import FRAME, Grid, draw, make_item
-from benchmark.settings import Settings
 
 Amount = Annotated[float, Field(ge=0)]
 

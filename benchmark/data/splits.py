@@ -14,10 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from benchmark.core.errors import DataError
+from benchmark.core.settings import Settings
 from benchmark.data.card import EVERY, Count
 from benchmark.data.records import Record
-from benchmark.errors import DataError
-from benchmark.settings import Settings
 
 SplitPolicy = Literal["official", "train", "all", "holdout20"]
 """

@@ -8,9 +8,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from benchmark.core.progress import Progress
 from benchmark.data.dataset import Index
 from benchmark.data.images import opened
-from benchmark.progress import Progress
 
 
 def cut_thirds(whole: Index, folder: Path, name: str) -> Path:

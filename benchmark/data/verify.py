@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmark.core.errors import DataError
+from benchmark.core.progress import track
 from benchmark.data.card import EVERY, Card, Difference, strangers
 from benchmark.data.dataset import Dataset, files_of, size_problems
 from benchmark.data.images import load_image, load_levels
 from benchmark.data.index import FileRole, file_facts
 from benchmark.data.records import Record
-from benchmark.errors import DataError
-from benchmark.progress import track
 
 _BATCH = 512
 

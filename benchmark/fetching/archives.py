@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from benchmark.download import free_space_problem
-from benchmark.errors import DownloadError
+from benchmark.core.errors import DownloadError
+from benchmark.fetching.download import free_space_problem
 
 MAX_RATIO = 100
 """Most bytes that may come out for each byte of the archive; images hardly shrink, so honest archives are near 1."""

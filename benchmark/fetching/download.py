@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from benchmark.errors import DownloadError
+from benchmark.core.errors import DownloadError
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the size of the whole file, None where the server does not say."""

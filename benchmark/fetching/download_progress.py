@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmark.download import OnProgress
+from benchmark.fetching.download import OnProgress
 
 _PLAIN_EVERY_SECONDS = 10.0
 

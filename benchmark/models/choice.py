@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import FileOr
 from benchmark.models.runtime import RANDOM_SEED
-from benchmark.settings import FileOr
-from benchmark.stages import Context
+from benchmark.stages.context import Context
 from benchmark.weights import LocalWeights, custom, hub, names, resolve
 from benchmark.weights.used import Chosen, WeightsUsed
 

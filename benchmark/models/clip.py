@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 from benchmark.models.runtime import Device
 
 if TYPE_CHECKING:

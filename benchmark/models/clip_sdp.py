@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import BenchmarkError, ConfigError
+from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.models.clip import Clip, attend, embed, heads
 
 if TYPE_CHECKING:

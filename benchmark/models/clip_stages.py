@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.settings import Settings
 from benchmark.models import clip_build
 from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
-from benchmark.models.prompted import SamSettings, embedded
 from benchmark.models.runtime import Device, Precision
-from benchmark.settings import Settings
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.models.sam_stages import SamSettings, embedded
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 ImagePath = Literal["squashed", "text2seg"]
 Canvas = Literal["whole", "text2seg"]

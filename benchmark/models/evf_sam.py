@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import BenchmarkError, ConfigError, WeightsError
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.models.runtime import Precision
 from benchmark.weights.digests import file_digests
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
 from benchmark.models.fusion import Kernels, prepare
 from benchmark.models.runtime import Device
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from unittest import mock
 
-from benchmark.errors import WeightsError
-from benchmark.models.letters import bert_tokenizer, letter_tokenizer
+from benchmark.core.errors import WeightsError
 from benchmark.models.runtime import build, load
+from benchmark.models.toy_tokenizer import bert_tokenizer, letter_tokenizer
 
 if TYPE_CHECKING:
     import torch

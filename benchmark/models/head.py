@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

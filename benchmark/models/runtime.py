@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     import torch

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
+from benchmark.core.samples import MaskSet
 from benchmark.models import sam_attention
 from benchmark.models.runtime import Device
-from benchmark.samples import MaskSet
 
 if TYPE_CHECKING:
     from segment_anything import SamPredictor

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
+from benchmark.core.settings import Settings
 from benchmark.models import grounding_dino_build, sam_build
 from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.fusion import Kernels
@@ -17,11 +18,11 @@ from benchmark.models.grounding_dino_build import DetectorName, load_grounding_d
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.sam import Embedded, SegmentAnything
 from benchmark.models.sam_build import SamName, load_sam
-from benchmark.settings import Settings
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 Channels = Literal["rgb", "bgr"]
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import WeightsError
+from benchmark.core.errors import WeightsError
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast

@@ -9,20 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import DataError
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Prediction, Sample
 from benchmark.models.anomaly_dino import Growth, cosine_distances, draw, foreground, joined, mean_of_largest, turned
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
-from benchmark.nested import option
-from benchmark.pipeline import Pipeline, Plan
 from benchmark.pipelines.references import GOOD, content_of, normal_images
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "anomaly_dino"
 

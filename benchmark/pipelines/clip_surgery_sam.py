@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import MaskSet, Prediction, Regions
 from benchmark.models.choice import Networks
+from benchmark.models.clip_stages import ClipSettings, ImagePath, text_vector, tokens_stage
 from benchmark.models.clip_surgery import Norm, normalise, points_of, similarity_map, surgery
-from benchmark.models.prompted import SamSettings, embedded, embedding_stage
-from benchmark.models.worded import ClipSettings, ImagePath, text_vector, tokens_stage
-from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.models.sam_stages import SamSettings, embedded, embedding_stage
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import MaskSet, Prediction, Regions
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "clip_surgery_sam"
 

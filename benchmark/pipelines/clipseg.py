@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Prediction
 from benchmark.models.choice import Networks, Wanted, WeightsSetting
 from benchmark.models.clipseg import HOW, ClipSegName, Resize, load_clipseg, logits, prepare
 from benchmark.models.runtime import Device, Precision
-from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 class ClipSeg(Pipeline):

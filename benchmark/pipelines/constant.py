@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.pipeline import Pipeline, Plan
-from benchmark.samples import Prediction
+from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.core.samples import Prediction
 
 if TYPE_CHECKING:
-    from benchmark.stages import Context
+    from benchmark.stages.context import Context
 
 Policy = Literal["always_defective", "always_good", "prevalence"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)

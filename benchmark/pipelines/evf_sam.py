@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.samples import Prediction
+from benchmark.core.settings import FilePath, FolderPath
 from benchmark.models.evf_sam import EvfSam, check_checkout, code_digest, weights_digest
 from benchmark.models.runtime import Device, Precision
-from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction
-from benchmark.settings import FilePath, FolderPath
-from benchmark.stages import Context, Inputs, Stage, WeightsUsed
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.weights.used import WeightsUsed
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 class EvfSamPipeline(Pipeline):

@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise, phrase
-from benchmark.models.prompted import (
-    DetectorSettings,
-    SamSettings,
-    box_masks_stage,
-    detection_stage,
-    embedding_stage,
-)
-from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.models.sam_stages import DetectorSettings, SamSettings, box_masks_stage, detection_stage, embedding_stage
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction, Regions
-from benchmark.stages import Context, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 class GroundingDinoSam(Pipeline):

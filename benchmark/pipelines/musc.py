@@ -10,19 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import BenchmarkError, DataError
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.core.errors import BenchmarkError, DataError
+from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Networks
 from benchmark.models.musc import mutual_scores, parts_of, rescore
-from benchmark.nested import option
-from benchmark.pipeline import Pipeline, Plan
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "musc"
 

@@ -9,20 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.errors import ConfigError, DataError
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
-from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.references import GOOD, content_of, normal_images
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "padim"
 

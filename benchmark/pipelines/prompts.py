@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.samples import Manifest
-from benchmark.settings import Settings
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.samples import Manifest
+from benchmark.core.settings import Settings
 
 if TYPE_CHECKING:
-    from benchmark.stages import Context, Stage
+    from benchmark.stages.context import Context
+    from benchmark.stages.stage import Stage
 
 
 class Prompts(Settings):

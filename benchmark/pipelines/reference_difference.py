@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Prediction, Sample
+from benchmark.core.settings import FileOr
 from benchmark.data.align import Aligned, AlignSettings, align
-from benchmark.errors import DataError
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import FileOr
-from benchmark.stages import Artifact, Context, Inputs, Stage
+from benchmark.stages.codec import Artifact
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 Image = NDArray[np.uint8]
 

@@ -6,9 +6,9 @@ import hashlib
 
 import numpy as np
 
-from benchmark.errors import DataError
-from benchmark.samples import Sample
-from benchmark.stages import Context
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Sample
+from benchmark.stages.context import Context
 
 GOOD = "good training images"
 """From which images a pipeline learns, for ``Pipeline.learns``."""

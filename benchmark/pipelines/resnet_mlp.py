@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import DataError
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import RANDOM, Chosen, Networks
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
-from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context, Inputs, Stage, WeightsUsed
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.weights.used import WeightsUsed
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "resnet_mlp"
 

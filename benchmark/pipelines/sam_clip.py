@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
-from benchmark.models.prompted import SamSettings, embedding_stage
-from benchmark.models.worded import (
+from benchmark.models.clip_stages import (
     Canvas,
     ClipSettings,
     MaskGridSettings,
@@ -20,13 +21,13 @@ from benchmark.models.worded import (
     everything_stage,
     text_vector,
 )
-from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.models.sam_stages import SamSettings, embedding_stage
 from benchmark.pipelines.prompts import Prompts
-from benchmark.samples import Prediction, Regions
-from benchmark.stages import Context, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 Floats = NDArray[np.float32]
 

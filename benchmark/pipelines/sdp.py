@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.samples import Prediction, Sample
 from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
 from benchmark.models.clip_sdp import Floats, abnormal_image, abnormal_map, cluster_mean, stage_tokens
-from benchmark.models.worded import ClipSettings, prompt_vectors
-from benchmark.pipeline import ImageResults, Pipeline, Plan
+from benchmark.models.clip_stages import ClipSettings, prompt_vectors
 from benchmark.pipelines.states import States, draw
-from benchmark.samples import Prediction, Sample
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 class Sdp(Pipeline):

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.core.samples import Manifest
+from benchmark.core.settings import Settings
 from benchmark.pipelines.prompts import check_categories
-from benchmark.samples import Manifest
-from benchmark.settings import Settings
 
 
 class States(Settings):

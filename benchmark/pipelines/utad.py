@@ -9,20 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.errors import DataError
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Prediction
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Networks
-from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.saa.levels import Levels
-from benchmark.saa.saliency import mean_squared_distance, whole_image
-from benchmark.samples import Prediction
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.pipelines.saa.levels import Levels
+from benchmark.pipelines.saa.saliency import mean_squared_distance, whole_image
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 BATCH = 4
 """Images that are worked on side by side; results do not depend on it."""

@@ -10,23 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import ConfigError, DataError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import Prediction
 from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
+from benchmark.models.clip_stages import ClipSettings, prompt_vectors
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
-from benchmark.models.prompted import Channels
+from benchmark.models.sam_stages import Channels
 from benchmark.models.winclip import Floats, Fusion, HarmonicOf, Mean, abnormal, fuse, reference_map, text_map, unit
-from benchmark.models.worded import ClipSettings, prompt_vectors
-from benchmark.pipeline import ImageResults, Pipeline, Plan
 from benchmark.pipelines.references import GOOD, normal_images
 from benchmark.pipelines.states import States, draw
-from benchmark.samples import Prediction
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import torch
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 NAME = "winclip"
 

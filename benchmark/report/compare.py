@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.errors import ResultsError, near_matches
+from benchmark.core.errors import ResultsError, near_matches
+from benchmark.core.table import Grid, csv_text, latex, markdown
+from benchmark.report.papers.comparison import Comparison, compare_published, compare_runs
+from benchmark.report.tables import number
 from benchmark.results import files
-from benchmark.results.comparison import Comparison, compare_published, compare_runs
-from benchmark.results.render import Grid, csv_text, latex, markdown
-from benchmark.results.tables import number
 
 BOTH = ("mean", "pooled")
 

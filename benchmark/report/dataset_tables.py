@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmark.core.errors import ConfigError
+from benchmark.core.resources import CONF
 from benchmark.data.card import Card, card_names, load_card
-from benchmark.errors import ConfigError
-from benchmark.resources import CONF
 
 FILES = ("README.md", "datasets/README.md")
 

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import ResultsError
-from benchmark.resources import TEMPLATES
+from benchmark.core.errors import ResultsError
+from benchmark.core.resources import TEMPLATES
+from benchmark.report.page_data import boards, run_page
+from benchmark.report.page_figures import precision_recall, short_labels
+from benchmark.report.page_gallery import Galleries, collect
 from benchmark.results import files
-from benchmark.results.details import DETAILS, read_details
-from benchmark.results.report_data import boards, run_page
-from benchmark.results.report_figures import precision_recall, short_labels
-from benchmark.results.report_gallery import Galleries, collect
+from benchmark.results.replicates import DETAILS, read_details
 from benchmark.results.schema import RunResult
 
 MEGABYTES = 48

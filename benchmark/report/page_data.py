@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.results.fairness import OTHER_NAME, WHOLE, images, is_partial
-from benchmark.results.published import protocols, published
-from benchmark.results.published_row import OUR_METRIC, PublishedRow
+from benchmark.report.papers.fairness import OTHER_NAME, WHOLE, images, is_partial
+from benchmark.report.papers.published import protocols, published
+from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
+from benchmark.report.tables import number
 from benchmark.results.schema import RunResult, flatten
-from benchmark.results.tables import number
 
 
 def anchor(result: RunResult) -> str:
@@ -67,14 +67,14 @@ def _identity(result: RunResult) -> dict[str, str]:
 
 
 def _metrics(runs: Sequence[RunResult]) -> list[str]:
-    from benchmark.metrics.registry import METRICS
+    from benchmark.scoring.metrics.registry import METRICS
 
     present = {m.metric for r in runs for m in r.metrics}
     return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
 
 
 def _description(name: str) -> str:
-    from benchmark.metrics.registry import METRICS
+    from benchmark.scoring.metrics.registry import METRICS
 
     return METRICS[name].description if name in METRICS else name
 

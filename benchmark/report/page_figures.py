@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.results.details import Curve
+from benchmark.results.replicates import Curve
 
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ResultsError
+from benchmark.core.errors import ResultsError
 from benchmark.results.files import read_result
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     table.to_parquet(folder / "points.parquet", index=False)
     table.to_csv(folder / "points.csv", index=False)
     if metric is not None and metric in table:
-        from benchmark.results.plots import sweep_plots
+        from benchmark.report.plots import sweep_plots
 
         sweep_plots(table, parameters, metric, folder)
     failed = int((table["status"] == "failed").sum() + (table["status"] == "not tracked").sum())
@@ -111,7 +111,7 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
     from rich.markup import escape
     from rich.table import Table
 
-    from benchmark.results.tables import number
+    from benchmark.report.tables import number
 
     metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
     judged = f", best by {metric}" if table["best"].any() else ""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmark.metric_record import MetricRecord
+    from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
-    from benchmark.results.published_row import PublishedRow
+    from benchmark.scoring.metric_record import MetricRecord
 from benchmark.results.schema import RunResult
 
 MAX_CATEGORIES = 40
@@ -95,7 +95,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from benchmark.results.fairness import beside, unfair_run
+    from benchmark.report.papers.fairness import beside, unfair_run
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.results.details import DETAILS, read_details
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
+from benchmark.results.replicates import DETAILS, read_details
 from benchmark.results.rows import per_image
 
 EACH = 6

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from benchmark.atomic import remove_leftovers, replacing
-from benchmark.errors import ResultsError
-from benchmark.results.details import DETAILS
+from benchmark.core.atomic import remove_leftovers, replacing
+from benchmark.core.errors import ResultsError
+from benchmark.results.replicates import DETAILS
 from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.atomic import open_temporary
-from benchmark.errors import DataError, ResultsError, StoreError
+from benchmark.core.atomic import open_temporary
+from benchmark.core.errors import DataError, ResultsError, StoreError
 
 if TYPE_CHECKING:
-    from benchmark.samples import GroundTruth, Prediction, Sample
-    from benchmark.store import Store
+    from benchmark.core.samples import GroundTruth, Prediction, Sample
+    from benchmark.stages.store import Store
 
 GALLERY = "gallery.parquet"
 SIDE = 160

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import ResultsError
+from benchmark.core.errors import ResultsError
 
 if TYPE_CHECKING:
-    from benchmark.evaluation import Evaluation
+    from benchmark.scoring.evaluation import Evaluation
 
 DETAILS = "details.safetensors"
 SEPARATOR = "\t"

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.metric_record import MetricRecord
-from benchmark.settings import Record
+from benchmark.core.settings import Record
+from benchmark.scoring.metric_record import MetricRecord
 
 SCHEMA_VERSION = 1
 

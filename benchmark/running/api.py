@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,9 +121,9 @@ def evaluate(
         ConfigError: an option, key or value that cannot be used, with what comes near.
         BenchmarkError: anything else that the user can mend; nothing half-written is left behind.
     """
-    from benchmark.compose import compose
-    from benchmark.config import build, search_path
-    from benchmark.run import execute
+    from benchmark.config.compose import compose
+    from benchmark.config.schema import build, search_path
+    from benchmark.running.run import execute
 
     groups = {"dataset": dataset, "pipeline": pipeline, "protocol": protocol, "metric": metric, "tracking": tracking}
     words = [f"{group}={option}" for group, option in groups.items() if option is not None]

@@ -10,9 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmark import provenance
-from benchmark.errors import BenchmarkError
-from benchmark.resources import CHECKOUT
+from benchmark.core import provenance
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.resources import CHECKOUT
 
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "OPENAI_API_KEY")
 """Variables that hold credentials; only whether they are set is told."""
@@ -92,9 +92,9 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
         data_root: folder that holds the datasets.
         deep: decode every image and mask, in place of comparing names and counts alone.
     """
-    from benchmark.availability import holds_data
-    from benchmark.config import option_settings
+    from benchmark.config.schema import option_settings
     from benchmark.data.card import card_names, load_card
+    from benchmark.report.papers.availability import holds_data
 
     for name in card_names():
         card = load_card(name)
@@ -134,14 +134,14 @@ def _checked(settings: Any, card: Any, data_root: Path) -> str:
 
 def option(name: str) -> dict[str, Any]:
     """Return a dataset option as composed for the application."""
-    from benchmark.compose import compose
+    from benchmark.config.compose import compose
 
     return dict(compose([f"dataset={name}"])[0]["dataset"])
 
 
 def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
     """Yield (weights, state, size) of every registered set; ``deep`` computes checksums that are not remembered."""
-    from benchmark.errors import WeightsError
+    from benchmark.core.errors import WeightsError
     from benchmark.weights import find, names
     from benchmark.weights.local import check_file, readable_size
 
@@ -169,8 +169,8 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
     """Yield (paper, table, cells that could be run now, what is missing) of every table of a paper."""
     from collections import Counter
 
-    from benchmark.availability import obstacles
-    from benchmark.results.papers import cells, load_paper, paper_names
+    from benchmark.report.papers.availability import obstacles
+    from benchmark.report.papers.paper import cells, load_paper, paper_names
 
     for name in paper_names():
         paper = load_paper(name)

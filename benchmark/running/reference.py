@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError, ConfigError, ResultsError
-from benchmark.resources import REFERENCE
+from benchmark.core.errors import BenchmarkError, ConfigError, ResultsError
+from benchmark.core.resources import REFERENCE
+from benchmark.core.settings import Record
+from benchmark.core.yaml_files import read_yaml
+from benchmark.report.tables import interval, number
 from benchmark.results import files
 from benchmark.results.schema import RunResult
-from benchmark.results.tables import interval, number
-from benchmark.settings import Record
-from benchmark.yaml_files import read_yaml
 
 TOLERANCE = 2e-3
 """Largest difference of a value on another machine: random features and heads differ there in their last bits."""
@@ -39,9 +39,9 @@ def entries(folder: Path = REFERENCE) -> dict[str, ReferenceRun]:
 
 def make(entry: ReferenceRun, *, extra: Sequence[str]) -> RunResult:
     """Carry out one reference run; raises as any run does."""
-    from benchmark.compose import compose
-    from benchmark.config import build
-    from benchmark.run import execute
+    from benchmark.config.compose import compose
+    from benchmark.config.schema import build
+    from benchmark.running.run import execute
 
     words = [*entry.settings, "metric=full", "tracking=none"]
     composed, choices = compose([*words, *extra])

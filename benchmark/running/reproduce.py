@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.availability import Missing, extras_for, obstacles
-from benchmark.compose import compose
-from benchmark.config import options
-from benchmark.errors import ConfigError
-from benchmark.results.cell_plan import Planned, planned
-from benchmark.results.papers import Cell, Paper, PaperTable, cells
+from benchmark.config.compose import compose
+from benchmark.config.schema import options
+from benchmark.core.errors import ConfigError
+from benchmark.report.papers.availability import Missing, extras_for, obstacles
+from benchmark.report.papers.cell_plan import Planned, planned
+from benchmark.report.papers.paper import Cell, Paper, PaperTable, cells
 from benchmark.results.schema import RunResult
 
 
@@ -40,8 +40,8 @@ def run_cells(plans: Sequence[Planned], *, name: str, extra: Sequence[str]) -> l
 def _run_cell(
     cell: Cell, number: int, extra: Sequence[str], *, folder: Path, results_root: Path
 ) -> RunResult | Missing:
-    from benchmark import sweep
     from benchmark.results.files import read_result
+    from benchmark.running import sweep
 
     words = [*cell.overrides, *extras_for(cell, extra)]
     composed, choices = compose(words)
@@ -59,8 +59,8 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     """Open the folder and the parent run that the cells of one table share."""
     import shutil
 
-    from benchmark import sweep
-    from benchmark.config import option_settings
+    from benchmark.config.schema import option_settings
+    from benchmark.running import sweep
 
     composed = compose(general(extra))[0]
     results_root = Path(composed["run"]["results_root"])

@@ -16,16 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import provenance
-from benchmark.config import RunConfig
-from benchmark.errors import DataError, ResultsError, TrackingError
-from benchmark.moved import recorded, recorded_choices
-from benchmark.pipeline import Pipeline, Plan, make_plan, predictions
-from benchmark.progress import Progress, StageProgress
+from benchmark.config.moved import recorded, recorded_choices
+from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.config.schema import RunConfig
+from benchmark.core import provenance
+from benchmark.core.errors import DataError, ResultsError, TrackingError
+from benchmark.core.progress import Progress, StageProgress
+from benchmark.core.settings import file_settings
 from benchmark.results import files
-from benchmark.results.details import encode_details
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
+from benchmark.results.replicates import encode_details
 from benchmark.results.schema import (
     BaselineRecord,
     DatasetRecord,
@@ -36,16 +37,15 @@ from benchmark.results.schema import (
     WeightsRecord,
     plain,
 )
-from benchmark.settings import file_settings
-from benchmark.sharding import Shard
+from benchmark.running.sharding import Shard
 
 if TYPE_CHECKING:
-    from benchmark.evaluation import Evaluation
-    from benchmark.protocol import Protocol
-    from benchmark.samples import GroundTruth, Manifest, Sample
-    from benchmark.scoring import AtomCache
-    from benchmark.stages import Context
-    from benchmark.store import Store
+    from benchmark.core.samples import GroundTruth, Manifest, Sample
+    from benchmark.scoring.evaluation import Evaluation
+    from benchmark.scoring.protocol import Protocol
+    from benchmark.scoring.scoring import AtomCache
+    from benchmark.stages.context import Context
+    from benchmark.stages.store import Store
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
     {"device", "workers", "shard", "overwrite", "objective", "gallery"}
@@ -160,9 +160,9 @@ def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
 
 def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> Context:
     """Put together what a pipeline gets."""
-    from benchmark.memory import process_memory
-    from benchmark.stages import Context
-    from benchmark.store import Store, store_root
+    from benchmark.core.memory import process_memory
+    from benchmark.stages.context import Context
+    from benchmark.stages.store import Store, store_root
 
     limit = None if config.run.cache_gb is None else int(config.run.cache_gb * 1e9)
     return Context(
@@ -183,7 +183,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
 
 def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bool:
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
-    from benchmark.sharding import mark_done, missing_shards, shard_samples
+    from benchmark.running.sharding import mark_done, missing_shards, shard_samples
 
     mine = shard_samples(context.samples, shard)
     # Category by category: a pipeline with prompts of its own for each has stages that others need not run.
@@ -199,7 +199,7 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
 
 def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) -> Evaluation:
     """Predict every sample and stream the predictions into counts, and into thumbnails."""
-    from benchmark.evaluation import Evaluation
+    from benchmark.scoring.evaluation import Evaluation
 
     evaluation = Evaluation(
         config.protocol,
@@ -236,7 +236,7 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
 
 
 def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
-    from benchmark.samples import Prediction
+    from benchmark.core.samples import Prediction
 
     if sample.id not in context.failed:
         raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
@@ -246,17 +246,19 @@ def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sam
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
     """Read the sample's pixel truth under the protocol; the points of a sweep read it once."""
-    from benchmark import truths
-    from benchmark.memory import process_memory
+    from benchmark.core.memory import process_memory
+    from benchmark.data import ground_truth
 
     protocol = config.protocol
-    return truths.truth_of(sample, threshold=protocol.mask_threshold, border=protocol.border, memory=process_memory)
+    return ground_truth.truth_of(
+        sample, threshold=protocol.mask_threshold, border=protocol.border, memory=process_memory
+    )
 
 
 def atom_cache(store: Store) -> AtomCache:
     """Return what remembers atom tables: in this process, and in the store for the next one."""
-    from benchmark.memory import process_memory
-    from benchmark.metrics.regions import AtomTable
+    from benchmark.core.memory import process_memory
+    from benchmark.scoring.metrics.regions import AtomTable
 
     def remembered(key: str, build: Callable[[], AtomTable]) -> AtomTable:
         def load() -> AtomTable:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
 from benchmark.results.files import write_atomically
-from benchmark.samples import Sample
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from benchmark.errors import BenchmarkError, TrackingError
-from benchmark.provenance import redact
-from benchmark.settings import expanded
+from benchmark.core.errors import BenchmarkError, TrackingError
+from benchmark.core.provenance import redact
+from benchmark.core.settings import expanded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.config import RunSettings
+    from benchmark.config.schema import RunSettings
     from benchmark.results.schema import RunResult
 
 OmegaConf.register_new_resolver("path", lambda path: str(expanded(path)), replace=True)  # for hydra.sweep.dir
@@ -51,9 +51,9 @@ def run_point(
     Returns:
         The objective's value, NaN where there is none (what an optimising sweeper reads).
     """
-    from benchmark.config import build
-    from benchmark.memory import PROCESS_BYTES, process_memory
-    from benchmark.run import execute
+    from benchmark.config.schema import build
+    from benchmark.core.memory import PROCESS_BYTES, process_memory
+    from benchmark.running.run import execute
 
     process_memory.allow(PROCESS_BYTES)
     record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}
@@ -133,7 +133,7 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write and print the table over all points."""
         global _failed
-        from benchmark.results.points import summarise
+        from benchmark.report.points import summarise
 
         composed = self._composed(config)
         folder = Path(os.environ.pop(FOLDER_VARIABLE))
@@ -152,14 +152,14 @@ class SweepSummary(Callback):
 
     @staticmethod
     def _run(composed: Mapping[str, Any]) -> RunSettings:
-        from benchmark.config import RunSettings, settings_from
+        from benchmark.config.schema import RunSettings, settings_from
 
         return settings_from("run", RunSettings, composed["run"])
 
     @staticmethod
     def _track(composed: Mapping[str, Any], call: Any) -> None:
         global _failed
-        from benchmark.config import option_settings
+        from benchmark.config.schema import option_settings
 
         try:
             call(option_settings("tracking", composed["tracking"]), SweepSummary._run(composed).results_root)

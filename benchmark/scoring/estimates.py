@@ -11,17 +11,17 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics import bootstrap
-from benchmark.metrics.counts import Counts, score_counts
-from benchmark.metrics.labels import MaskCounts, confusion
-from benchmark.metrics.pixel import f_beta_threshold, ratio
-from benchmark.metrics.pool import count_at, image_counts, pooled_counts, score_range
-from benchmark.metrics.registry import MetricSpec
-from benchmark.metrics.tables import ImageTable
-from benchmark.metrics.variants import Grid
-from benchmark.metrics.weights import Multiplicities, product
-from benchmark.protocol import Protocol
-from benchmark.scoring import ScoredImage
+from benchmark.scoring.metrics import bootstrap
+from benchmark.scoring.metrics.counts import Counts, score_counts
+from benchmark.scoring.metrics.labels import MaskCounts, confusion
+from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
+from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
+from benchmark.scoring.metrics.registry import MetricSpec
+from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.tables import ImageTable
+from benchmark.scoring.metrics.variants import Grid
+from benchmark.scoring.protocol import Protocol
+from benchmark.scoring.scoring import ScoredImage
 
 Weights = Multiplicities | None
 """(R, n) multiplicities of the images in each resample; None where no interval is asked for."""

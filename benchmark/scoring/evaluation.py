@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import ConfigError, DataError, near_matches
-from benchmark.estimates import Estimate, Weights, binary_counts, estimate
-from benchmark.metric_record import MetricRecord
-from benchmark.metrics import bootstrap
-from benchmark.metrics.counts import Counts
-from benchmark.metrics.labels import image_iou
-from benchmark.metrics.registry import MetricSpec, metrics
-from benchmark.metrics.spill import Spill
-from benchmark.metrics.weights import Multiplicities
-from benchmark.protocol import Protocol
-from benchmark.samples import GroundTruth, Outcome, Prediction, Sample
-from benchmark.scoring import AtomCache, Needs, ScoredImage, score
+from benchmark.core.errors import ConfigError, DataError, near_matches
+from benchmark.core.samples import GroundTruth, Outcome, Prediction, Sample
+from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
+from benchmark.scoring.metric_record import MetricRecord
+from benchmark.scoring.metrics import bootstrap
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.labels import image_iou
+from benchmark.scoring.metrics.registry import MetricSpec, metrics
+from benchmark.scoring.metrics.resampling import Multiplicities
+from benchmark.scoring.metrics.score_spool import Spill
+from benchmark.scoring.protocol import Protocol
+from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from benchmark.settings import Record
+from benchmark.core.settings import Record
 
 
 class MetricRecord(Record):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from benchmark.settings import Settings
+from benchmark.core.settings import Settings
 
 Interpolation = Literal["nearest", "linear", "cubic"]
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
-from benchmark.metrics.regions import AtomTable, build_atoms, checked_regions
-from benchmark.metrics.tables import (
+from benchmark.core.errors import DataError
+from benchmark.core.samples import GroundTruth, Outcome, Prediction, Regions, Sample
+from benchmark.scoring.metrics.regions import AtomTable, build_atoms, checked_regions
+from benchmark.scoring.metrics.tables import (
     ImageTable,
     checked_mask,
     component_shares,
@@ -21,8 +22,7 @@ from benchmark.metrics.tables import (
     dense_table,
     unit,
 )
-from benchmark.protocol import Protocol
-from benchmark.samples import GroundTruth, Outcome, Prediction, Regions, Sample
+from benchmark.scoring.protocol import Protocol
 
 AtomCache = Callable[[str, Callable[[], AtomTable]], AtomTable]
 """Given a key and a way to build the atoms, returns them, built or remembered."""

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import StoreError
-from benchmark.samples import MaskSet
+from benchmark.core.errors import StoreError
+from benchmark.core.samples import MaskSet
 
 Value: TypeAlias = "NDArray[Any] | MaskSet | int | float | str | bool | list[Any] | dict[str, Any] | None"
 Artifact: TypeAlias = Mapping[str, Any]

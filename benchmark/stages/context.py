@@ -11,14 +11,14 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.artifacts import Artifact
-from benchmark.decode import Decoder
-from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.resolve import FATAL, stream
-from benchmark.samples import Manifest, Sample
-from benchmark.stage import Inputs, Stage
-from benchmark.stage_cache import StageCache, StageStats
-from benchmark.store import Store
+from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.samples import Manifest, Sample
+from benchmark.stages.codec import Artifact
+from benchmark.stages.prefetch import Decoder
+from benchmark.stages.scheduler import FATAL, stream
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.stage_cache import StageCache, StageStats
+from benchmark.stages.store import Store
 from benchmark.weights.used import Chosen, WeightsUsed
 
 T = TypeVar("T")

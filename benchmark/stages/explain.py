@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmark.stage import Stage
-from benchmark.store import Store
+from benchmark.stages.stage import Stage
+from benchmark.stages.store import Store
 
 Facts = Mapping[str, Any]
 WIDTH = 80

@@ -8,10 +8,10 @@ import re
 import time
 from collections.abc import Sequence
 
-from benchmark.artifacts import CorruptEntryError, unpack
-from benchmark.errors import ConfigError, near_matches
-from benchmark.explain import nearest
-from benchmark.store import SUFFIX, Entry, Store
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.stages.codec import CorruptEntryError, unpack
+from benchmark.stages.explain import nearest
+from benchmark.stages.store import SUFFIX, Entry, Store
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -122,7 +122,7 @@ def prune(
 
 def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, list[Entry]]:
     """Read every entry; remove the damaged ones unless ``dry_run``; return how many were read and the damaged ones."""
-    from benchmark.progress import track
+    from benchmark.core.progress import track
 
     damaged: list[Entry] = []
     entries = chosen(store, stages)

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.samples import Sample
+from benchmark.core.samples import Sample
 
 
 def _load(path: Path) -> NDArray[np.uint8]:

@@ -7,12 +7,12 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.artifacts import Artifact
-from benchmark.decode import Decoder, Image
-from benchmark.errors import ConfigError, StoreError, WeightsError
-from benchmark.samples import Sample
-from benchmark.stage import Inputs, Stage
-from benchmark.stage_cache import StageCache
+from benchmark.core.errors import ConfigError, StoreError, WeightsError
+from benchmark.core.samples import Sample
+from benchmark.stages.codec import Artifact
+from benchmark.stages.prefetch import Decoder, Image
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.stage_cache import StageCache
 
 log = logging.getLogger(__name__)
 FATAL = (ConfigError, StoreError, WeightsError)

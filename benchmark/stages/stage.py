@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.artifacts import Artifact
-from benchmark.errors import ConfigError
-from benchmark.samples import Sample
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
+from benchmark.stages.codec import Artifact
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.artifacts import Artifact, plain
-from benchmark.errors import BenchmarkError
-from benchmark.explain import explain
-from benchmark.stage import Inputs, Stage
-from benchmark.store import Store
+from benchmark.core.errors import BenchmarkError
+from benchmark.stages.codec import Artifact, plain
+from benchmark.stages.explain import explain
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from benchmark.artifacts import Artifact, CorruptEntryError, Value, pack, plain, unpack
-from benchmark.errors import StoreError
-from benchmark.memory import Memory
+from benchmark.core.errors import StoreError
+from benchmark.core.memory import Memory
+from benchmark.stages.codec import Artifact, CorruptEntryError, Value, pack, plain, unpack
 
 log = logging.getLogger(__name__)
 

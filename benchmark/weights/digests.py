@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from benchmark.atomic import replacing
+from benchmark.core.atomic import replacing
 
 CHUNK = 1 << 22
 

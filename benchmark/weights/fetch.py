@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmark.compose import compose
-from benchmark.config import RunSettings, options, pipeline_settings, settings_from
-from benchmark.download import Remote, download
-from benchmark.download_progress import shown
-from benchmark.errors import WeightsError
+from benchmark.core.errors import WeightsError
+from benchmark.fetching.download import Remote, download
+from benchmark.fetching.download_progress import shown
 from benchmark.weights import hub
-from benchmark.weights.local import check_file, custom, readable_size
+from benchmark.weights.local import check_file, readable_size
 from benchmark.weights.registry import Weights, WeightsFile, find
 
 
@@ -53,32 +50,6 @@ def get(request: Request) -> int:
             found = hub.fetch(name, offline=request.offline)
             print(f"{name}: {found.path}, sha256 {found.sha256}; its licence is on the model's page")
     return 0
-
-
-def needed_by(request: Request) -> tuple[list[str], Path]:
-    """Return the names of the weights that are asked for, of conf/weights and the hub, and the weights folder.
-
-    Raises:
-        ConfigError: an override does not fit the config.
-        WeightsError: a pipeline asks for weights that are not registered.
-    """
-    root = settings_from("run", RunSettings, _compose(request.overrides, pipeline=None)["run"]).weights_root
-    needed = [name for asked in request.names for name in weights_of(asked, request.overrides)]
-    return list(dict.fromkeys(needed)), root
-
-
-def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the registry names that a pipeline option needs with these overrides; for a registry name, that name.
-
-    Raises:
-        WeightsError: a file of the user's own is not there.
-    """
-    if name not in options("pipeline"):
-        return (name,)
-    networks = pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).networks()
-    for path in networks.own_files():
-        custom(path)
-    return networks.registered()
 
 
 def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> None:
@@ -152,10 +123,3 @@ def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
     print(f"  {target} ({state}; {readable_size(file.size)}; checked by {_check_of(file)})")
     for url in _urls(file, mirror=mirror):
         print(f"    {url}")
-
-
-def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any]:
-    """Compose the config; without a pipeline, only the words for ``run`` are looked at."""
-    if pipeline is None:
-        return compose([word for word in overrides if word.startswith("run.")])[0]
-    return compose([f"pipeline={pipeline}", *overrides])[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.errors import ConfigError, DownloadError, WeightsError
+from benchmark.core.errors import ConfigError, DownloadError, WeightsError
 from benchmark.weights.digests import file_digests
 from benchmark.weights.local import LocalWeights
 

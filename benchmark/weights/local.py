@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import WeightsError, near_matches
+from benchmark.core.errors import WeightsError, near_matches
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 from benchmark.weights.used import WeightsUsed

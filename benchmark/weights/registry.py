@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from benchmark.errors import WeightsError, near_matches
-from benchmark.resources import CONF
-from benchmark.settings import Settings
-from benchmark.yaml_files import read_yaml
+from benchmark.core.errors import WeightsError, near_matches
+from benchmark.core.resources import CONF
+from benchmark.core.settings import Settings
+from benchmark.core.yaml_files import read_yaml
 
 FOLDER = CONF / "weights"
 

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.config import CONF
-from benchmark.errors import ConfigError
-from benchmark.vlm import voting
-from benchmark.vlm.access import Calls
-from benchmark.vlm.ledger import Ledger
-from benchmark.vlm.limits import Budget, Limiter, Stop
-from benchmark.vlm.pricing import Price, cost, load_prices
-from benchmark.vlm.profiles import profile_of
-from benchmark.vlm.prompting import load_texts, text_for
-from benchmark.vlm.question import Question, SentImage, digest
-from benchmark.vlm.secrets import api_key, scrub
-from benchmark.vlm.verdict import Reading, Usage, judge, schema
+from benchmark.chat.access import Calls
+from benchmark.chat.ledger import Ledger
+from benchmark.chat.limits import Budget, Limiter, Stop
+from benchmark.chat.pricing import Price, cost, load_prices
+from benchmark.chat.profiles import profile_of
+from benchmark.chat.question import Question, SentImage, digest
+from benchmark.chat.secrets import api_key, scrub
+from benchmark.chat.verdict import Reading, Usage, judge, schema
+from benchmark.core.errors import ConfigError
+from benchmark.core.resources import CONF
+from benchmark.pipelines.vlm import voting
+from benchmark.pipelines.vlm.prompting import load_texts, text_for
 
 CALLS = Calls(
     max_concurrency=4,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
 from tests.harness import command, run
 
 SIZE = 48

@@ -67,7 +67,7 @@ def call(
 
 
 def test_the_installed_package_is_the_one_that_runs(installed: Path, elsewhere: Path) -> None:
-    program = "import benchmark, benchmark.resources as r; print(benchmark.__file__, r.CHECKOUT, r.CONF)"
+    program = "import benchmark, benchmark.core.resources as r; print(benchmark.__file__, r.CHECKOUT, r.CONF)"
     done = call(installed, elsewhere, "-c", program, program="python")
     file, checkout, conf = done.stdout.split()
     assert Path(file).is_relative_to(installed) and Path(conf).is_relative_to(installed)
@@ -132,7 +132,7 @@ def test_the_wheel_holds_all_data_of_the_checkout(wheel: Path) -> None:
             if path.suffix in suffixes:
                 assert f"benchmark/_data/{path.relative_to(ROOT).as_posix()}" in held
     assert {f"benchmark/_data/datasets/{p.parent.name}/card.yaml" for p in ROOT.glob("datasets/*/card.yaml")} <= held
-    assert {"benchmark/py.typed", "benchmark/results/templates/report.html"} <= held
+    assert {"benchmark/py.typed", "benchmark/report/templates/report.html"} <= held
     assert not [name for name in held if name.startswith(("tests/", "docs/"))]
 
 

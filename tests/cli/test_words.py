@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import resources
 from benchmark.cli import COMMANDS
 from benchmark.cli.main import main
+from benchmark.core import resources
 from tests.harness import ROOT, command
 
 Capture = pytest.CaptureFixture[str]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config import CONF, GROUPS, options
-from benchmark.errors import ConfigError
+from benchmark.config.schema import GROUPS, options
+from benchmark.core.errors import ConfigError
+from benchmark.core.resources import CONF
 from tests.harness import compose, typed
 
 FILES = sorted(CONF.rglob("*.yaml"))

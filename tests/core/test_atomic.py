@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.atomic import remove_leftovers, replacing
+from benchmark.core.atomic import remove_leftovers, replacing
 from tests.harness import ROOT, SMALL_SAT, run
 
 WRITER = """
 import sys, time
 from pathlib import Path
-from benchmark.atomic import replacing
+from benchmark.core.atomic import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.commands import reporting
-from benchmark.errors import DataError
+from benchmark.core.commands import reporting
+from benchmark.core.errors import DataError
 
 
 @pytest.mark.parametrize(

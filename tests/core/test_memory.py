@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.memory import LARGEST_SHARE, Memory, held_bytes
-from benchmark.samples import MaskSet
-from benchmark.store import Store
+from benchmark.core.memory import LARGEST_SHARE, Memory, held_bytes
+from benchmark.core.samples import MaskSet
+from benchmark.stages.store import Store
 
 KEY = "ab" * 32
 

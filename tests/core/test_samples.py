@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.metrics.regions import build_atoms
-from benchmark.samples import Combine, GroundTruth, MaskSet, Regions, combine_scores
+from benchmark.core.samples import Combine, GroundTruth, MaskSet, Regions, combine_scores
+from benchmark.scoring.metrics.regions import build_atoms
 
 TOP, LEFT, CORNER = [[1, 1], [0, 0]], [[1, 0], [1, 0]], [[0, 0], [0, 1]]
 MASKS = np.array([TOP, LEFT, CORNER], dtype=bool)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmark.core.errors import ConfigError
+from benchmark.core.yaml_files import read_yaml
 from benchmark.data import card as cards
-from benchmark.errors import ConfigError
-from benchmark.saa.prompts import load_table
-from benchmark.yaml_files import read_yaml
+from benchmark.pipelines.saa.prompts import load_table
 from tests.harness import ROOT
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmark.config import option_settings
+from benchmark.config.schema import option_settings
 from benchmark.data.dataset import Dataset
 from tests.harness import compose
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.config import CONF
+from benchmark.core.errors import DataError
+from benchmark.core.resources import CONF
+from benchmark.core.samples import Manifest
 from benchmark.data.card import EVERY, card_names, compare, load_card
 from benchmark.data.images import load_image, load_truth
-from benchmark.errors import DataError
-from benchmark.samples import Manifest
 from tests.data.dataset_trees import Linker, dataset, option_values
 from tests.data.full_trees import BUILDERS, as_configured
 

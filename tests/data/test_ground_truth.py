@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.memory import Memory
-from benchmark.samples import GroundTruth, Sample
-from benchmark.truths import truth_of
+from benchmark.core.memory import Memory
+from benchmark.core.samples import GroundTruth, Sample
+from benchmark.data.ground_truth import truth_of
 
 
 @pytest.fixture

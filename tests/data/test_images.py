@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.core.errors import DataError
+from benchmark.core.samples import MaskFormat, Sample
 from benchmark.data.images import load_image, load_levels, load_truth
-from benchmark.errors import DataError
-from benchmark.samples import MaskFormat, Sample
 
 GREY = np.array([[0, 128, 255], [10, 20, 30]], np.uint8)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.core.errors import DataError
 from benchmark.data import index as module
 from benchmark.data.index import FileRole, file_facts
-from benchmark.errors import DataError
 from tests.data.dataset_trees import dataset, mvtec_tree, save
 
 

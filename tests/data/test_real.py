@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.core.errors import DataError
 from benchmark.data.images import load_image, load_truth
-from benchmark.errors import DataError
 from tests.data.dataset_trees import dataset
 
 pytestmark = pytest.mark.realdata

@@ -16,11 +16,11 @@ import yaml
 from PIL import Image
 from pydantic import ValidationError
 
+from benchmark.core.errors import DataError
 from benchmark.data.images import load_truth
 from benchmark.data.sat import KINDS, Sat, Shot, generate, png, render
 from benchmark.data.sat_defects import MAX_AREA, MIN_AREA
 from benchmark.data.sat_maths import Stream, blur, exp, rotation, smooth_field
-from benchmark.errors import DataError
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "dataset" / "sat.yaml"
 SMALL = {"size": 96, "n_train": 2, "n_good": 3, "n_defective": 4}

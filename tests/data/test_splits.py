@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.core.errors import DataError
 from benchmark.data.card import Count
 from benchmark.data.records import Record
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
-from benchmark.errors import DataError
 
 
 def record(i: int, *, defective: bool, split: str, group: str | None = None, category: str = "c") -> Record:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import archives
-from benchmark.archives import unpack
-from benchmark.errors import DownloadError
+from benchmark.core.errors import DownloadError
+from benchmark.fetching import archives
+from benchmark.fetching.archives import unpack
 
 FILES = {"part/train/good/000.png": b"one", "part/test/good/000.png": b"two" * 1000, "licence.txt": b"three"}
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import download as module
-from benchmark.download import Remote, download, mismatch
-from benchmark.errors import DownloadError
+from benchmark.core.errors import DownloadError
+from benchmark.fetching import download as module
+from benchmark.fetching.download import Remote, download, mismatch
 
 BODY = bytes(range(256)) * 20_000
 SHA256 = hashlib.sha256(BODY).hexdigest()

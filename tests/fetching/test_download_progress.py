@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmark import download_progress as module
-from benchmark.download_progress import shown
+from benchmark.fetching import download_progress as module
+from benchmark.fetching.download_progress import shown
 
 MB = 1_000_000
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from benchmark import download as module
-from benchmark.download import Remote, download
-from benchmark.errors import DownloadError
+from benchmark.core.errors import DownloadError
+from benchmark.fetching import download as module
+from benchmark.fetching.download import Remote, download
 
 BODY = b"0123456789" * 10
 HALF = len(BODY) // 2

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config import option_settings, options
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.config.schema import option_settings, options
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.samples import Manifest
 from benchmark.models.backbone import Backbone, FeatureNetwork
 from benchmark.models.choice import Networks, choose
-from benchmark.samples import Manifest
-from benchmark.stages import Context, clear_models
-from benchmark.store import Store
+from benchmark.stages.context import Context, clear_models
+from benchmark.stages.store import Store
 from tests.harness import compose
 from tests.models.vit_folder import write_vit
 from tests.tiny_models import one_thread  # noqa: F401

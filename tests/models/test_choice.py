@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.samples import Manifest
 from benchmark.models.choice import Networks, Wanted, choose
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 
 
 @pytest.fixture

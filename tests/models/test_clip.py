@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import load_clip
 from benchmark.models.runtime import Device

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from transformers import ViTImageProcessor
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 from benchmark.models.clip import token_ids
 from benchmark.models.clipseg import load_clipseg, logits, prepare
 from benchmark.models.runtime import Device

@@ -9,12 +9,12 @@ import torch
 from groundingdino.models.GroundingDINO.ms_deform_attn import multi_scale_deformable_attn_pytorch
 from PIL import Image
 
-from benchmark.errors import DataError, WeightsError
+from benchmark.core.errors import DataError, WeightsError
 from benchmark.models.deformable import deformable_attention
 from benchmark.models.grounding_dino import Detections, GroundingDino, normalise, phrase, scale_for_detector
 from benchmark.models.grounding_dino_build import load_grounding_dino
-from benchmark.models.letters import LETTERS, bert_tokenizer, letter_tokenizer
 from benchmark.models.runtime import Device
+from benchmark.models.toy_tokenizer import LETTERS, bert_tokenizer, letter_tokenizer
 from tests.parity.toys import picture, toy_detector
 from tests.tiny_models import one_thread  # noqa: F401
 

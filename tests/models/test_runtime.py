@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.models.runtime import Device, build, fill, read_state
 
 

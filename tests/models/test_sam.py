@@ -8,7 +8,7 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.modeling.image_encoder import Attention
 
-from benchmark.errors import DataError, WeightsError
+from benchmark.core.errors import DataError, WeightsError
 from benchmark.models import sam as module
 from benchmark.models import sam_attention
 from benchmark.models.runtime import Device

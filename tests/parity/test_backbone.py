@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.samples import Manifest
-from benchmark.stages import Context, Stage
-from benchmark.store import Store
+from benchmark.core.samples import Manifest
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
+from benchmark.stages.store import Store
 from tests.harness import plan_of, typed
 from tests.parity import toys
 from tests.pictures import save_sample

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.samples import Manifest, Prediction, Sample
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import typed
 from tests.parity import compared_toys, toys

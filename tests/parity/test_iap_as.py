@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.samples import Manifest, Sample, Split
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.samples import Manifest, Sample, Split
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.data.dataset_trees import save
 from tests.parity.iap_toys import CASES, picture
-from tests.pipelines.test_iap_as import pipeline, predict
+from tests.pipelines.iap.test_pipeline import pipeline, predict
 from tests.tiny_models import one_thread  # noqa: F401
 
 GOLDEN = json.loads(Path(__file__).with_name("iap_as.json").read_text(encoding="utf-8"))

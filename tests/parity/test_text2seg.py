@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmark.core.samples import Manifest, MaskSet, Prediction
 from benchmark.models.clip import Clip, prompt_ensemble, squash
 from benchmark.models.clip_surgery import normalise, points_of, similarity_map, surgery
 from benchmark.models.runtime import Device
-from benchmark.samples import Manifest, MaskSet, Prediction
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import typed
 from tests.parity import toys

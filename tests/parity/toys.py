@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from benchmark.models.clip_build import load_clip
 from benchmark.models.grounding_dino_build import load_grounding_dino
-from benchmark.models.letters import LETTERS
 from benchmark.models.sam_build import load_sam
+from benchmark.models.toy_tokenizer import LETTERS
 
 SIZES = ((60, 100), (100, 60), (96, 96), (75, 200), (222, 103), (130, 250))
 """(H, W) of the pictures; all but one are not square."""

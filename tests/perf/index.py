@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.config import option_settings
+from benchmark.config.schema import option_settings
 
 
 def build(root: Path, number: int, side: int) -> None:

@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _draw(folder: Path, *, sizes: tuple[int, ...]) -> None:
-    from tests.metrics import maps
+    from tests.scoring.metrics import maps
 
     for kind in KINDS:
         for size in sizes:
@@ -176,11 +176,11 @@ def cell_method(method: str, folder: str, kind: str, size: str, number: str, rep
 
 def cell_sweep(repeat: str) -> dict[str, float]:
     """Score 10 area limits × 5 top-K from atoms, and check three of them against drawn maps."""
-    from benchmark.metrics import pixel, pool
-    from benchmark.metrics.regions import build_atoms
-    from benchmark.metrics.tables import dense_table
-    from benchmark.samples import GroundTruth, MaskSet, Regions
-    from tests.metrics.maps import region_set
+    from benchmark.core.samples import GroundTruth, MaskSet, Regions
+    from benchmark.scoring.metrics import pixel, pool
+    from benchmark.scoring.metrics.regions import build_atoms
+    from benchmark.scoring.metrics.tables import dense_table
+    from tests.scoring.metrics.maps import region_set
 
     rng = np.random.default_rng(0)
     drawn = [region_set(rng, 512) for _ in range(64)]
@@ -228,8 +228,8 @@ def cell_sweep(repeat: str) -> dict[str, float]:
 
 def cell_bootstrap(folder: str, kind: str, repeat: str) -> dict[str, float]:
     """Time 1000 resamples of four metrics at 64 images and at MVTec's size; compare replicates with exact ones."""
-    from benchmark.metrics import bootstrap, pixel, pool
-    from benchmark.metrics.tables import dense_table
+    from benchmark.scoring.metrics import bootstrap, pixel, pool
+    from benchmark.scoring.metrics.tables import dense_table
 
     maps = np.load(Path(folder) / f"{kind}_256_maps.npy")
     masks = np.load(Path(folder) / f"{kind}_256_masks.npy")

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmark.core.samples import Manifest
 from benchmark.models.clip import Clip, squash
 from benchmark.models.clip_build import load_clip
 from benchmark.models.grounding_dino import GroundingDino, scale_for_detector
@@ -30,9 +31,8 @@ from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.runtime import Device
 from benchmark.models.sam import SegmentAnything
 from benchmark.models.sam_build import load_sam
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import predict, typed
 from tests.pictures import save_sample
 from tests.tiny_models import PIPELINES

@@ -14,8 +14,8 @@ Masks = Sequence[NDArray[np.uint8]]
 
 def ours(maps: Maps, masks: Masks) -> list[float]:
     """AP, F1-max, max-IoU and AUROC from one count, image by image."""
-    from benchmark.metrics import pixel, pool
-    from benchmark.metrics.tables import dense_table
+    from benchmark.scoring.metrics import pixel, pool
+    from benchmark.scoring.metrics.tables import dense_table
 
     counts = pool.count([dense_table(s, m) for s, m in zip(maps, masks, strict=True)])
     return [float(f(counts)) for f in (pixel.ap, pixel.f_beta_max, pixel.iou_max, pixel.auroc)]
@@ -23,8 +23,8 @@ def ours(maps: Maps, masks: Masks) -> list[float]:
 
 def ours_aupro(maps: Maps, masks: Masks) -> list[float]:
     """AUPRO at 0.3, labelling included; the same count gives the four other metrics."""
-    from benchmark.metrics import pixel, pool
-    from benchmark.metrics.tables import dense_table
+    from benchmark.scoring.metrics import pixel, pool
+    from benchmark.scoring.metrics.tables import dense_table
 
     counts = pool.count([dense_table(s, m, components=True) for s, m in zip(maps, masks, strict=True)])
     return [float(pixel.aupro(counts))]

@@ -45,8 +45,8 @@ def write_weights(work: Path, sam: str) -> None:
     import torch
 
     from benchmark.models.grounding_dino_build import load_grounding_dino
-    from benchmark.models.letters import LETTERS
     from benchmark.models.sam_build import load_sam
+    from benchmark.models.toy_tokenizer import LETTERS
     from tests.perf.saa_literal import saliency_network
 
     (work / "vocab.txt").write_text("\n".join(LETTERS))
@@ -181,8 +181,8 @@ def saliency_ratios() -> dict[str, float]:
     """Time the saliency of fixed features against its literal form, and check that they agree."""
     import torch
 
-    from benchmark.saa.levels import Levels
-    from benchmark.saa.saliency import between_objects, whole_image
+    from benchmark.pipelines.saa.levels import Levels
+    from benchmark.pipelines.saa.saliency import between_objects, whole_image
     from tests.perf import saa_literal
 
     network = saa_literal.saliency_network()

@@ -44,11 +44,11 @@ def ours(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Clock]:
     """Run the pipeline saa_plus as a user would, into an empty store."""
     import cv2
 
+    from benchmark.core.samples import Manifest, Sample
     from benchmark.models.choice import choose
-    from benchmark.pipelines.saa import SegmentAnyAnomaly
-    from benchmark.samples import Manifest, Sample
-    from benchmark.stages import Context
-    from benchmark.store import Store
+    from benchmark.pipelines.saa.pipeline import SegmentAnyAnomaly
+    from benchmark.stages.context import Context
+    from benchmark.stages.store import Store
     from tests import harness
 
     clock = Clock()

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Manifest, Prediction
 from benchmark.pipelines.anomaly_dino import references_of
-from benchmark.samples import Manifest, Prediction
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import plan_of, predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample

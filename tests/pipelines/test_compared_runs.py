@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import ConfigError, WeightsError
-from benchmark.weights.fetch import weights_of
+from benchmark.config.needs import weights_of
+from benchmark.core.errors import ConfigError, WeightsError
 from tests.harness import SMALL_SAT, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 

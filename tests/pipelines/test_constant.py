@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.core.samples import Manifest, Sample
 from benchmark.pipelines.constant import POLICIES, Constant, _binomial, baseline_rows
-from benchmark.samples import Manifest, Sample
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import plan_of
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.samples import Prediction
+from benchmark.core.samples import Prediction
 from tests.harness import streamed
 from tests.pipelines.test_pipeline_contract import OPTIONS, configured, context_of, runnable
 from tests.tiny_models import one_thread, tiny  # noqa: F401

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.errors import BenchmarkError, ConfigError, WeightsError
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.models.evf_sam import EvfSam
 from benchmark.pipelines.evf_sam import EvfSamPipeline
 from tests.harness import SMALL_SAT, run, typed

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.config import build
-from benchmark.resources import REFERENCE
+from benchmark.config.schema import build
+from benchmark.core.resources import REFERENCE
 from benchmark.results import files
-from benchmark.results.reference import entries
-from benchmark.run import execute
+from benchmark.running.reference import entries
+from benchmark.running.run import execute
 from tests.data.dataset_trees import save
 from tests.harness import compose, places
 from tests.pipelines.test_evf_sam import MODEL, TRANSFORMERS

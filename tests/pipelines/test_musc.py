@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.errors import BenchmarkError, ConfigError, DataError
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.sharding import Shard, shard_samples
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError
+from benchmark.core.samples import Manifest, Prediction, Sample
+from benchmark.running.sharding import Shard, shard_samples
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import plan_of, run, typed
 from tests.pictures import save_sample

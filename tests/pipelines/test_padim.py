@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.errors import ConfigError, DataError
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import Manifest
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import ConfigError, DataError
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import Manifest
 from benchmark.models.patch_bank import choose_spread, compare
 from benchmark.pipelines.patchcore import PatchCore
 from benchmark.pipelines.references import normal_images
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import predict, run, typed
 from tests.parity import toys
 from tests.pictures import save_sample

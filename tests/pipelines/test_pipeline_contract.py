@@ -18,15 +18,16 @@ import numpy as np
 import pytest
 
 from benchmark import weights
-from benchmark.config import CONF, RunConfig, build, options
+from benchmark.config.pipeline import Pipeline, predictions
+from benchmark.config.schema import RunConfig, build, options
+from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.resources import CONF
+from benchmark.core.samples import Manifest, Prediction, Sample
+from benchmark.core.settings import file_settings
 from benchmark.data.images import image_shape
-from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.pipeline import Pipeline, predictions
 from benchmark.results.schema import flatten
-from benchmark.run import identify, identity, limited, make_context
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.settings import file_settings
-from benchmark.stages import Context
+from benchmark.running.run import identify, identity, limited, make_context
+from benchmark.stages.context import Context
 from tests.harness import SMALL_SAT, compose, plan_of, streamed
 from tests.tiny_models import one_thread, tiny  # noqa: F401
 
@@ -61,7 +62,7 @@ def runnable(folder: Path, name: str) -> RunConfig:
     if lacking:
         pytest.skip(f"{lacking[0]}, and that cannot be random")
     if hasattr(config.pipeline, "provider"):
-        pytest.skip("asks a server: tests/vlm runs it with one")
+        pytest.skip("asks a server: tests/pipelines/vlm runs it with one")
     return config
 
 
@@ -186,7 +187,7 @@ def test_files_named_like_other_settings_change_nothing(
 def test_a_class_that_lacks_something_is_refused_when_the_config_is_read(
     body: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = "from benchmark.pipeline import Pipeline\nfrom benchmark.settings import Settings\n"
+    head = "from benchmark.config.pipeline import Pipeline\nfrom benchmark.core.settings import Settings\n"
     (tmp_path / "newcomer.py").write_text(head + body)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "newcomer", raising=False)

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.data.align import Aligned
 from benchmark.data.images import load_truth
 from benchmark.data.sat import Sat
-from benchmark.errors import DataError
 from benchmark.pipelines.reference_difference import ReferenceDifference
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import option, plan_of
 from tests.pictures import save_sample

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.config import option_settings
-from benchmark.errors import DataError, WeightsError
+from benchmark.config.schema import option_settings
+from benchmark.core.errors import DataError, WeightsError
+from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.models import head
 from benchmark.pipelines.resnet_mlp import ResnetMlp, fold_scores
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import compose, plan_of, predict
 
 HEAD = head.Head(hidden=(8,), alpha=0.01, epochs=60, balance=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.errors import ConfigError, WeightsError
-from benchmark.models.worded import cut_out
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.models.clip_stages import cut_out
 from benchmark.pipelines.sam_clip import probabilities
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, result_of, run, typed

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.errors import ResultsError
-from benchmark.metrics.bootstrap import replicates, resample
-from benchmark.metrics.counts import Counts
-from benchmark.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
-from benchmark.metrics.pixel import ap
-from benchmark.results import compare, files
-from benchmark.results.comparison import compare_published, compare_runs, paired_interval
-from benchmark.results.details import read_details
-from benchmark.results.fairness import preset_hash
-from benchmark.results.render import Grid, csv_text, latex, markdown
+from benchmark.core.errors import ResultsError
+from benchmark.core.table import Grid, csv_text, latex, markdown
+from benchmark.report import compare
+from benchmark.report.papers.comparison import compare_published, compare_runs, paired_interval
+from benchmark.report.papers.fairness import preset_hash
+from benchmark.results import files
+from benchmark.results.replicates import read_details
+from benchmark.scoring.metrics.bootstrap import replicates, resample
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
+from benchmark.scoring.metrics.pixel import ap
 from tests.harness import SMALL_SAT, run
 
 DIFFERENCE = ("pipeline=reference_difference", "metric=full", *SMALL_SAT)

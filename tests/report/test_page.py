@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.errors import ResultsError
-from benchmark.results import files, report
+from benchmark.core.errors import ResultsError
+from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.report import page as report
+from benchmark.report.page_data import boards, settings_apart
+from benchmark.report.page_gallery import collect
+from benchmark.results import files
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
-from benchmark.results.report_data import boards, settings_apart
-from benchmark.results.report_gallery import collect
 from benchmark.results.rows import per_image
-from benchmark.samples import GroundTruth, Prediction, Sample
 from tests.browser import Page, chromium_page
 from tests.harness import SMALL_SAT, run
 
@@ -202,9 +203,9 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
 
 
 def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None:
-    from benchmark.results.cell_plan import Planned
-    from benchmark.results.paper_table import write_table
-    from benchmark.results.papers import cells, choose_table, load_paper
+    from benchmark.report.papers.cell_plan import Planned
+    from benchmark.report.papers.paper import cells, choose_table, load_paper
+    from benchmark.report.papers.paper_table import write_table
 
     paper = load_paper("iap_as")
     table = choose_table(paper, "1")

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmark.errors import ResultsError
+from benchmark.core.errors import ResultsError
+from benchmark.report.points import summarise
 from benchmark.results.files import read_result
-from benchmark.results.points import summarise
 from tests.harness import SMALL_SAT, run
 
 POLICIES = ("always_defective", "always_good", "prevalence")

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.results.points import _print
-from benchmark.results.tables import print_result
+from benchmark.report.points import _print
+from benchmark.report.tables import print_result
 from tests.data.dataset_trees import mvtec_tree
 from tests.harness import run
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from benchmark.results import figures as module
-from benchmark.results.details import DETAILS, Curve, Details, read_details
 from benchmark.results.figures import MOST_CURVES, run_figures
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails
-from benchmark.results.report_gallery import per_image
+from benchmark.results.replicates import DETAILS, Curve, Details, read_details
+from benchmark.results.rows import per_image
 from tests.harness import SMALL_SAT, run
 
 

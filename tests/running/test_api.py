@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmark import evaluate
-from benchmark.api import literal
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
+from benchmark.running.api import literal
 from tests.harness import ROOT, SMALL_SAT, command, result_of
 
 SMALL = {word.split("=")[0]: int(word.split("=")[1]) for word in SMALL_SAT[1:]}
@@ -124,7 +124,7 @@ def test_values_reach_the_config_as_they_are(value: Any) -> None:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from benchmark.resources import CONF
+    from benchmark.core.resources import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = OmegaConf.to_container(compose("config", [f"+given.key={literal(value)}"]).given)

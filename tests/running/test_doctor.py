@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import doctor, provenance
 from benchmark.cli.main import main
+from benchmark.core import provenance
 from benchmark.data.card import card_names
+from benchmark.running import doctor
 from benchmark.weights import find, names
 from tests.harness import places
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark.sweeper import choices
+from benchmark.running.hydra_patch import choices
 from tests.harness import ROOT, SMALL_SAT, places
 
 COUNTING = """

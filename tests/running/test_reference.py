@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.errors import ConfigError
-from benchmark.results import files, reference
-from benchmark.results.reference import REFERENCE, ReferenceRun, differences, entries, make, portable, results_table
+from benchmark.core.errors import ConfigError
+from benchmark.results import files
+from benchmark.running import reference
+from benchmark.running.reference import REFERENCE, ReferenceRun, differences, entries, make, portable, results_table
 from tests.harness import SMALL_SAT, places
 
 COMMITTED = [name for name in entries() if (REFERENCE / name / files.RESULT).exists()]

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.availability import Missing, extras_for, holds_data
-from benchmark.compose import compose
-from benchmark.config import build, options
-from benchmark.errors import ConfigError
-from benchmark.reproduce import reproduce, run_cells
-from benchmark.results.cell_plan import Planned, plan, seconds_per_image
-from benchmark.results.paper_table import layout, long_form, numbers, write_table
-from benchmark.results.papers import (
+from benchmark.config.compose import compose
+from benchmark.config.schema import build, options
+from benchmark.core.errors import ConfigError
+from benchmark.report.papers.availability import Missing, extras_for, holds_data
+from benchmark.report.papers.cell_plan import Planned, plan, seconds_per_image
+from benchmark.report.papers.paper import (
     Cell,
     DataRow,
     Method,
@@ -29,7 +27,9 @@ from benchmark.results.papers import (
     load_paper,
     paper_names,
 )
-from benchmark.results.published import find, published
+from benchmark.report.papers.paper_table import layout, long_form, numbers, write_table
+from benchmark.report.papers.published import find, published
+from benchmark.running.reproduce import reproduce, run_cells
 from tests.harness import ROOT, places
 
 SMALL = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
@@ -231,7 +231,7 @@ def test_settings_of_one_pipeline_reach_its_cells_alone() -> None:
 def test_a_dry_run_lists_cells_and_expected_cost_and_runs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmark.results.paper_table import show_plan
+    from benchmark.report.papers.paper_table import show_plan
 
     paper, table = small_table()
     planned = reproduce(paper, table, name="small", dry=True, extra=places(tmp_path))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.reproduce import reproduce
-from benchmark.results.paper_table import layout, numbers
-from benchmark.results.papers import choose_table, load_paper
+from benchmark.report.papers.paper import choose_table, load_paper
+from benchmark.report.papers.paper_table import layout, numbers
+from benchmark.running.reproduce import reproduce
 from tests.harness import places
 from tests.tiny_models import PIPELINES
 from tests.tiny_models import one_thread as one_thread

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.errors import ConfigError, DataError, ResultsError
+from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.results.files import read_result, read_rows
 from tests.harness import ROOT, SMALL_SAT, command, places, run, typed
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import ConfigError
-from benchmark.samples import Sample
-from benchmark.sharding import Shard, mark_done, missing_shards, shard_samples
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
+from benchmark.running.sharding import Shard, mark_done, missing_shards, shard_samples
 
 BASE = Sample(
     id="x",

@@ -82,7 +82,7 @@ def test_a_preset_sweeps_two_parameters(tmp_path: Path) -> None:
 
 
 def test_two_numeric_parameters_are_drawn_as_a_heat_map(tmp_path: Path) -> None:
-    from benchmark.results.plots import sweep_plots
+    from benchmark.report.plots import sweep_plots
 
     grid = [(x, y) for x in (0.1, 0.3, 0.5) for y in (1, 5)]
     table = pd.DataFrame([{"pipeline.max_area": x, "pipeline.top_k": y, "ap": x * y} for x, y in grid])

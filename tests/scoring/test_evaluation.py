@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from benchmark.errors import ConfigError, DataError
-from benchmark.evaluation import Evaluation
-from benchmark.metrics import bootstrap, spill
-from benchmark.samples import GroundTruth, Prediction, Sample
-from tests.metrics.maps import continuous
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.scoring.evaluation import Evaluation
+from benchmark.scoring.metrics import bootstrap, score_spool
 from tests.protocols import protocol
+from tests.scoring.metrics.maps import continuous
 
 MAPS, MASKS = continuous(12, 48, seed=4)
 NAMES = ("iou", "max_iou", "ap", "f1_max", "f2")
@@ -234,7 +234,7 @@ def test_rows_are_plain_and_name_every_fact():
 
 def test_scores_past_the_memory_limit_are_mapped_and_count_the_same(monkeypatch):
     held = evaluated()
-    monkeypatch.setattr(spill, "HELD_BYTES", 3 * MAPS[0].nbytes)
+    monkeypatch.setattr(score_spool, "HELD_BYTES", 3 * MAPS[0].nbytes)
     mapped = evaluated()
     kinds = [isinstance(i.table.score, np.memmap) for i in mapped._images.values()]
     assert sum(kinds) == 9

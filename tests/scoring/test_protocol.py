@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from benchmark.protocol import Protocol
+from benchmark.scoring.protocol import Protocol
 from tests.harness import option
 from tests.protocols import protocol
 

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmark.errors import DataError
-from benchmark.metrics import pool
-from benchmark.metrics.tables import dense_table
-from benchmark.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
-from benchmark.scoring import Needs, score
+from benchmark.core.errors import DataError
+from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
+from benchmark.scoring.metrics import pool
+from benchmark.scoring.metrics.tables import dense_table
+from benchmark.scoring.scoring import Needs, score
 from tests.protocols import protocol
 
 ALL = Needs(tables=True, components=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import ConfigError
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Manifest
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 
 
 def device(folder: Path, turn: int, **named: str) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.explain import explain
-from benchmark.stages import Context, Stage
-from benchmark.store import Store
+from benchmark.stages.context import Context
+from benchmark.stages.explain import explain
+from benchmark.stages.stage import Stage
+from benchmark.stages.store import Store
 from tests.slow_pipeline import write_images
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.cache import age, shown_size, size
 from benchmark.cli.main import main
-from benchmark.errors import ConfigError
-from benchmark.stages import Stage
-from benchmark.store import Store, store_root
+from benchmark.core.errors import ConfigError
+from benchmark.stages.maintenance import age, shown_size, size
+from benchmark.stages.stage import Stage
+from benchmark.stages.store import Store, store_root
 
 DAY = 86400.0
 

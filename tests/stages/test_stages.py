@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.context import MODEL_LIMIT
-from benchmark.errors import BenchmarkError, ConfigError, DataError, StoreError
-from benchmark.samples import Manifest, Sample
-from benchmark.stage_cache import clear_renewed
-from benchmark.stages import Artifact, Context, Inputs, Stage, clear_models
-from benchmark.store import Store
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError, StoreError
+from benchmark.core.samples import Manifest, Sample
+from benchmark.stages.codec import Artifact
+from benchmark.stages.context import MODEL_LIMIT, Context, clear_models
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.stage_cache import clear_renewed
+from benchmark.stages.store import Store
 from tests.slow_pipeline import slow_stage, write_images
 
 

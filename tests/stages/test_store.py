@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from benchmark.artifacts import CorruptEntryError, pack, plain, unpack
-from benchmark.errors import StoreError
-from benchmark.samples import MaskSet
-from benchmark.store import SUFFIX, TEMPORARY, Store
+from benchmark.core.errors import StoreError
+from benchmark.core.samples import MaskSet
+from benchmark.stages.codec import CorruptEntryError, pack, plain, unpack
+from benchmark.stages.store import SUFFIX, TEMPORARY, Store
 
 KEY = "ab" * 32
 OTHER = "cd" * 32

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.cache import prune
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.core.samples import Manifest
+from benchmark.stages.context import Context
+from benchmark.stages.maintenance import prune
+from benchmark.stages.store import Store
 from tests.slow_pipeline import digest, slow_stage, write_images
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 120
 REGIONS = 200
 KILLS = 20
@@ -73,7 +73,7 @@ HEAVY = """
 import sys
 from pathlib import Path
 import numpy as np
-from benchmark.store import Store
+from benchmark.stages.store import Store
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:

@@ -14,7 +14,7 @@ import yaml
 
 from benchmark import weights
 from benchmark.cli.main import main
-from benchmark.errors import WeightsError
+from benchmark.core.errors import WeightsError
 from benchmark.weights import registry
 from benchmark.weights.digests import file_digests
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from benchmark.vlm.question import Question
-from benchmark.vlm.verdict import Reading
+from benchmark.chat.question import Question
+from benchmark.chat.verdict import Reading
 
 Kind = Literal["rate", "quota", "server", "transport", "request", "refused"]
 

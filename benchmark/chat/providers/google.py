@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.errors import ConfigError
-from benchmark.settings import Settings
-from benchmark.vlm.access import HttpAccess
-from benchmark.vlm.profiles import Sampling, Thinking, check, profile_of
-from benchmark.vlm.providers.base import CallError, Raw
-from benchmark.vlm.question import Question, digest
-from benchmark.vlm.secrets import api_key, scrub, scrub_json
-from benchmark.vlm.verdict import Order, Reading, Usage, schema
+from benchmark.chat.access import HttpAccess
+from benchmark.chat.profiles import Sampling, Thinking, check, profile_of
+from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.question import Question, digest
+from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.verdict import Order, Reading, Usage, schema
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
 
 if TYPE_CHECKING:
     from google.genai import Client, types

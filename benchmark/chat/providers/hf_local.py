@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from benchmark.context import Context
-from benchmark.errors import WeightsError
-from benchmark.settings import FolderPath, Settings
-from benchmark.vlm.profiles import Sampling
-from benchmark.vlm.providers.base import CallError, Raw
-from benchmark.vlm.question import Question
-from benchmark.vlm.verdict import Order, Reading, Usage, instruction
+from benchmark.chat.profiles import Sampling
+from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.question import Question
+from benchmark.chat.verdict import Order, Reading, Usage, instruction
+from benchmark.core.errors import WeightsError
+from benchmark.core.settings import FolderPath, Settings
+from benchmark.stages.context import Context
 from benchmark.weights.used import WeightsUsed
 
 

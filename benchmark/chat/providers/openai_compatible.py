@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from benchmark.settings import Settings
-from benchmark.vlm.access import HttpAccess
-from benchmark.vlm.profiles import Sampling
-from benchmark.vlm.providers.base import CallError, Raw
-from benchmark.vlm.question import Question, digest
-from benchmark.vlm.secrets import api_key, scrub, scrub_json
-from benchmark.vlm.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.chat.access import HttpAccess
+from benchmark.chat.profiles import Sampling
+from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.question import Question, digest
+from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.core.settings import Settings
 
 
 class OpenAISettings(Settings):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.errors import WeightsError
+from benchmark.core.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError, near_matches
+from benchmark.core.errors import ConfigError, near_matches
 from benchmark.models import runtime
 from benchmark.models.backbone import efficientnet
 from benchmark.models.backbone.layers import check_side, indices_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.models import runtime
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, check_side, indices_of
 from benchmark.weights import hub

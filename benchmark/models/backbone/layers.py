@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
 
 PATTERN = r"^(stride\d+|block-?\d+)$"
 """``stride8``: the last map that is 8 times smaller than the input. ``block11``: behind block 11, counted from 0, or

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from benchmark.core.settings import NameOrFile, Settings
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, PATTERN
 from benchmark.models.backbone.network import Channels, FeatureNetwork, Resize
 from benchmark.models.choice import PUBLISHED, RANDOM, Chosen, Wanted, WeightsSetting
 from benchmark.models.runtime import Device, Precision
-from benchmark.settings import NameOrFile, Settings
 
 if TYPE_CHECKING:
     from benchmark.models.backbone.sources import Source
-    from benchmark.stages import Context
+    from benchmark.stages.context import Context
 
 _OLD_WEIGHTS = {"none": RANDOM, "imagenet": "a name of conf/weights, such as resnet50_imagenet"}
 

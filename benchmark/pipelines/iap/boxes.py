@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.saa.scoring import corners
+from benchmark.pipelines.saa.scoring import corners
 
 ObjectSize = Literal["best_box", "largest_box"]
 """Which of the object's boxes tells its size: that of the highest score (released code), or the largest (paper)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmark.errors import ConfigError
-from benchmark.iap.terms import FIXED, distinct, parse_released
+from benchmark.core.errors import ConfigError
+from benchmark.pipelines.iap.terms import FIXED, distinct, parse_released
 
 MOST_TOKENS = 256
 """BERT tokens that GroundingDINO reads of a caption, the two special ones included; the rest it would leave out."""

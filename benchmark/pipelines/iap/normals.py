@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from benchmark.samples import Manifest, Sample
-from benchmark.settings import Settings
+from benchmark.core.samples import Manifest, Sample
+from benchmark.core.settings import Settings
 
 Pool = Literal["train_first", "released_code"]
 RELEASED_TEST = frozenset({"mvtec", "visa", "mtd", "ksdd1", "ksdd2"})

@@ -10,14 +10,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.iap.captions import split_caption, tag_caption, tag_caption_released
+from benchmark.core.settings import Settings
 from benchmark.models.choice import Chosen
 from benchmark.models.grounding_dino import normalise, phrase
-from benchmark.models.letters import SPECIAL
-from benchmark.models.prompted import DetectorSettings, detection_stage, detections
-from benchmark.settings import Settings
-from benchmark.stages import Artifact, Context
-from benchmark.taggers.base import ImageTags
+from benchmark.models.sam_stages import DetectorSettings, detection_stage, detections
+from benchmark.models.toy_tokenizer import SPECIAL
+from benchmark.pipelines.iap.captions import split_caption, tag_caption, tag_caption_released
+from benchmark.pipelines.iap.taggers.base import ImageTags
+from benchmark.stages.codec import Artifact
+from benchmark.stages.context import Context
 
 
 class ObjectSettings(Settings):

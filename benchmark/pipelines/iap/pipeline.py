@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.errors import ConfigError, WeightsError
-from benchmark.iap.boxes import ObjectSize, object_share, small_enough, suppressed
-from benchmark.iap.normals import NormalSettings
-from benchmark.iap.objects import ObjectSettings, plain_phrase
-from benchmark.iap.prepare import Preparation, Prepared, PromptSettings, Step
-from benchmark.iap.stages import candidates_stage, token_counter
-from benchmark.metrics.tables import unit
+from benchmark.config.group_option import option
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.samples import Combine, Prediction, Regions
+from benchmark.core.settings import Settings
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import phrase
-from benchmark.models.prompted import DetectorSettings, SamSettings, detection_stage, detections, embedding_stage
-from benchmark.nested import option
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.prompters.base import Prompter
-from benchmark.samples import Combine, Prediction, Regions
-from benchmark.settings import Settings
-from benchmark.stages import Context, Stage
-from benchmark.taggers.base import Tagger
+from benchmark.models.sam_stages import DetectorSettings, SamSettings, detection_stage, detections, embedding_stage
+from benchmark.pipelines.iap.boxes import ObjectSize, object_share, small_enough, suppressed
+from benchmark.pipelines.iap.normals import NormalSettings
+from benchmark.pipelines.iap.objects import ObjectSettings, plain_phrase
+from benchmark.pipelines.iap.prepare import Preparation, Prepared, PromptSettings, Step
+from benchmark.pipelines.iap.prompters.base import Prompter
+from benchmark.pipelines.iap.stages import candidates_stage, token_counter
+from benchmark.pipelines.iap.taggers.base import Tagger
+from benchmark.scoring.metrics.tables import unit
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 SPELT = 10
 """Most regions whose words stand in a rationale."""

@@ -9,27 +9,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.errors import BenchmarkError
-from benchmark.iap import records
-from benchmark.iap.captions import (
+from benchmark.core.errors import BenchmarkError
+from benchmark.core.samples import Sample
+from benchmark.core.settings import Settings
+from benchmark.models.choice import Chosen
+from benchmark.models.grounding_dino import normalise
+from benchmark.models.sam_stages import DetectorSettings
+from benchmark.pipelines.iap import records
+from benchmark.pipelines.iap.captions import (
     RELEASED_WITHOUT_ANSWER,
     prompt_caption,
     prompt_caption_released,
     split_caption,
 )
-from benchmark.iap.normals import NormalSettings, choose, pool
-from benchmark.iap.objects import Name, ObjectSettings, by_detector, by_vote, without_words
-from benchmark.iap.records import Answered, Named, PromptRecord, TaggedImage
-from benchmark.iap.terms import FIXED, Parsed, parse_released, parse_robust
-from benchmark.models.choice import Chosen
-from benchmark.models.grounding_dino import normalise
-from benchmark.models.prompted import DetectorSettings
-from benchmark.prompters.base import Prompter, Request
-from benchmark.prompters.wording import VERSION, Wording, messages
-from benchmark.samples import Sample
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.taggers.base import ROLE, ImageTags, Tagger, plain_name
+from benchmark.pipelines.iap.normals import NormalSettings, choose, pool
+from benchmark.pipelines.iap.objects import Name, ObjectSettings, by_detector, by_vote, without_words
+from benchmark.pipelines.iap.prompters.base import Prompter, Request
+from benchmark.pipelines.iap.prompters.wording import VERSION, Wording, messages
+from benchmark.pipelines.iap.records import Answered, Named, PromptRecord, TaggedImage
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tagger, plain_name
+from benchmark.pipelines.iap.terms import FIXED, Parsed, parse_released, parse_robust
+from benchmark.stages.context import Context
 
 log = logging.getLogger(__name__)
 Step = Literal["tagging", "llm_prompt", "size_filter"]

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.iap.terms import Outcome
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.pipelines.iap.terms import Outcome
 
 SCHEMA = 1
 FOLDER = "iap_as"

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.iap.boxes import clamped, shares, suppressed
 from benchmark.models.choice import Chosen
-from benchmark.models.letters import bert_tokenizer, letter_tokenizer
-from benchmark.models.prompted import SamSettings, detections, embedded
-from benchmark.saa.scoring import corners
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.models.sam_stages import SamSettings, detections, embedded
+from benchmark.models.toy_tokenizer import bert_tokenizer, letter_tokenizer
+from benchmark.pipelines.iap.boxes import clamped, shares, suppressed
+from benchmark.pipelines.saa.scoring import corners
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 def candidates_stage(

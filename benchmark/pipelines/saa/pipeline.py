@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import ConfigError
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Combine, Prediction, Regions
+from benchmark.core.settings import NameOrFile
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise
-from benchmark.models.prompted import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
-from benchmark.pipeline import ImageResults, Pipeline, Plan
-from benchmark.saa.prompts import Prompts, Question, load_table, table_files
-from benchmark.saa.proposals import Thresholds
-from benchmark.saa.rules import NEED_COLOUR, Rule, kept
-from benchmark.saa.scoring import rescored, strongest
-from benchmark.saa.stages import (
+from benchmark.models.sam_stages import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
+from benchmark.pipelines.saa.prompts import Prompts, Question, load_table, table_files
+from benchmark.pipelines.saa.proposals import Thresholds
+from benchmark.pipelines.saa.rules import NEED_COLOUR, Rule, kept
+from benchmark.pipelines.saa.scoring import rescored, strongest
+from benchmark.pipelines.saa.stages import (
     SaliencySettings,
     facts_of,
     facts_stage,
@@ -27,12 +29,11 @@ from benchmark.saa.stages import (
     regions_stage,
     saliency_stage,
 )
-from benchmark.samples import Combine, Prediction, Regions
-from benchmark.settings import NameOrFile
-from benchmark.stages import Context, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 
 class _Shared(TypedDict):

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from benchmark.errors import ConfigError, near_matches
+from benchmark.config.prompt_files import FOLDER, prompt_file
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.settings import Settings
+from benchmark.core.yaml_files import read_yaml
 from benchmark.models.grounding_dino import normalise
-from benchmark.prompt_files import FOLDER, prompt_file
-from benchmark.saa.rules import Rule
-from benchmark.settings import Settings
-from benchmark.yaml_files import read_yaml
+from benchmark.pipelines.saa.rules import Rule
 
 USUAL = FOLDER / "generic.yaml"
 """What a table rests on; it has every key."""

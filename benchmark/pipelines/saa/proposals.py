@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.settings import Settings
 from benchmark.models.grounding_dino import Detections, phrase
-from benchmark.saa.scoring import box_areas
-from benchmark.settings import Settings
+from benchmark.pipelines.saa.scoring import box_areas
 
 
 class Thresholds(Settings):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from benchmark.settings import Settings
+from benchmark.core.settings import Settings
 
 Measure = Literal["area", "aspect_ratio", "x", "y", "inside_object", "grey", "red", "green", "blue", "colour_distance"]
 NEED_COLOUR: frozenset[Measure] = frozenset({"grey", "red", "green", "blue", "colour_distance"})

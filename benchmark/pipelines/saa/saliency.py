@@ -1,6 +1,6 @@
 """Visual saliency: how unlike the rest of the image, or the other objects, each place is.
 
-Both modes compare features of a convolutional network by cosine (benchmark/saa/levels.py multiplies them).
+Both modes compare features of a convolutional network by cosine (benchmark/pipelines/saa/levels.py multiplies them).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.saa.levels import Columns, Levels, dot_products
+from benchmark.pipelines.saa.levels import Columns, Levels, dot_products
 
 if TYPE_CHECKING:
     import torch

@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.config.group_option import option
+from benchmark.core.settings import Settings
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Chosen, Wanted
-from benchmark.models.prompted import Channels, SamSettings, detections, embedded
-from benchmark.nested import option
-from benchmark.saa import rules, saliency, scoring
-from benchmark.saa.levels import Levels
-from benchmark.saa.prompts import Prompts
-from benchmark.saa.proposals import Thresholds, candidate_boxes, object_area, object_boxes
-from benchmark.saa.saliency import Neighbours
-from benchmark.settings import Settings
-from benchmark.stages import Context, Inputs, Stage
+from benchmark.models.sam_stages import Channels, SamSettings, detections, embedded
+from benchmark.pipelines.saa import rules, saliency, scoring
+from benchmark.pipelines.saa.levels import Levels
+from benchmark.pipelines.saa.prompts import Prompts
+from benchmark.pipelines.saa.proposals import Thresholds, candidate_boxes, object_area, object_boxes
+from benchmark.pipelines.saa.saliency import Neighbours
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
-    from benchmark.samples import MaskSet
+    from benchmark.core.samples import MaskSet
+    from benchmark.stages.codec import Artifact
 
 T = TypeVar("T")
 BATCH = 4

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.chat.question import Draft, Question, SentImage, digest
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Sample
 from benchmark.data.align import AlignSettings
-from benchmark.errors import DataError
-from benchmark.samples import Sample
-from benchmark.vlm.prepare import VERSION, ImageSettings, Reference, prepare
-from benchmark.vlm.prompting import Layout
-from benchmark.vlm.question import Draft, Question, SentImage, digest
+from benchmark.pipelines.vlm.prepare import VERSION, ImageSettings, Reference, prepare
+from benchmark.pipelines.vlm.prompting import Layout
 
 Image = NDArray[np.uint8]
 

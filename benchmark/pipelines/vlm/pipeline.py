@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from benchmark.chat.access import Calls
+from benchmark.chat.answers import AnswerStore
+from benchmark.chat.asking import Asker
+from benchmark.chat.batching import Batches, BatchSettings
+from benchmark.chat.ledger import Ledger
+from benchmark.chat.limits import Budget, Limiter, Stop
+from benchmark.chat.pricing import load_prices
+from benchmark.chat.providers.base import Provider
+from benchmark.chat.providers.google import Google, GoogleSettings
+from benchmark.chat.providers.hf_local import LocalModel, LocalSettings
+from benchmark.chat.providers.openai_compatible import OpenAICompatible
+from benchmark.chat.question import Draft, digest
+from benchmark.chat.verdict import Order
+from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.samples import Prediction, Sample
+from benchmark.core.settings import NameOrFile
 from benchmark.data.align import AlignSettings
-from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.pipeline import Pipeline, Plan
-from benchmark.samples import Prediction, Sample
-from benchmark.settings import NameOrFile
-from benchmark.vlm import session, voting
-from benchmark.vlm.access import Calls
-from benchmark.vlm.answers import AnswerStore
-from benchmark.vlm.asking import Asker
-from benchmark.vlm.batching import Batches, BatchSettings
-from benchmark.vlm.drafts import Drafter
-from benchmark.vlm.ledger import Ledger
-from benchmark.vlm.limits import Budget, Limiter, Stop
-from benchmark.vlm.prepare import ImageSettings, ReferenceSettings, references
-from benchmark.vlm.pricing import load_prices
-from benchmark.vlm.prompting import Layout, load_texts, text_for, texts_file
-from benchmark.vlm.providers.base import Provider
-from benchmark.vlm.providers.google import Google, GoogleSettings
-from benchmark.vlm.providers.hf_local import LocalModel, LocalSettings
-from benchmark.vlm.providers.openai_compatible import OpenAICompatible
-from benchmark.vlm.question import Draft, digest
-from benchmark.vlm.settings import AnswersSettings, ProviderSettings
-from benchmark.vlm.verdict import Order
+from benchmark.pipelines.vlm import session, voting
+from benchmark.pipelines.vlm.drafts import Drafter
+from benchmark.pipelines.vlm.prepare import ImageSettings, ReferenceSettings, references
+from benchmark.pipelines.vlm.prompting import Layout, load_texts, text_for, texts_file
+from benchmark.pipelines.vlm.settings import AnswersSettings, ProviderSettings
 
 if TYPE_CHECKING:
-    from benchmark.stages import Context
+    from benchmark.stages.context import Context
 
 
 class VisionLanguage(Pipeline):

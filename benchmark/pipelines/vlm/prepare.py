@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.chat.question import SentImage
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import Manifest
+from benchmark.core.settings import FilePath, Settings
 from benchmark.data.align import AlignSettings, align
-from benchmark.errors import ConfigError, DataError
-from benchmark.samples import Manifest
-from benchmark.settings import FilePath, Settings
-from benchmark.vlm.question import SentImage
 
 VERSION = 1
 """Raised when the same file would be sent as another image."""

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import ValidationError, model_validator
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.prompt_files import prompt_file
-from benchmark.settings import Settings
-from benchmark.vlm.question import Part, SentImage
-from benchmark.yaml_files import read_yaml
+from benchmark.chat.question import Part, SentImage
+from benchmark.config.prompt_files import prompt_file
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.settings import Settings
+from benchmark.core.yaml_files import read_yaml
 
 Place = Literal["reference", "image", "prompt"]
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from benchmark.chat.answers import Record
+from benchmark.chat.asking import Asker, estimate_tokens
+from benchmark.chat.pricing import cost
+from benchmark.chat.providers.base import CallError
+from benchmark.chat.question import Draft, digest
+from benchmark.chat.verdict import Usage
+from benchmark.core.errors import ConfigError, DataError, DryRun
+from benchmark.core.samples import Sample
 from benchmark.data.images import load_image
-from benchmark.errors import ConfigError, DataError, DryRun
-from benchmark.samples import Sample
-from benchmark.vlm.answers import Record
-from benchmark.vlm.asking import Asker, estimate_tokens
-from benchmark.vlm.drafts import Drafter
-from benchmark.vlm.pricing import cost
-from benchmark.vlm.providers.base import CallError
-from benchmark.vlm.question import Draft, digest
-from benchmark.vlm.verdict import Usage
+from benchmark.pipelines.vlm.drafts import Drafter
 
 SHOWN = 10
 Answered = tuple[Sample, list[Record]]

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator
 
-from benchmark.settings import FolderPath, Settings
-from benchmark.vlm.providers.google import GoogleSettings
-from benchmark.vlm.providers.hf_local import LocalSettings
-from benchmark.vlm.providers.openai_compatible import OpenAISettings
+from benchmark.chat.providers.google import GoogleSettings
+from benchmark.chat.providers.hf_local import LocalSettings
+from benchmark.chat.providers.openai_compatible import OpenAISettings
+from benchmark.core.settings import FolderPath, Settings
 
 ProviderSettings = Annotated[GoogleSettings | OpenAISettings | LocalSettings, Discriminator("kind")]
 

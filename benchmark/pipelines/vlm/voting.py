@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.metrics.labels import balanced_accuracy, confusion, f_beta, precision, recall
-from benchmark.samples import Prediction
-from benchmark.vlm.answers import Record
-from benchmark.vlm.providers.base import Provider
-from benchmark.vlm.question import digest
-from benchmark.vlm.verdict import Reading, Verdict, judge
+from benchmark.chat.answers import Record
+from benchmark.chat.providers.base import Provider
+from benchmark.chat.question import digest
+from benchmark.chat.verdict import Reading, Verdict, judge
+from benchmark.core.samples import Prediction
+from benchmark.scoring.metrics.labels import balanced_accuracy, confusion, f_beta, precision, recall
 
 Row = Mapping[str, Any]
 

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.compose import compose
-from benchmark.errors import ConfigError, WeightsError
-from benchmark.resources import commands_here
+from benchmark.config.compose import compose
+from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.resources import commands_here
 
 if TYPE_CHECKING:
-    from benchmark.pipeline import Pipeline
-    from benchmark.results.papers import Cell
+    from benchmark.config.pipeline import Pipeline
+    from benchmark.report.papers.paper import Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ def _checked(
 
 def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
     """What a pipeline lacks: weights, and what it says itself (a key)."""
-    from benchmark.config import RunSettings, pipeline_settings, settings_from
+    from benchmark.config.schema import RunSettings, pipeline_settings, settings_from
 
     pipeline, run = (
         pipeline_settings(composed["pipeline"]),
@@ -84,7 +84,7 @@ def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *
 
 def _without_config(cell: Cell) -> Missing | None:
     """What stands in the way whatever the settings are."""
-    from benchmark.config import options
+    from benchmark.config.schema import options
 
     if cell.row.private:
         return Missing(phrase="private dataset")
@@ -100,7 +100,7 @@ def _without_config(cell: Cell) -> Missing | None:
 
 def data_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing | None:
     """Say that a dataset is not there at all; None when its folder holds something, or when it is generated."""
-    from benchmark.config import option_settings
+    from benchmark.config.schema import option_settings
     from benchmark.data.card import find_card
 
     settings = option_settings("dataset", composed["dataset"])
@@ -154,7 +154,7 @@ def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
     A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
     ``mvtec_domain_gap.allow_partial=true``) holds for the cells of that one alone.
     """
-    from benchmark.config import options
+    from benchmark.config.schema import options
 
     chosen = []
     own = {"pipeline": cell.method.pipeline, "dataset": _option(cell.overrides, "dataset")}

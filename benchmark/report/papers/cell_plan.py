@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
-from benchmark.compose import compose
-from benchmark.config import build
-from benchmark.errors import ConfigError, DataError
+from benchmark.config.compose import compose
+from benchmark.config.schema import build
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.report.papers.availability import Missing, dataset_name, extras_for, first_line, obstacles
+from benchmark.report.papers.paper import Cell
 from benchmark.results.files import RESULT
-from benchmark.results.papers import Cell
 from benchmark.results.schema import RunResult
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import ResultsError, near_matches
-from benchmark.metric_record import MetricRecord
+from benchmark.core.errors import ResultsError, near_matches
+from benchmark.report.papers.fairness import own_metric, unfair
+from benchmark.report.papers.published import find, published
+from benchmark.report.papers.published_row import PublishedRow
 from benchmark.results import files
-from benchmark.results.details import read_details
-from benchmark.results.fairness import own_metric, unfair
-from benchmark.results.published import find, published
-from benchmark.results.published_row import PublishedRow
+from benchmark.results.replicates import read_details
 from benchmark.results.schema import RunResult, flatten
+from benchmark.scoring.metric_record import MetricRecord
 
 Table = Mapping[tuple[str, str], NDArray[np.float64]]
 Replicates = tuple[Table, Table]
@@ -156,7 +156,7 @@ def paired_interval(
     """
     from scipy.stats import norm, t
 
-    from benchmark.metrics.bootstrap import paired
+    from benchmark.scoring.metrics.bootstrap import paired
 
     quantile = np.sqrt(n / (n - 1.0)) * t.ppf(0.5 + 0.5 * confidence, n - 1)
     found = paired(first, second, confidence=float(1.0 - 2.0 * norm.sf(quantile)))

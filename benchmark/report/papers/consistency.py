@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from math import log
 
-from benchmark.results.published_row import PublishedRow
+from benchmark.report.papers.published_row import PublishedRow
 
 SHARE_OF_TOTAL = {"texture7": 7, "object22": 22}
 """Categories behind the partial means of SAA+'s tables; ``total29`` is the mean over both."""

@@ -6,14 +6,14 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark.compose import compose
-from benchmark.config import options
-from benchmark.metric_record import MetricRecord
-from benchmark.protocol import Protocol
-from benchmark.results.papers import load_paper, paper_names, published_as
-from benchmark.results.published import protocols, published
-from benchmark.results.published_row import OUR_METRIC, PublishedRow
+from benchmark.config.compose import compose
+from benchmark.config.schema import options
+from benchmark.report.papers.paper import load_paper, paper_names, published_as
+from benchmark.report.papers.published import protocols, published
+from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
 from benchmark.results.schema import RunResult
+from benchmark.scoring.metric_record import MetricRecord
+from benchmark.scoring.protocol import Protocol
 
 OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.resources import BASELINES
-from benchmark.results.published import find
-from benchmark.results.published_row import PublishedRow
-from benchmark.settings import Record
-from benchmark.yaml_files import read_yaml
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.resources import BASELINES
+from benchmark.core.settings import Record
+from benchmark.core.yaml_files import read_yaml
+from benchmark.report.papers.published import find
+from benchmark.report.papers.published_row import PublishedRow
 
 TABLES = BASELINES / "tables"
 

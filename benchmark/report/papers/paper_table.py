@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.results.fairness import images, other_data, unfair, unfair_protocol
+from benchmark.core.table import Grid, csv_text, latex, markdown, show
+from benchmark.report.papers.fairness import images, other_data, unfair, unfair_protocol
 from benchmark.results.files import write_atomically
-from benchmark.results.render import Grid, csv_text, latex, markdown, show
 
 if TYPE_CHECKING:
-    from benchmark.results.cell_plan import Planned
-    from benchmark.results.papers import Paper, PaperTable, TableMetric
-    from benchmark.results.published_row import PublishedRow
+    from benchmark.report.papers.cell_plan import Planned
+    from benchmark.report.papers.paper import Paper, PaperTable, TableMetric
+    from benchmark.report.papers.published_row import PublishedRow
 
 
 @dataclass(frozen=True, kw_only=True)

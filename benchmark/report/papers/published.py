@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from benchmark.errors import ResultsError, near_matches
-from benchmark.resources import BASELINES
-from benchmark.results.consistency import impossible_pairs, wrong_totals
-from benchmark.results.published_row import PublishedRow
-from benchmark.settings import Record
-from benchmark.yaml_files import read_yaml
+from benchmark.core.errors import ResultsError, near_matches
+from benchmark.core.resources import BASELINES
+from benchmark.core.settings import Record
+from benchmark.core.yaml_files import read_yaml
+from benchmark.report.papers.consistency import impossible_pairs, wrong_totals
+from benchmark.report.papers.published_row import PublishedRow
 
 COLUMNS = (
     "paper", "table", "dataset", "category", "method", "metric", "value", "unit", "protocol", "flag", "source", "note",
@@ -49,7 +49,7 @@ def protocols(folder: Path = BASELINES) -> dict[str, PublishedProtocol]:
 def published(folder: Path = BASELINES) -> tuple[PublishedRow, ...]:
     """Read and check every CSV of ``baselines/``; rows in the order of the files.
 
-    Rows that cannot be right by arithmetic (``benchmark.results.consistency``) carry the flag
+    Rows that cannot be right by arithmetic (``benchmark.report.papers.consistency``) carry the flag
     ``inconsistent`` whether or not the file says so.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from benchmark.errors import near_matches
-from benchmark.settings import Record
+from benchmark.core.errors import near_matches
+from benchmark.core.settings import Record
 
 SCALES = {"fraction": 1.0, "percent": 0.01, "percent_points": 0.01}
 """Factor from the printed unit to a fraction; the other units are no ratios."""

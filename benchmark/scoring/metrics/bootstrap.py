@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.counts import Counts
-from benchmark.metrics.pool import image_counts
-from benchmark.metrics.tables import ImageTable
-from benchmark.metrics.weights import Multiplicities, product
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.pool import image_counts
+from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.tables import ImageTable
 
 BINS = 1024
 """Thresholds kept for resampling; a pool with fewer distinct defect scores is resampled exactly."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchmark.errors import ConfigError
-from benchmark.metrics.pool import count, pooled_counts, score_range
-from benchmark.metrics.registry import metrics
-from benchmark.metrics.tables import dense_table
+from benchmark.core.errors import ConfigError
+from benchmark.scoring.metrics.pool import count, pooled_counts, score_range
+from benchmark.scoring.metrics.registry import metrics
+from benchmark.scoring.metrics.tables import dense_table
 
 
 def pixel_metrics(
@@ -30,7 +30,7 @@ def pixel_metrics(
     masks : iterable of ndarray, shape (H, W)
         Ground truth of each map: bool, or uint8 of 0 and 1.
     names : sequence of str
-        Metrics of ``benchmark.metrics.registry`` that are computed from score maps.
+        Metrics of ``benchmark.scoring.metrics.registry`` that are computed from score maps.
     limit : float
         False-positive rate up to which AUPRO is taken.
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.pixel import Values, ratio
-from benchmark.metrics.weights import product
+from benchmark.scoring.metrics.pixel import Values, ratio
+from benchmark.scoring.metrics.resampling import product
 
 
 @dataclass(frozen=True, kw_only=True)

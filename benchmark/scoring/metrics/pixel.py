@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.counts import Counts
+from benchmark.scoring.metrics.counts import Counts
 
 Values = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def ap(counts: Counts) -> Values:
     Examples
     --------
     >>> import numpy as np
-    >>> from benchmark.metrics.counts import score_counts
+    >>> from benchmark.scoring.metrics.counts import score_counts
     >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     >>> round(float(ap(score_counts(scores, truth))), 6)
     0.833333
@@ -83,7 +83,7 @@ def f_beta_max(counts: Counts, *, beta: float = 1.0) -> Values:
     Examples
     --------
     >>> import numpy as np
-    >>> from benchmark.metrics.counts import score_counts
+    >>> from benchmark.scoring.metrics.counts import score_counts
     >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     >>> float(f_beta_max(score_counts(scores, truth)))
     0.8
@@ -122,7 +122,7 @@ def iou_max(counts: Counts) -> Values:
     Examples
     --------
     >>> import numpy as np
-    >>> from benchmark.metrics.counts import score_counts
+    >>> from benchmark.scoring.metrics.counts import score_counts
     >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     >>> round(float(iou_max(score_counts(scores, truth))), 6)
     0.666667
@@ -156,7 +156,7 @@ def auroc(counts: Counts) -> Values:
     Examples
     --------
     >>> import numpy as np
-    >>> from benchmark.metrics.counts import score_counts
+    >>> from benchmark.scoring.metrics.counts import score_counts
     >>> scores, truth = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     >>> float(auroc(score_counts(scores, truth)))
     0.75
@@ -195,8 +195,8 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
     Examples
     --------
     >>> import numpy as np
-    >>> from benchmark.metrics.pool import count
-    >>> from benchmark.metrics.tables import dense_table
+    >>> from benchmark.scoring.metrics.pool import count
+    >>> from benchmark.scoring.metrics.tables import dense_table
     >>> scores, truth = np.array([[0.9, 0.1, 0.2, 0.8]]), np.array([[True, False, False, True]])
     >>> float(aupro(count([dense_table(scores, truth, components=True)])))
     1.0

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.counts import Counts
-from benchmark.metrics.tables import ImageTable, unit
-from benchmark.metrics.variants import Grid
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.tables import ImageTable, unit
+from benchmark.scoring.metrics.variants import Grid
 
 SLICE = 1 << 18
 """Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
-from benchmark.metrics.tables import ImageTable, component_shares, rescaled, weighted_table
-from benchmark.samples import GroundTruth, MaskSet, Regions, combine_scores
+from benchmark.core.errors import DataError
+from benchmark.core.samples import GroundTruth, MaskSet, Regions, combine_scores
+from benchmark.scoring.metrics.tables import ImageTable, component_shares, rescaled, weighted_table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-from benchmark.errors import ConfigError, near_matches
-from benchmark.metrics import labels, pixel, variants
-from benchmark.metrics.variants import Grid
+from benchmark.core.errors import ConfigError, near_matches
+from benchmark.scoring.metrics import labels, pixel, variants
+from benchmark.scoring.metrics.variants import Grid
 
 Source = Literal["pixels", "masks", "image_scores", "labels"]
 """What a prediction must bring: a score map or regions; a binary mask; an image score; a label."""

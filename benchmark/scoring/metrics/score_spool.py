@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from benchmark.metrics.tables import ImageTable
+from benchmark.scoring.metrics.tables import ImageTable
 
 HELD_BYTES = 2 << 30
 """Scores that one evaluation holds in memory before it begins to write them out."""

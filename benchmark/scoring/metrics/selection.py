@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from benchmark.errors import ConfigError
-from benchmark.settings import Settings
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
 
 
 class MetricSelection(Settings):
     """Names of the metrics to report, in order; the first is the one a sweep marks its best point by."""
 
     names: tuple[str, ...] = Field(min_length=1)
-    """Names of ``benchmark.metrics.registry.METRICS``."""
+    """Names of ``benchmark.scoring.metrics.registry.METRICS``."""
 
     @field_validator("names")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from benchmark.metrics.registry import metric
+        from benchmark.scoring.metrics.registry import metric
 
         for name in names:
             try:

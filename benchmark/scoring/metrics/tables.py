@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import DataError
+from benchmark.core.errors import DataError
 
 RUNS_PER_PIXEL = 1 / 8
 """A map with fewer runs of equal pixels than this is counted run by run instead of pixel by pixel."""

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics.counts import Counts
-from benchmark.metrics.pixel import Values, precisions, ratio
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.pixel import Values, precisions, ratio
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.iap.boxes import clamped, object_share, shares, small_enough, suppressed
-from benchmark.saa.scoring import corners
+from benchmark.pipelines.iap.boxes import clamped, object_share, shares, small_enough, suppressed
+from benchmark.pipelines.saa.scoring import corners
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.errors import ConfigError
-from benchmark.iap.captions import (
+from benchmark.core.errors import ConfigError
+from benchmark.models.toy_tokenizer import letter_tokenizer
+from benchmark.pipelines.iap.captions import (
     MOST_TOKENS,
     prompt_caption,
     split_caption,
     tag_caption,
     tag_caption_released,
 )
-from benchmark.models.letters import letter_tokenizer
 
 
 def count(text: str) -> int:

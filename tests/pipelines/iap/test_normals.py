@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.iap.normals import NormalSettings, choose, pool
-from benchmark.samples import Manifest, Sample
+from benchmark.core.samples import Manifest, Sample
+from benchmark.pipelines.iap.normals import NormalSettings, choose, pool
 
 
 def sample(name: str, *, defective: bool = False, split: str = "train", category: str = "tile") -> Sample:

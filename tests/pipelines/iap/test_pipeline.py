@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmark.config import settings_from
-from benchmark.errors import BenchmarkError, ConfigError
-from benchmark.iap.records import read_record
+from benchmark.config.schema import settings_from
+from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.samples import Manifest, Prediction, Sample, Split
+from benchmark.core.settings import Settings
 from benchmark.models.choice import Wanted
-from benchmark.pipelines.iap_as import IapAs
-from benchmark.prompters.base import Answer, Request
-from benchmark.samples import Manifest, Prediction, Sample, Split
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.store import Store
-from benchmark.taggers.base import ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.pipeline import IapAs
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.records import read_record
+from benchmark.pipelines.iap.taggers.base import ImageTags, Tag, Tagged
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import compose, plan_of
 from tests.pictures import save_sample
-from tests.saa.fakes import Box, FakeModels
+from tests.pipelines.saa.fakes import Box, FakeModels
 from tests.tiny_models import PIPELINES
 
 WIDTH, HEIGHT = 40, 20
@@ -291,8 +291,8 @@ def test_a_language_model_is_asked_once_and_its_record_repeats_the_run(models: F
     predict(again, context(tmp_path, prompts_root=root, store="elsewhere"))
     assert again.prompter.calls == [], "the record has the answer"  # type: ignore[attr-defined]
     replayed = pipeline(
-        tagger={"_target_": "benchmark.taggers.cached.CachedTagger", "path": None},
-        prompter={"_target_": "benchmark.prompters.cached.CachedPrompter", "path": str(root)},
+        tagger={"_target_": "benchmark.pipelines.iap.taggers.cached.CachedTagger", "path": None},
+        prompter={"_target_": "benchmark.pipelines.iap.prompters.cached.CachedPrompter", "path": str(root)},
     )
     repeated = predict(replayed, context(tmp_path, good=0, prompts_root=root, store="third"))
     assert repeated.extra["caption"] == P_FINAL and repeated.extra["record"] is None
@@ -302,7 +302,7 @@ def test_a_language_model_is_asked_once_and_its_record_repeats_the_run(models: F
 
 
 def test_a_record_that_is_missing_broken_or_ambiguous_is_named(models: FakeModels, tmp_path: Path) -> None:
-    cached = {"tagger": {"_target_": "benchmark.taggers.cached.CachedTagger", "path": None}}
+    cached = {"tagger": {"_target_": "benchmark.pipelines.iap.taggers.cached.CachedTagger", "path": None}}
     root = tmp_path / "prompts"
     with pytest.raises(ConfigError, match="no prompt records of toy"):
         predict(pipeline(**cached), context(tmp_path, prompts_root=root))
@@ -361,7 +361,12 @@ def test_thresholds_go_by_the_kind_of_dataset(
 def test_settings_that_cannot_work_are_refused_before_any_work(models: FakeModels, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"detector\.floor"):
         predict(pipeline(thresholds={"box": 0.05}), context(tmp_path))
-    ram = {"_target_": "benchmark.taggers.ram.Ram", "weights": "published", "side": 384, "precision": "fp32"}
+    ram = {
+        "_target_": "benchmark.pipelines.iap.taggers.ram.Ram",
+        "weights": "published",
+        "side": 384,
+        "precision": "fp32",
+    }
     with pytest.raises(ConfigError, match="recognize-anything"):
         predict(pipeline(tagger=ram), context(tmp_path))
     assert models.calls == {}

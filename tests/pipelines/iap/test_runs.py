@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError
 from tests.data.dataset_trees import save
 from tests.harness import command, run
-from tests.prompters.servers import Reply, busy, chat, gemini, serving
+from tests.pipelines.iap.prompters.servers import Reply, busy, chat, gemini, serving
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
 TINY = ("pipeline=iap_as", *PIPELINES["iap_as"])

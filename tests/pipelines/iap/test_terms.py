@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.iap.captions import prompt_caption_released
-from benchmark.iap.terms import FIXED, parse_released, parse_robust
+from benchmark.pipelines.iap.captions import prompt_caption_released
+from benchmark.pipelines.iap.terms import FIXED, parse_released, parse_robust
 
 # What clean_string of the released code makes of an answer: its parts as a set, and how many stops join them.
 GOLDEN = [
@@ -35,12 +35,12 @@ GOLDEN = [
 ]
 SEED_SCRIPT = """
 import json
-from benchmark.iap.captions import prompt_caption, prompt_caption_released
-from benchmark.iap.objects import by_vote
-from benchmark.iap.terms import parse_released, parse_robust
-from benchmark.prompters.base import Request
-from benchmark.prompters.static import StaticPrompter
-from benchmark.taggers.base import ImageTags, Tag
+from benchmark.pipelines.iap.captions import prompt_caption, prompt_caption_released
+from benchmark.pipelines.iap.objects import by_vote
+from benchmark.pipelines.iap.terms import parse_released, parse_robust
+from benchmark.pipelines.iap.prompters.base import Request
+from benchmark.pipelines.iap.prompters.static import StaticPrompter
+from benchmark.pipelines.iap.taggers.base import ImageTags, Tag
 
 answer = "scratch, crack, hole, dent, stain, dark spot, chip"
 words = ["tile", "stone", "floor", "marble", "wall"]
@@ -63,7 +63,7 @@ def test_the_released_reading_has_the_golden_parts(answer: str, parts: list[str]
 
 def test_no_order_depends_on_the_hash_seed() -> None:
     def under(seed: str) -> list[str]:
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         variables = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
         done = subprocess.run(
             [sys.executable, "-c", SEED_SCRIPT], env=variables, cwd=root, capture_output=True, text=True, check=True

@@ -10,12 +10,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmark.core.samples import MaskSet
 from benchmark.models.grounding_dino import Detections
-from benchmark.models.prompted import DetectorSettings, SamSettings
 from benchmark.models.sam import Embedded, ScoredMasks
-from benchmark.saa.levels import Levels
-from benchmark.saa.stages import SaliencySettings
-from benchmark.samples import MaskSet
+from benchmark.models.sam_stages import DetectorSettings, SamSettings
+from benchmark.pipelines.saa.levels import Levels
+from benchmark.pipelines.saa.stages import SaliencySettings
 
 Box = tuple[float, float, float, float]
 """Centre x, centre y, width, height as fractions of the image."""

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmark.config import settings_from
-from benchmark.errors import ConfigError
-from benchmark.pipelines.saa import SegmentAnyAnomaly
-from benchmark.samples import Manifest, Prediction
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.config.schema import settings_from
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Manifest, Prediction
+from benchmark.pipelines.saa.pipeline import SegmentAnyAnomaly
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import compose
 from tests.pictures import save_sample
-from tests.saa import naive
-from tests.saa.fakes import Box, FakeModels
+from tests.pipelines.saa import naive
+from tests.pipelines.saa.fakes import Box, FakeModels
 from tests.tiny_models import PIPELINES
 
 WIDTH, HEIGHT = 40, 20

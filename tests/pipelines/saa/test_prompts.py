@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import ConfigError
-from benchmark.prompt_files import FOLDER
-from benchmark.saa.prompts import load_table
+from benchmark.config.prompt_files import FOLDER
+from benchmark.core.errors import ConfigError
+from benchmark.pipelines.saa.prompts import load_table
 
-RELEASED: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "parity" / "saa_prompts.json").read_text())
+RELEASED: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "parity" / "saa_prompts.json").read_text())
 TABLES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from benchmark.saa.rules import Facts, Measure, Rule, kept, measure
+from benchmark.pipelines.saa.rules import Facts, Measure, Rule, kept, measure
 
 OBJECT = np.zeros((10, 20), dtype=bool)
 OBJECT[:, :10] = True

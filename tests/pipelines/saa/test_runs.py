@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmark.results.tables import print_result
-from benchmark.saa.prompts import USUAL
+from benchmark.pipelines.saa.prompts import USUAL
+from benchmark.report.tables import print_result
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, command, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
@@ -93,8 +93,8 @@ def test_an_edited_prompt_table_makes_another_run(edited: str, tmp_path: Path, m
     tree(tmp_path / "data" / "parts", ["gasket"])
     for name, text in (("parts", "source: ours\ncategories: {gasket: {}}\n"), ("generic", USUAL.read_text())):
         (tmp_path / f"{name}.yaml").write_text(text)
-    monkeypatch.setattr("benchmark.prompt_files.FOLDER", tmp_path)
-    monkeypatch.setattr("benchmark.saa.prompts.USUAL", tmp_path / "generic.yaml")
+    monkeypatch.setattr("benchmark.config.prompt_files.FOLDER", tmp_path)
+    monkeypatch.setattr("benchmark.pipelines.saa.prompts.USUAL", tmp_path / "generic.yaml")
     words = (
         *("dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "dataset.name=parts"),
         *("pipeline=saa_plus", "run.overwrite=never", *PIPELINES["saa_plus"]),

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmark.saa import saliency
-from benchmark.saa.levels import Levels
-from benchmark.saa.saliency import Neighbours, between_objects, to_grid, to_image, whole_image
-from tests.saa import naive
+from benchmark.pipelines.saa import saliency
+from benchmark.pipelines.saa.levels import Levels
+from benchmark.pipelines.saa.saliency import Neighbours, between_objects, to_grid, to_image, whole_image
+from tests.pipelines.saa import naive
 
 torch.set_num_threads(1)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.saa.scoring import box_areas, corners, mean_saliency, rescored, strongest
-from benchmark.samples import MaskSet, Regions
+from benchmark.core.samples import MaskSet, Regions
+from benchmark.pipelines.saa.scoring import box_areas, corners, mean_saliency, rescored, strongest
 
 LEFT = np.array([[[1, 0], [1, 0]]], dtype=bool)
 SALIENCY = np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vlm.toys import KEY
+from tests.pipelines.vlm.toys import KEY
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.chat import batching
+from benchmark.chat.answers import AnswerStore
+from benchmark.chat.exchange import export_answers, import_answers
 from benchmark.cli.main import main
-from benchmark.errors import BenchmarkError, ConfigError, DataError
-from benchmark.vlm import batching, prepare
-from benchmark.vlm.answers import AnswerStore
-from benchmark.vlm.exchange import export_answers, import_answers
-from tests.vlm.servers import Fake, Reply, failed, label, said, serving
-from tests.vlm.toys import KEY, context, everything_below, images, pipeline, predict, sent_sha256
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError
+from benchmark.pipelines.vlm import prepare
+from tests.pipelines.vlm.servers import Fake, Reply, failed, label, said, serving
+from tests.pipelines.vlm.toys import KEY, context, everything_below, images, pipeline, predict, sent_sha256
 
 BATCH = ("pipeline.batch.mode=jsonl", "pipeline.batch.poll_s=0.01")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import BenchmarkError, ConfigError, DataError, DryRun
-from benchmark.samples import Prediction
-from benchmark.vlm.answers import AnswerStore
+from benchmark.chat.answers import AnswerStore
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError, DryRun
+from benchmark.core.samples import Prediction
 from tests import harness
-from tests.vlm.servers import MODEL, Fake, Reply, Script, failed, label, said, serving
-from tests.vlm.toys import KEY, context, everything_below, images, pipeline, predict, sent_sha256
+from tests.pipelines.vlm.servers import MODEL, Fake, Reply, Script, failed, label, said, serving
+from tests.pipelines.vlm.toys import KEY, context, everything_below, images, pipeline, predict, sent_sha256
 
 DRAWS = "pipeline.draws=3"
 

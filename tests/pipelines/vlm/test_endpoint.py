@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import BenchmarkError, ConfigError
-from tests.vlm.servers import Reply, Script, serving
-from tests.vlm.toys import context, everything_below, images, pipeline, predict
+from benchmark.core.errors import BenchmarkError, ConfigError
+from tests.pipelines.vlm.servers import Reply, Script, serving
+from tests.pipelines.vlm.toys import context, everything_below, images, pipeline, predict
 
 MODEL = "qwen2.5-vl-7b-instruct"
 SECRET = "sk-an-endpoint-key-9876"

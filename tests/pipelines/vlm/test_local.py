@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import WeightsError
-from benchmark.vlm.answers import AnswerStore
-from tests.vlm.toys import context, images, pipeline, predict
+from benchmark.chat.answers import AnswerStore
+from benchmark.core.errors import WeightsError
+from tests.pipelines.vlm.toys import context, images, pipeline, predict
 
 TEMPLATE = (
     "{% for m in messages %}{% for c in m['content'] %}{% if c['type'] == 'image' %}<image> {% else %}{{ c['text'] }} "

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import BenchmarkError
-from benchmark.prompters import asking
-from benchmark.prompters.asking import Retries
-from benchmark.vlm.providers.base import CallError, Raw
-from benchmark.vlm.providers.openai_compatible import OpenAICompatible, _explained
-from benchmark.vlm.verdict import Usage
+from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.providers.openai_compatible import OpenAICompatible, _explained
+from benchmark.chat.verdict import Usage
+from benchmark.core.errors import BenchmarkError
+from benchmark.pipelines.iap.prompters import asking
+from benchmark.pipelines.iap.prompters.asking import Retries
 
 KINDS = {
     **dict.fromkeys(

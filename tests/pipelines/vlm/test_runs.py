@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from benchmark.samples import Sample
-from benchmark.vlm import prepare
-from benchmark.vlm.answers import AnswerStore
+from benchmark.chat.answers import AnswerStore
+from benchmark.core.samples import Sample
+from benchmark.pipelines.vlm import prepare
 from tests import harness
 from tests.harness import ROOT, SMALL_SAT, command, compose, places, result_of, typed
-from tests.vlm.servers import Fake, Reply, Script, failed, label, said, serving
-from tests.vlm.toys import FAST, KEY, context, everything_below, images, pipeline, sent_sha256
+from tests.pipelines.vlm.servers import Fake, Reply, Script, failed, label, said, serving
+from tests.pipelines.vlm.toys import FAST, KEY, context, everything_below, images, pipeline, sent_sha256
 
 GEMINI = ("pipeline=gemini", "pipeline.align.motion=none", "pipeline.draws=1", *FAST)
 
@@ -88,7 +88,7 @@ def test_a_missing_key_is_one_line(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from tests.vlm.toys import context, images, pipeline, predict
+from tests.pipelines.vlm.toys import context, images, pipeline, predict
 folder, url, n = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 chosen = pipeline(folder, f"pipeline.provider.access.base_url={url}", "pipeline.calls.max_concurrency=4")
 predict(chosen, context(folder, images(folder / "images", n)))
@@ -214,8 +214,8 @@ def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch
 def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark.availability import obstacles
-    from benchmark.results.papers import cells, choose_table, load_paper
+    from benchmark.report.papers.availability import obstacles
+    from benchmark.report.papers.paper import cells, choose_table, load_paper
 
     paper = load_paper("domain_gap")
     asked = [

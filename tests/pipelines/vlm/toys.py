@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmark.config import option_settings
+from benchmark.config.schema import option_settings
+from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.data.images import load_image
-from benchmark.pipelines.vlm import VisionLanguage
-from benchmark.samples import Manifest, Prediction, Sample
-from benchmark.stages import Context
-from benchmark.store import Store
-from benchmark.vlm.prepare import encode, shrink
+from benchmark.pipelines.vlm.pipeline import VisionLanguage
+from benchmark.pipelines.vlm.prepare import encode, shrink
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests import harness
 from tests.harness import compose
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.metric_record import MetricRecord
-from benchmark.results import files
-from benchmark.results.fairness import (
+from benchmark.report.papers.fairness import (
     beside,
     dataset_settings,
     is_partial,
@@ -17,9 +15,11 @@ from benchmark.results.fairness import (
     unfair,
     unfair_run,
 )
-from benchmark.results.published import find
-from benchmark.results.published_row import PublishedRow
+from benchmark.report.papers.published import find
+from benchmark.report.papers.published_row import PublishedRow
+from benchmark.results import files
 from benchmark.results.schema import RunResult
+from benchmark.scoring.metric_record import MetricRecord
 from tests.harness import SMALL_SAT, option, run
 
 

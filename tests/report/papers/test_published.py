@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.errors import ResultsError
-from benchmark.resources import BASELINES
-from benchmark.results.consistency import ap_bound, ap_bound_of_mean, impossible_pairs, wrong_totals
-from benchmark.results.published import COLUMNS, find, protocols, published
+from benchmark.core.errors import ResultsError
+from benchmark.core.resources import BASELINES
+from benchmark.report.papers.consistency import ap_bound, ap_bound_of_mean, impossible_pairs, wrong_totals
+from benchmark.report.papers.published import COLUMNS, find, protocols, published
 
 ROWS_OF_FILE = {
     "domain_gap_2025.csv": 17,
@@ -160,7 +160,7 @@ def test_the_files_name_no_place_that_only_its_writer_had() -> None:
 
 
 def test_every_protocol_is_explained_and_its_preset_exists() -> None:
-    from benchmark.config import options
+    from benchmark.config.schema import options
 
     readme = (BASELINES / "README.md").read_text(encoding="utf-8")
     used = Counter(r.protocol for r in published())

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmark.metrics import bootstrap, pixel, pool
-from benchmark.metrics.tables import dense_table
-from tests.metrics.maps import continuous, few_valued
+from benchmark.scoring.metrics import bootstrap, pixel, pool
+from benchmark.scoring.metrics.tables import dense_table
+from tests.scoring.metrics.maps import continuous, few_valued
 
 FUNCTIONS = {"ap": pixel.ap, "f1_max": pixel.f_beta_max, "auroc": pixel.auroc, "aupro": pixel.aupro}
 

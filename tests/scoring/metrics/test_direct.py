@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from benchmark.errors import ConfigError, DataError
-from benchmark.evaluation import Evaluation
-from benchmark.metrics.direct import pixel_metrics
-from benchmark.metrics.registry import METRICS
-from benchmark.samples import GroundTruth, Prediction
-from tests.metrics.maps import continuous
-from tests.metrics.test_invariance import sample
+from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.samples import GroundTruth, Prediction
+from benchmark.scoring.evaluation import Evaluation
+from benchmark.scoring.metrics.direct import pixel_metrics
+from benchmark.scoring.metrics.registry import METRICS
 from tests.protocols import protocol
+from tests.scoring.metrics.maps import continuous
+from tests.scoring.metrics.test_invariance import sample
 
 PIXEL = [n for n, s in METRICS.items() if s.source == "pixels"]
 

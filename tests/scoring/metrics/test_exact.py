@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from benchmark.errors import DataError
-from benchmark.metrics import pixel, pool
-from benchmark.metrics.tables import dense_table
-from tests.metrics.maps import KINDS, continuous, few_valued, small_pool
+from benchmark.core.errors import DataError
+from benchmark.scoring.metrics import pixel, pool
+from benchmark.scoring.metrics.tables import dense_table
+from tests.scoring.metrics.maps import KINDS, continuous, few_valued, small_pool
 
 CASES = st.tuples(st.integers(0, 2**32 - 1), st.sampled_from(KINDS), st.sampled_from(["float16", "float32", "float64"]))
 
@@ -108,7 +108,7 @@ def test_cutting_the_score_axis_changes_nothing(monkeypatch, maker, size):
 
 
 def test_a_map_counted_by_runs_equals_the_same_map_counted_by_sorting(monkeypatch):
-    from benchmark.metrics import tables
+    from benchmark.scoring.metrics import tables
 
     maps, masks = few_valued(8, 64, seed=1)
     by_runs = counted(maps, masks, components=True)

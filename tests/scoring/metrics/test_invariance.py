@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.estimates import estimate
-from benchmark.evaluation import Evaluation
-from benchmark.metrics import bootstrap
-from benchmark.metrics.registry import METRICS
-from benchmark.samples import GroundTruth, Prediction, Sample
-from benchmark.scoring import ScoredImage
-from tests.metrics.maps import KINDS, small_pool
+from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.scoring.estimates import estimate
+from benchmark.scoring.evaluation import Evaluation
+from benchmark.scoring.metrics import bootstrap
+from benchmark.scoring.metrics.registry import METRICS
+from benchmark.scoring.scoring import ScoredImage
 from tests.protocols import protocol
+from tests.scoring.metrics.maps import KINDS, small_pool
 
 NAMES = tuple(METRICS)
 EXACT = tuple(n for n, s in METRICS.items() if s.grid is None)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from benchmark.metrics import labels
+from benchmark.scoring.metrics import labels
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.errors import DataError
-from benchmark.metrics import pixel, pool
-from benchmark.metrics.regions import AtomTable, build_atoms, checked_regions, run_ends
-from benchmark.metrics.tables import dense_table
-from benchmark.samples import GroundTruth, MaskSet, Regions
-from tests.metrics.maps import region_set
+from benchmark.core.errors import DataError
+from benchmark.core.samples import GroundTruth, MaskSet, Regions
+from benchmark.scoring.metrics import pixel, pool
+from benchmark.scoring.metrics.regions import AtomTable, build_atoms, checked_regions, run_ends
+from benchmark.scoring.metrics.tables import dense_table
+from tests.scoring.metrics.maps import region_set
 
 METRICS = (pixel.ap, pixel.f_beta_max, pixel.iou_max, pixel.auroc, pixel.aupro)
 

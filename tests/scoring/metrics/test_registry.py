@@ -10,10 +10,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from benchmark.errors import ConfigError
-from benchmark.metrics import direct, labels, pixel
-from benchmark.metrics.registry import METRICS, metric, metrics
-from benchmark.metrics.selection import MetricSelection
+from benchmark.core.errors import ConfigError
+from benchmark.scoring.metrics import direct, labels, pixel
+from benchmark.scoring.metrics.registry import METRICS, metric, metrics
+from benchmark.scoring.metrics.selection import MetricSelection
 from tests.protocols import CONF
 
 
@@ -35,7 +35,7 @@ def test_every_option_names_known_metrics(option):
     text = (CONF / "metric" / f"{option}.yaml").read_text()
     assert text.startswith("# ")
     fields = yaml.safe_load(text)
-    assert fields.pop("_target_") == "benchmark.metrics.selection.MetricSelection"
+    assert fields.pop("_target_") == "benchmark.scoring.metrics.selection.MetricSelection"
     assert MetricSelection.model_validate(fields).names
 
 
@@ -58,7 +58,7 @@ def test_every_metric_says_what_it_is_and_where_its_function_comes_from():
 
 def test_the_registry_and_protocols_import_nothing_heavy():
     heavy = ["torch", "cv2", "sklearn", "pandas", "scipy", "matplotlib", "mlflow", "pycocotools"]
-    code = f"import sys, benchmark.evaluation; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, benchmark.scoring.evaluation; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

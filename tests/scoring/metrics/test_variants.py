@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.metrics import pixel, pool
-from benchmark.metrics.registry import METRICS
-from benchmark.metrics.tables import dense_table
-from tests.metrics.maps import continuous, few_valued
+from benchmark.scoring.metrics import pixel, pool
+from benchmark.scoring.metrics.registry import METRICS
+from benchmark.scoring.metrics.tables import dense_table
+from tests.scoring.metrics.maps import continuous, few_valued
 
 SETS = {"continuous": continuous(8, 64), "few_valued": few_valued(8, 64)}
 

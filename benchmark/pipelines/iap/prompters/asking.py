@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.errors import BenchmarkError, ConfigError, WeightsError
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
-from benchmark.vlm.providers.base import CallError, Provider, Raw
-from benchmark.vlm.question import Question
+from benchmark.chat.providers.base import CallError, Provider, Raw
+from benchmark.chat.question import Question
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
+from benchmark.core.settings import Settings
+from benchmark.pipelines.iap.prompters.base import Answer, Request
 
 log = logging.getLogger(__name__)
 OTHERS = "or use prompter@pipeline.prompter=static, or =cached with the records of an earlier run"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from benchmark.stages import Context
+from benchmark.stages.context import Context
 
 
 @dataclass(frozen=True, kw_only=True)

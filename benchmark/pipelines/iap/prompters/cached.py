@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.errors import ConfigError
-from benchmark.iap.records import find_records, only
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import FolderPath, Settings
-from benchmark.stages import Context
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import FolderPath, Settings
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.records import find_records, only
+from benchmark.stages.context import Context
 
 
 class CachedPrompter(Settings):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.errors import ConfigError
-from benchmark.prompters.asking import Retries, ask, own_keys
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.vlm.providers.google import Google, GoogleSettings
+from benchmark.chat.providers.google import Google, GoogleSettings
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
+from benchmark.pipelines.iap.prompters.asking import Retries, ask, own_keys
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.stages.context import Context
 
 
 class GooglePrompter(Settings):

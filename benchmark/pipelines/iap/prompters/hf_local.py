@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.prompters.asking import own_keys
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.vlm.providers.hf_local import LocalSettings, load_local, model_digest
+from benchmark.chat.providers.hf_local import LocalSettings, load_local, model_digest
+from benchmark.core.settings import Settings
+from benchmark.pipelines.iap.prompters.asking import own_keys
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.stages.context import Context
 from benchmark.weights.used import WeightsUsed
 
 

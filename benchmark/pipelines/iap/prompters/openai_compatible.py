@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmark.errors import ConfigError
-from benchmark.prompters.asking import Retries, ask
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.vlm.providers.openai_compatible import OpenAICompatible, OpenAISettings
-from benchmark.vlm.question import Question
+from benchmark.chat.providers.openai_compatible import OpenAICompatible, OpenAISettings
+from benchmark.chat.question import Question
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
+from benchmark.pipelines.iap.prompters.asking import Retries, ask
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.stages.context import Context
 
 
 class Chat(OpenAICompatible):

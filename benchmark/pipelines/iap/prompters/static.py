@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import field_validator
 
-from benchmark.prompters.base import Answer, Request
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.taggers.base import plain_name
+from benchmark.core.settings import Settings
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.taggers.base import plain_name
+from benchmark.stages.context import Context
 
 
 class StaticPrompter(Settings):

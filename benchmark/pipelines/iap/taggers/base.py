@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from benchmark.core.samples import Sample
 from benchmark.models.choice import Chosen, Wanted
-from benchmark.samples import Sample
-from benchmark.stages import Context
+from benchmark.stages.context import Context
 
 ROLE = "tagger"
 """Under which a tagger's weights are asked for."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.errors import ConfigError
-from benchmark.iap.records import find_records, only
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
+from benchmark.core.settings import FolderPath, Settings
 from benchmark.models.choice import Chosen, Wanted
-from benchmark.samples import Sample
-from benchmark.settings import FolderPath, Settings
-from benchmark.stages import Context
-from benchmark.taggers.base import Tagged
+from benchmark.pipelines.iap.records import find_records, only
+from benchmark.pipelines.iap.taggers.base import Tagged
+from benchmark.stages.context import Context
 
 
 class CachedTagger(Settings):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark.core.samples import Sample
+from benchmark.core.settings import Settings
 from benchmark.models.choice import Chosen, Wanted
-from benchmark.samples import Sample
-from benchmark.settings import Settings
-from benchmark.stages import Context
-from benchmark.taggers.base import Tagged, plain_name
+from benchmark.pipelines.iap.taggers.base import Tagged, plain_name
+from benchmark.stages.context import Context
 
 
 class CategoryName(Settings):

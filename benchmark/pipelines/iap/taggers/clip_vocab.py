@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
+from benchmark.core.settings import FilePath, Settings
 from benchmark.models.choice import Chosen, Wanted
-from benchmark.models.worded import ClipSettings, tokens_stage
-from benchmark.samples import Sample
-from benchmark.settings import FilePath, Settings
-from benchmark.stages import Context, Inputs, Stage
-from benchmark.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.models.clip_stages import ClipSettings, tokens_stage
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 OWN_WORDS = Path(__file__).with_name("vocabulary.txt")
 

@@ -7,20 +7,21 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Sample
+from benchmark.core.settings import Settings
 from benchmark.models.choice import Chosen, Wanted, WeightsSetting
 from benchmark.models.runtime import Device, Precision
-from benchmark.samples import Sample
-from benchmark.settings import Settings
-from benchmark.stages import Context, Inputs, Stage
-from benchmark.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from benchmark.artifacts import Artifact
+    from benchmark.stages.codec import Artifact
 
 MEND = (
     "the package `ram` (xinyu1205/recognize-anything) is not installed; it is on no package index and pins an old "

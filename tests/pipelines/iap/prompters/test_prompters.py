@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from benchmark.config import CONF, option_settings, options
-from benchmark.errors import BenchmarkError, ConfigError, WeightsError
-from benchmark.prompters.base import Answer, Request
-from benchmark.prompters.wording import messages
-from benchmark.samples import Manifest
-from benchmark.stages import Context
-from benchmark.store import Store
+from benchmark.config.schema import option_settings, options
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
+from benchmark.core.resources import CONF
+from benchmark.core.samples import Manifest
+from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.prompters.wording import messages
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
 from tests.harness import compose
-from tests.prompters.servers import Reply, busy, chat, gemini, serving
+from tests.pipelines.iap.prompters.servers import Reply, busy, chat, gemini, serving
 
 KEY = "AIza-not-a-real-key-012345678901234"
 FAST = ("pipeline.prompter.retries.first_delay_s=0.01", "pipeline.prompter.retries.longest_delay_s=0.5")
@@ -55,7 +56,7 @@ def ask(name: str, url: str, folder: Path, *overrides: str) -> Answer:
 @pytest.mark.parametrize("name", options("prompter"))
 def test_every_prompter_composes_into_the_pipeline(name: str) -> None:
     made = prompter(name)
-    assert type(made).__module__ == f"benchmark.prompters.{name}"
+    assert type(made).__module__ == f"benchmark.pipelines.iap.prompters.{name}"
 
 
 def test_the_static_table_answers_by_words_of_object_and_category(tmp_path: Path) -> None:
@@ -204,4 +205,4 @@ def test_options_say_what_they_are_and_name_settings_of_this_package(group: str)
 
     for name in options(group):
         read = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
-        assert read["_target_"].startswith(f"benchmark.{group}s.{name}.")
+        assert read["_target_"].startswith(f"benchmark.pipelines.iap.{group}s.{name}.")

@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config import option_settings, options
-from benchmark.errors import ConfigError
-from benchmark.iap.objects import by_vote, plain_phrase, without_words
+from benchmark.config.schema import option_settings, options
+from benchmark.core.errors import ConfigError
+from benchmark.core.samples import Manifest, Sample
 from benchmark.models.choice import Chosen, Networks, choose
-from benchmark.samples import Manifest, Sample
-from benchmark.stages import Context, WeightsUsed
-from benchmark.store import Store
-from benchmark.taggers.base import ROLE, ImageTags, Tag, plain_name
-from benchmark.taggers.clip_vocab import OWN_WORDS, read_words
-from benchmark.taggers.ram import prepared, tags_of
+from benchmark.pipelines.iap.objects import by_vote, plain_phrase, without_words
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, plain_name
+from benchmark.pipelines.iap.taggers.clip_vocab import OWN_WORDS, read_words
+from benchmark.pipelines.iap.taggers.ram import prepared, tags_of
+from benchmark.stages.context import Context
+from benchmark.stages.store import Store
+from benchmark.weights.used import WeightsUsed
 from tests.harness import compose
+from tests.pipelines.vlm.toys import images
 from tests.tiny_models import TAGGER, one_thread  # noqa: F401
-from tests.vlm.toys import images
 
 
 def tagger(name: str, *overrides: str) -> Any:
@@ -38,7 +39,7 @@ def context(folder: Path, samples: tuple[Sample, ...]) -> Context:
 
 @pytest.mark.parametrize("name", options("tagger"))
 def test_every_tagger_composes_into_the_pipeline(name: str) -> None:
-    assert type(tagger(name)).__module__.startswith("benchmark.taggers.")
+    assert type(tagger(name)).__module__.startswith("benchmark.pipelines.iap.taggers.")
 
 
 def test_the_vocabulary_is_of_objects_and_has_no_defects_or_colours() -> None:
@@ -49,7 +50,7 @@ def test_the_vocabulary_is_of_objects_and_has_no_defects_or_colours() -> None:
 
 
 def test_the_nearest_words_are_the_tags_and_are_computed_once(tmp_path: Path) -> None:
-    from benchmark.models.worded import tokens_stage
+    from benchmark.models.clip_stages import tokens_stage
 
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("# things\nscrew\nnut  # of metal\n\ncarpet\nscrew\n", encoding="utf-8")

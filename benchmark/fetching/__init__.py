@@ -1,0 +1,1 @@
+"""Files from the network: downloads that resume and are checked, and archives."""

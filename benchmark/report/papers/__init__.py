@@ -1,0 +1,1 @@
+"""What papers reported: their tables and numbers, and whether ours can be compared with them."""

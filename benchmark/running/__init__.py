@@ -1,0 +1,1 @@
+"""Dataset × pipeline × protocol to a result: one run, many points, shards, and papers' tables."""

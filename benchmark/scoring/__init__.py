@@ -1,0 +1,1 @@
+"""How a prediction is scored: protocols, counts, metrics and their intervals."""

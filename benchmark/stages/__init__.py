@@ -1,0 +1,1 @@
+"""Expensive steps: computed once per image content, kept, and read again."""

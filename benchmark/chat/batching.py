@@ -234,8 +234,8 @@ class Batches:
                 self.usd += paid or 0.0
                 self.answered += 1
             else:
-                said = (line_of.get("error") or {}).get("message") or f"no answer in a job that ended as {state}"
-                changes["failure"] = scrub(str(said))
+                reason = (line_of.get("error") or {}).get("message") or f"no answer in a job that ended as {state}"
+                changes["failure"] = scrub(str(reason))
             done = record.model_copy(update=changes)
             self.store.put(done, "answers" if done.response is not None and blocked is None else "misses")
 

@@ -84,7 +84,7 @@ def _folders() -> tuple[Folder, Folder]:
 
 
 def _read(path: Path) -> Iterator[Line]:
-    mend = "get the file again"
+    fix = "get the file again"
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
             number = 0
@@ -93,9 +93,9 @@ def _read(path: Path) -> Iterator[Line]:
                 try:
                     line = Line.model_validate_json(text)
                 except ValidationError:
-                    raise DataError(f"{path}: line {number} is not an answer record; {mend}") from None
+                    raise DataError(f"{path}: line {number} is not an answer record; {fix}") from None
                 if not line.record.whole():
-                    raise DataError(f"{path}: line {number} was changed after it was written; {mend}")
+                    raise DataError(f"{path}: line {number} was changed after it was written; {fix}")
                 yield line
     except (OSError, EOFError) as error:
-        raise DataError(f"{path} cannot be read ({error}); {mend}") from None
+        raise DataError(f"{path} cannot be read ({error}); {fix}") from None

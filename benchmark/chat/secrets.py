@@ -15,7 +15,7 @@ SHORTEST = 4
 """A shorter value is a placeholder (Ollama takes any word as key) and would mangle texts."""
 
 
-def api_key(*variables: str, mend: str) -> str:
+def api_key(*variables: str, fix: str) -> str:
     """Return the key from the first variable that is set.
 
     Raises:
@@ -26,7 +26,7 @@ def api_key(*variables: str, mend: str) -> str:
         if value:
             _used.add(value)
             return value
-    raise ConfigError(f"no key: set the environment variable {' or '.join(variables)}, or {mend}")
+    raise ConfigError(f"no key: set the environment variable {' or '.join(variables)}, or {fix}")
 
 
 def scrub(text: str) -> str:

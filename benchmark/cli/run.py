@@ -59,7 +59,7 @@ def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[s
 
 
 def run(words: Sequence[str]) -> int:
-    """Run the application with these words, and turn every error that a user can mend into one message.
+    """Run the application with these words, and turn every error that a user can fix into one message.
 
     Raises:
         ConfigError: a word is neither an override nor an option of Hydra's.

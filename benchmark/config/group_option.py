@@ -11,7 +11,7 @@ from benchmark.config.schema import option_settings
 from benchmark.core.settings import Settings
 
 
-def option(key: str) -> PlainValidator:
+def group_option(key: str) -> PlainValidator:
     """Return the annotation of a field that holds an option of a group, built by its ``_target_``.
 
     Args:

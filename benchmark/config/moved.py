@@ -27,7 +27,9 @@ MOVED: dict[str, str] = {
     "benchmark.taggers.ram": "benchmark.pipelines.iap.taggers.ram",
 }
 """Old module to new."""
-OPTIONS: dict[tuple[str, str], str] = {}
+OPTIONS: dict[tuple[str, str], str] = {
+    ("metric", "mission"): "default",
+}
 """(Group, old option) to the option's new name."""
 
 

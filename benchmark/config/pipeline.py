@@ -94,7 +94,7 @@ class Pipeline(Settings, ABC):
         """
 
     def check(self, context: Context) -> None:
-        """Refuse what can be told before weights are looked for; raises ConfigError or DataError with the mend."""
+        """Refuse what can be told before weights are looked for; raises ConfigError or DataError with the fix."""
 
     def networks(self) -> Networks:
         """Return which weights each network is to have; default: there are no networks."""
@@ -107,7 +107,7 @@ class Pipeline(Settings, ABC):
         return None
 
     def missing(self) -> tuple[str, str | None] | None:
-        """Return in a phrase what else than weights keeps this from running here, and the command that mends it.
+        """Return in a phrase what else than weights keeps this from running here, and the command that fixes it.
 
         The command is None where there is none; all is None where nothing is known to be missing.
         """

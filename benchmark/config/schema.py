@@ -31,7 +31,7 @@ class Dataset(Protocol):
     """What every option of the group ``dataset`` can do."""
 
     def manifest(self, data_root: Path) -> Manifest:
-        """Index the data below ``data_root``; raises DataError naming the file and the mend."""
+        """Index the data below ``data_root``; raises DataError naming the file and the fix."""
         ...
 
 
@@ -253,7 +253,7 @@ def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             node: Any = compose("config", chosen, return_hydra_config=True)
-    except Exception:  # another override is wrong too; it is reported once this one is mended
+    except Exception:  # another override is wrong too; it is reported once this one is fixed
         return parts[0], groups()
     known = [str(k) for k in node if k != "hydra"] + groups()
     for part in parts:

@@ -20,7 +20,7 @@ def fail(message: str, *, status: int = 1) -> int:
 
 
 def reporting(main: Callable[P, int]) -> Callable[P, int]:
-    """Let a program end with one message instead of a traceback where the user can mend what went wrong."""
+    """Let a program end with one message instead of a traceback where the user can fix what went wrong."""
 
     @functools.wraps(main)
     def reported(*args: P.args, **kwargs: P.kwargs) -> int:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: each says what is wrong, where, and what to do."""
+"""Errors that a user can fix: each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_NAMES = 40
 
 
 class BenchmarkError(Exception):
-    """Something the user can mend; shown as one message without a traceback."""
+    """Something the user can fix; shown as one message without a traceback."""
 
     def __str__(self) -> str:
         return commands_here(super().__str__())

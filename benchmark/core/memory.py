@@ -61,7 +61,7 @@ class Memory:
                 _, (_, freed) = self._values.popitem(last=False)
                 self._held -= freed
 
-    def recall(self, key: Hashable, make: Callable[[], T]) -> T:
+    def memoize(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value kept under ``key``, or make and keep it; None is not kept."""
         found = self.get(key)
         if found is None:

@@ -148,7 +148,7 @@ def compare(expected: Iterable[Count], records: Iterable[Record]) -> list[Differ
     return differences
 
 
-def strangers(card: Card, records: Iterable[Record]) -> list[Difference]:
+def unexpected_categories(card: Card, records: Iterable[Record]) -> list[Difference]:
     """List what was found in categories that the card does not have, such as a folder of the user's own."""
     if not card.categories:
         return []

@@ -66,6 +66,8 @@ def _contradictions(path: Path, marked: set[str]) -> list[str]:
             continue
         stem, flagged = Path(fields[2]).stem, fields[1].strip() == "1"
         if flagged != (stem in marked):
-            said, is_there = ("defective", "no") if flagged else ("good", "a")
-            problems.append(f"{path}: {fields[2]} is {said}, but there is {is_there} label image; get the folder again")
+            label, is_there = ("defective", "no") if flagged else ("good", "a")
+            problems.append(
+                f"{path}: {fields[2]} is {label}, but there is {is_there} label image; get the folder again"
+            )
     return problems

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.settings import FolderPath, Settings
-from benchmark.data.card import Card, Count, Difference, compare, find_card, strangers
+from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record, Scan, has_data, missing_data
@@ -166,7 +166,7 @@ class Dataset(Settings, ABC):
         """List where the counts of the chosen categories are not the card's; none without a card."""
         if card is None:
             return []
-        return [*strangers(card, records), *compare(self.expected_counts(card) or (), records)]
+        return [*unexpected_categories(card, records), *compare(self.expected_counts(card) or (), records)]
 
     def _differences(self, root: Path, card: Card | None, records: Sequence[Record]) -> list[Difference]:
         differences = self.differences(card, records)

@@ -1,4 +1,4 @@
-"""Reading images and ground-truth masks, with every conversion said here.
+"""Reading images and ground-truth masks, with every conversion stated here.
 
 Images become 8-bit RGB:
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.core.errors import DataError
 from benchmark.core.progress import track
-from benchmark.data.card import EVERY, Card, Difference, strangers
+from benchmark.data.card import EVERY, Card, Difference, unexpected_categories
 from benchmark.data.dataset import Dataset, files_of, size_problems
 from benchmark.data.images import load_image, load_levels
 from benchmark.data.index import FileRole, file_facts
@@ -128,7 +128,7 @@ def _rows(card: Card, records: Sequence[Record], differences: Sequence[Differenc
             found = wrong.get((count.category, count.split, label), expected)
             if expected or found:
                 yield CountRow(category=count.category, split=count.split, label=label, expected=expected, found=found)
-    for extra in strangers(card, records):
+    for extra in unexpected_categories(card, records):
         yield CountRow(category=extra.category, split=extra.split, label=extra.label, expected=0, found=extra.found)
     known = {count.split for count in card.counts}
     uncounted = Counter((r.split, r.defective) for r in records if r.split not in known)

@@ -12,9 +12,9 @@ from benchmark.core.settings import FileOr
 from benchmark.models.runtime import RANDOM_SEED
 from benchmark.stages.context import Context
 from benchmark.weights import LocalWeights, custom, hub, names, resolve
-from benchmark.weights.used import Chosen, WeightsUsed
+from benchmark.weights.used import ResolvedWeights, WeightsUsed
 
-__all__ = ["Chosen", "Networks", "Wanted", "WeightsSetting", "choose", "note_training"]
+__all__ = ["Networks", "ResolvedWeights", "WeightsRequest", "WeightsSetting", "choose", "note_training"]
 
 RANDOM = "random"
 PUBLISHED = "published"
@@ -29,7 +29,7 @@ WeightsSetting = Annotated[str | Path, FileOr((PUBLISHED, RANDOM), _is_name)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class WeightsRequest:
     """What a config asks for one network."""
 
     weights: str | Path
@@ -44,7 +44,7 @@ class Wanted:
 class Networks:
     """The networks of a pipeline."""
 
-    wanted: Mapping[str, Wanted] = field(default_factory=dict)
+    wanted: Mapping[str, WeightsRequest] = field(default_factory=dict)
     """By role: ``sam``, ``detector`` …"""
     allow_random: bool = False
     """Whether random weights, which make results mean nothing, are what the user wants."""
@@ -60,7 +60,7 @@ class Networks:
         return tuple(dict.fromkeys(Path(word) for word in asked if word and not _is_name(word)))
 
 
-def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, Chosen]:
+def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, ResolvedWeights]:
     """Find the weights of all networks of a pipeline before any work starts, and note them for the result.
 
     Args:
@@ -114,16 +114,16 @@ def note_training(context: Context, name: str, images: str) -> None:
     )
 
 
-def _asked(want: Wanted) -> str:
+def _asked(want: WeightsRequest) -> str:
     """What is asked for, in a word: a name, or the path of a file."""
     return want.published or "" if want.weights == PUBLISHED else str(want.weights)
 
 
-def _choose(want: Wanted, found: Mapping[str, LocalWeights]) -> Chosen:
+def _choose(want: WeightsRequest, found: Mapping[str, LocalWeights]) -> ResolvedWeights:
     if want.weights == RANDOM:
         name = f"{want.network} with random weights"
         used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=(), random=True)
-        return Chosen(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
+        return ResolvedWeights(sha256=f"random {want.network} seed {RANDOM_SEED}", path=None, used=used)
     asked = _asked(want)
     local = found.get(asked) or (hub.resolve(asked) if hub.is_name(asked) else custom(Path(asked)))
-    return Chosen(sha256=local.sha256, path=local.path, files=local.files, used=local.used())
+    return ResolvedWeights(sha256=local.sha256, path=local.path, files=local.files, used=local.used())

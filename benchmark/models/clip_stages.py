@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.core.settings import Settings
 from benchmark.models import clip_build
-from benchmark.models.choice import Chosen, Wanted, WeightsSetting
+from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
 from benchmark.models.runtime import Device, Precision
@@ -39,12 +39,12 @@ class ClipSettings(Settings):
     batch_size: int = Field(ge=1)
     """Images or cut-outs that are embedded together."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
         published = clip_build.PUBLISHED.get(self.model)
-        return {"clip": Wanted(weights=self.weights, published=published, network=f"CLIP {self.model}")}
+        return {"clip": WeightsRequest(weights=self.weights, published=published, network=f"CLIP {self.model}")}
 
-    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> Clip:
+    def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> Clip:
         """Return the network, loaded once in this process."""
         device = Device(name=context.device, precision=self.precision)
         weights = chosen["clip"]
@@ -66,7 +66,7 @@ class MaskGridSettings(Settings):
 
 
 def text_vector(
-    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], text: str, *, ensemble: bool
+    context: Context, settings: ClipSettings, chosen: Mapping[str, ResolvedWeights], text: str, *, ensemble: bool
 ) -> NDArray[np.float32]:
     """CLIP's unit vector of a text, (E,) float32, computed once per text and kept in the store.
 
@@ -90,7 +90,7 @@ def text_vector(
 
 
 def prompt_vectors(
-    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], prompts: Sequence[str]
+    context: Context, settings: ClipSettings, chosen: Mapping[str, ResolvedWeights], prompts: Sequence[str]
 ) -> NDArray[np.float32]:
     """CLIP's vectors of some prompts, (N, E) float32, not normalised, kept in the store as one set."""
 
@@ -111,7 +111,7 @@ def prompt_vectors(
 def tokens_stage(
     context: Context,
     settings: ClipSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     *,
     surgery: int,
     image_path: ImagePath,
@@ -153,7 +153,12 @@ def tokens_stage(
 
 
 def everything_stage(
-    context: Context, sam: SamSettings, grid: MaskGridSettings, chosen: Mapping[str, Chosen], *, embedding: Stage
+    context: Context,
+    sam: SamSettings,
+    grid: MaskGridSettings,
+    chosen: Mapping[str, ResolvedWeights],
+    *,
+    embedding: Stage,
 ) -> Stage:
     """All masks that SAM finds: ``masks``, ``quality`` (predicted IoU) and ``boxes`` (N, 4) x, y, w, h."""
 
@@ -177,7 +182,12 @@ def everything_stage(
 
 
 def cutouts_stage(
-    context: Context, settings: ClipSettings, chosen: Mapping[str, Chosen], *, everything: Stage, canvas: Canvas
+    context: Context,
+    settings: ClipSettings,
+    chosen: Mapping[str, ResolvedWeights],
+    *,
+    everything: Stage,
+    canvas: Canvas,
 ) -> Stage:
     """CLIP's unit vector of every mask's cut-out: ``vectors`` (N, E) float32, with ``masks`` and ``quality``.
 

@@ -86,16 +86,16 @@ class EvfSam:
     ) -> None:
         self._words = [str(python), str(WORKER), str(weights), device, precision, "true" if semantic else "false"]
         self._folder = tempfile.TemporaryDirectory(prefix="evf_sam_")
-        self._said: IO[str] = (Path(self._folder.name) / "said.txt").open("w+", encoding="utf-8")
+        self._stderr: IO[str] = (Path(self._folder.name) / "stderr.txt").open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
             self._words,
             cwd=checkout,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
         )
-        self._end = weakref.finalize(self, _end, self._process, self._said, self._folder)
+        self._end = weakref.finalize(self, _end, self._process, self._stderr, self._folder)
         self._wait("start")
 
     def logits(self, image: NDArray[np.uint8], texts: Sequence[str]) -> NDArray[np.float32]:
@@ -129,8 +129,8 @@ class EvfSam:
         line = self._process.stdout.readline()
         if line.strip() != json.dumps({"ok": True}):
             self._process.wait()
-            self._said.seek(0)
-            last = self._said.read().strip().splitlines()[-5:]
+            self._stderr.seek(0)
+            last = self._stderr.read().strip().splitlines()[-5:]
             told = "\n  ".join(last) or "nothing"
             raise BenchmarkError(
                 f"EVF-SAM did not {what}; its process ({self._words[0]}) ended with {self._process.returncode} "
@@ -138,7 +138,7 @@ class EvfSam:
             )
 
 
-def _end(process: subprocess.Popen[str], said: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
+def _end(process: subprocess.Popen[str], stderr: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
     """Let a worker end by itself, or else kill it, and remove what it wrote."""
     assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
@@ -149,5 +149,5 @@ def _end(process: subprocess.Popen[str], said: IO[str], folder: tempfile.Tempora
         process.kill()
         process.wait()
     process.stdout.close()
-    said.close()
+    stderr.close()
     folder.cleanup()

@@ -11,7 +11,7 @@ from unittest import mock
 
 from benchmark.core.errors import WeightsError
 from benchmark.models.runtime import build, load
-from benchmark.models.toy_tokenizer import bert_tokenizer, letter_tokenizer
+from benchmark.models.toy_tokenizer import bert_tokenizer, toy_tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def _make(name: DetectorName, vocabulary: Path | None, device: str) -> nn.Module
             num_attention_heads=2,
             intermediate_size=64,
         )
-    tokenizer = letter_tokenizer() if vocabulary is None else bert_tokenizer(vocabulary)
+    tokenizer = toy_tokenizer() if vocabulary is None else bert_tokenizer(vocabulary)
     # The library would fetch both from a hub by name; the checkpoint brings the language model's weights.
     with (
         mock.patch.object(get_tokenlizer, "get_tokenlizer", lambda _: tokenizer),

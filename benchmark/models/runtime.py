@@ -59,7 +59,7 @@ class Device:
             exact if kind == "cuda" else contextlib.nullcontext(),
             warnings.catch_warnings(),
         ):
-            # Calls that libraries make to parts of torch that will go one day; nobody here can mend them.
+            # Calls that libraries make to parts of torch that will go one day; nobody here can fix them.
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", message="torch.meshgrid")
             yield

@@ -11,7 +11,7 @@ from pydantic import Field
 from benchmark.core.errors import DataError
 from benchmark.core.settings import Settings
 from benchmark.models import grounding_dino_build, sam_build
-from benchmark.models.choice import Chosen, Wanted, WeightsSetting
+from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
@@ -37,12 +37,12 @@ class SamSettings(Settings):
     batch_size: int = Field(ge=1)
     """Images that are embedded together."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
         published = sam_build.PUBLISHED.get(self.model)
-        return {"sam": Wanted(weights=self.weights, published=published, network=f"SAM {self.model}")}
+        return {"sam": WeightsRequest(weights=self.weights, published=published, network=f"SAM {self.model}")}
 
-    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> SegmentAnything:
+    def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> SegmentAnything:
         """Return the network, loaded once in this process."""
         device = Device(name=context.device, precision=self.precision)
         weights = chosen["sam"]
@@ -70,18 +70,18 @@ class DetectorSettings(Settings):
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
         published = grounding_dino_build.PUBLISHED.get(self.model)
         network = f"GroundingDINO {self.model}"
         return {
-            "detector": Wanted(weights=self.weights, published=published, network=network),
-            "tokenizer": Wanted(
+            "detector": WeightsRequest(weights=self.weights, published=published, network=network),
+            "tokenizer": WeightsRequest(
                 weights=self.tokenizer, published=grounding_dino_build.TOKENIZER, network="tokenizer of letters"
             ),
         }
 
-    def load(self, context: Context, chosen: Mapping[str, Chosen]) -> GroundingDino:
+    def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> GroundingDino:
         """Return the network, loaded once in this process."""
         device = Device(name=context.device, precision=self.precision)
         weights, words = chosen["detector"], chosen["tokenizer"]
@@ -104,7 +104,7 @@ class DetectorSettings(Settings):
 
 
 def embedding_stage(
-    context: Context, settings: SamSettings, chosen: Mapping[str, Chosen], *, channels: Channels = "rgb"
+    context: Context, settings: SamSettings, chosen: Mapping[str, ResolvedWeights], *, channels: Channels = "rgb"
 ) -> Stage:
     """SAM's embedding of an image: ``features`` (C, h, w) float32, ``height`` and ``width`` of the image.
 
@@ -137,7 +137,7 @@ def embedded(artifact: Artifact) -> Embedded:
 
 
 def detection_stage(
-    context: Context, settings: DetectorSettings, chosen: Mapping[str, Chosen], *, captions: Sequence[str]
+    context: Context, settings: DetectorSettings, chosen: Mapping[str, ResolvedWeights], *, captions: Sequence[str]
 ) -> Stage:
     """What GroundingDINO finds for some normalised captions: the arrays of ``Detections``, and their ``pieces``."""
 
@@ -172,7 +172,7 @@ def detections(artifact: Artifact) -> Detections:
 def box_masks_stage(
     context: Context,
     settings: SamSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
     embedding: Stage,

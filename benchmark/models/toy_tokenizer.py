@@ -19,7 +19,7 @@ LETTERS = (*SPECIAL, *string.punctuation, *_SIGNS, *(f"##{sign}" for sign in _SI
 
 
 @cache
-def letter_tokenizer() -> BertTokenizerFast:
+def toy_tokenizer() -> BertTokenizerFast:
     """Return a BERT tokenizer that spells every word; it needs no file of real weights."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"

@@ -17,7 +17,7 @@ Fusion = Literal["sum", "mean", "harmonic"]
 Floats = NDArray[np.float64]
 
 
-def unit(vectors: NDArray[np.floating]) -> Floats:
+def l2_normalise(vectors: NDArray[np.floating]) -> Floats:
     """Divide vectors, (..., E), by their length."""
     wide = np.asarray(vectors, dtype=np.float64)
     return np.asarray(wide / np.linalg.norm(wide, axis=-1, keepdims=True))
@@ -30,7 +30,7 @@ def abnormal(vectors: NDArray[np.floating], texts: Floats, *, temperature: float
         vectors: (..., E).
         texts: (2, E) unit vectors, normal and abnormal.
     """
-    cosine = unit(vectors) @ texts.T
+    cosine = l2_normalise(vectors) @ texts.T
     return np.asarray(1.0 / (1.0 + np.exp((cosine[..., 0] - cosine[..., 1]) / temperature)))
 
 
@@ -41,7 +41,7 @@ def distance(vectors: NDArray[np.floating], memory: NDArray[np.floating]) -> Flo
         vectors: (N, E).
         memory: (M, E).
     """
-    return np.asarray(0.5 * (1.0 - unit(vectors) @ unit(memory).T).min(axis=1))
+    return np.asarray(0.5 * (1.0 - l2_normalise(vectors) @ l2_normalise(memory).T).min(axis=1))
 
 
 def spread(values: Floats, *, side: int, size: int, mean: Mean) -> Floats:

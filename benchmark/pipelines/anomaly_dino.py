@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
@@ -37,7 +37,7 @@ class AnomalyDino(Pipeline):
     in the folder. It learns from training images; the result says so, and names them.
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its layers are put together on the grid of the first one."""
     shots: int = Field(ge=1)
     """Good training images of each category, chosen by run.seed."""

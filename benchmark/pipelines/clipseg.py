@@ -12,7 +12,7 @@ from pydantic import Field
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction
-from benchmark.models.choice import Networks, Wanted, WeightsSetting
+from benchmark.models.choice import Networks, WeightsRequest, WeightsSetting
 from benchmark.models.clipseg import HOW, ClipSegName, Resize, load_clipseg, logits, prepare
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.prompts import Prompts
@@ -44,7 +44,7 @@ class ClipSeg(Pipeline):
         """Return CLIPSeg, where its weights are given."""
         if self.weights is None:
             return Networks()
-        wanted = Wanted(weights=self.weights, published=None, network=f"CLIPSeg {self.model}")
+        wanted = WeightsRequest(weights=self.weights, published=None, network=f"CLIPSeg {self.model}")
         return Networks(wanted={"clipseg": wanted}, allow_random=self.allow_random_weights)
 
     def missing(self) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan
 from benchmark.core.errors import BenchmarkError, DataError
 from benchmark.core.samples import Prediction, Sample
@@ -37,7 +37,7 @@ class MuSc(Pipeline):
     length 1 (there DINO's are not), and maps are drawn at the image's own size.
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Each layer is scored by itself, on the grid of the first one; ``side`` must be given."""
     neighbourhoods: tuple[int, ...] = Field(min_length=1)
     """Sides of the squares of patches that features are averaged over, odd (r of the paper)."""

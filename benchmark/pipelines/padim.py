@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
@@ -35,7 +35,7 @@ class Padim(Pipeline):
     of the covariances. It is no zero-shot method; the result says so.
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its layers are put together on the grid of the first one; ``side`` must be given."""
     channels: int = Field(ge=1)
     """Channels of all layers that are kept, chosen by run.seed; all where there are fewer."""

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone, Features
-from benchmark.models.choice import Chosen, Networks
+from benchmark.models.choice import Networks, ResolvedWeights
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
 from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.stages.context import Context
@@ -42,7 +42,7 @@ class PatchCore(Pipeline):
     no zero-shot method; the result says so.
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its layers are put together on the grid of the first one; ``side`` must be given."""
     candidates: int = Field(ge=1)
     """Most patches of a category's training images that are held at once; beyond it each image gives fewer."""
@@ -116,7 +116,7 @@ class PatchCore(Pipeline):
         return np.asarray(context.once(stage, "bank")["bank"])
 
     def _remember(
-        self, context: Context, weights: Chosen, images: tuple[Sample, ...]
+        self, context: Context, weights: ResolvedWeights, images: tuple[Sample, ...]
     ) -> tuple[NDArray[np.float32], int]:
         """Choose what is remembered of some images; also how many patches they have."""
         import torch

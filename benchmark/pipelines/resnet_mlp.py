@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import RANDOM, Chosen, Networks
+from benchmark.models.choice import RANDOM, Networks, ResolvedWeights
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -34,7 +34,7 @@ class ResnetMlp(Pipeline):
     the dataset together; folds are stratified by label. The dataset's train split is not used.
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its pooled features are used; with random weights too they are something to learn from."""
     batch_size: int = Field(ge=1)
     folds: int = Field(ge=2)
@@ -116,12 +116,12 @@ class ResnetMlp(Pipeline):
             batch_size=self.batch_size,
         )
 
-    def _random(self, context: Context) -> Chosen:
+    def _random(self, context: Context) -> ResolvedWeights:
         """Random initial values, recorded with the result."""
         name = f"{self.backbone.name} with random initial values"
         used = WeightsUsed(name=name, sha256="", licence=None, trained_on=(), target_data=())
         context.note_weights(used)
-        return Chosen(sha256=f"random {self.backbone.source} {self.backbone.name}", path=None, used=used)
+        return ResolvedWeights(sha256=f"random {self.backbone.source} {self.backbone.name}", path=None, used=used)
 
 
 def fold_scores(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

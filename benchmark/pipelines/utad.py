@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction
@@ -36,7 +36,7 @@ class Utad(Pipeline):
     (TArdelean/AnomalyLocalizationFCA:sc_methods.py, sc_aota; conf/sc/aota.yaml, conf/fe/wide.yaml).
     """
 
-    backbone: Annotated[Backbone, option("pipeline.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its first layer is used."""
     rescale: bool
     """Each feature channel is scaled to [0, 1] over the image."""

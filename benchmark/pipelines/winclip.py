@@ -18,7 +18,17 @@ from benchmark.models.clip import squash
 from benchmark.models.clip_stages import ClipSettings, prompt_vectors
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
 from benchmark.models.sam_stages import Channels
-from benchmark.models.winclip import Floats, Fusion, HarmonicOf, Mean, abnormal, fuse, reference_map, text_map, unit
+from benchmark.models.winclip import (
+    Floats,
+    Fusion,
+    HarmonicOf,
+    Mean,
+    abnormal,
+    fuse,
+    l2_normalise,
+    reference_map,
+    text_map,
+)
 from benchmark.pipelines.references import GOOD, normal_images
 from benchmark.pipelines.states import States, draw
 from benchmark.stages.context import Context
@@ -124,7 +134,7 @@ class WinClip(Pipeline):
         found = [
             prompt_vectors(context, self.clip, context.chosen, prompts) for prompts in self.states.prompts(category)
         ]
-        return unit(np.stack([vectors.mean(axis=0) for vectors in found]))
+        return l2_normalise(np.stack([vectors.mean(axis=0) for vectors in found]))
 
     def _memory(self, context: Context, category: str) -> WindowVectors | None:
         """The vectors of the normal images; None without any."""

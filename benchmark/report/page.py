@@ -18,7 +18,7 @@ from benchmark.report.page_data import boards, run_page
 from benchmark.report.page_figures import precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
 from benchmark.results import files
-from benchmark.results.replicates import DETAILS, read_details
+from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
 
 MEGABYTES = 48
@@ -61,7 +61,7 @@ def build(
         papers=[_paper_table(path) for path in papers],
         sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
         galleries=[{"title": p.title} for p in galleries.parts],
-        thumbnails=_size_said(galleries),
+        thumbnails=_size_text(galleries),
         blobs=list(_blobs(galleries)),
     )
 
@@ -79,7 +79,7 @@ def _blobs(galleries: Galleries) -> Iterator[tuple[str, str]]:
         yield name, json_for_page(dict(pool))
 
 
-def _size_said(galleries: Galleries) -> str:
+def _size_text(galleries: Galleries) -> str:
     size = f"{galleries.size / 1e6:.1f} MB of thumbnails"
     if galleries.shown == galleries.total:
         return f"All {galleries.total} images of the runs, {size}."
@@ -107,10 +107,10 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
     """One figure for each dataset and protocol."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for folder, result in runs:
-        if (folder / DETAILS).exists() and not result.meaningless:
+        if (folder / REPLICATES).exists() and not result.meaningless:
             groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
     for at, ((dataset, protocol), members) in enumerate(groups.items()):
-        pooled = [(r.choices["pipeline"], read_details(f).curves) for f, r in members]
+        pooled = [(r.choices["pipeline"], read_replicates(f).curves) for f, r in members]
         drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
         if not drawn:
             continue
@@ -129,7 +129,7 @@ def _paper_table(path: Path) -> dict[str, Any]:
         ours, low, high, gap = (_ratio(line[k]) for k in ("ours", "low", "high", "difference"))
         theirs = line["printed"] + (" %" if line["unit"] == "percent" else "")
         span = f"{low} – {high}" if low and high else ""
-        said = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
+        remark = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
         marks = ["random weights"] if line["random_weights"] == "true" else []
         marks += [f"{line['images']} images"] if " of " in line["images"] else []
         marks += [f"published value {line['flag']}"] if line["flag"] else []
@@ -143,7 +143,7 @@ def _paper_table(path: Path) -> dict[str, Any]:
                 theirs,
                 gap,
                 line["protocol"],
-                "; ".join(marks) or said,
+                "; ".join(marks) or remark,
             )
         )
     title = f"{lines[0]['paper']}, {lines[0]['table']}" if lines else path.stem
@@ -169,11 +169,13 @@ def _sweep(folder: Path) -> dict[str, Any] | None:
         "title": " ".join(w for w in words if not w.startswith(("run.", "tracking")))[:200],
         "n": len(points),
         "failed": int((points["status"] == "failed").sum()),
-        "best": ", ".join(f"{c} {_said(best.iloc[0][c])}" for c in shown if c not in ("number", "status", "message"))
+        "best": ", ".join(
+            f"{c} {_cell_text(best.iloc[0][c])}" for c in shown if c not in ("number", "status", "message")
+        )
         if len(best)
         else "",
         "columns": [str(c) for c in shown],
-        "rows": [[_said(row[c]) for c in shown] for _, row in points.head(MOST_POINTS).iterrows()],
+        "rows": [[_cell_text(row[c]) for c in shown] for _, row in points.head(MOST_POINTS).iterrows()],
         "plots": [
             {"data": base64.b64encode(p.read_bytes()).decode(), "alt": p.stem.replace("_", " ")}
             for p in sorted(folder.glob("*.png"))
@@ -195,7 +197,7 @@ def _only_points(sweeps: Sequence[Path]) -> set[str]:
     return found - best
 
 
-def _said(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -181,15 +181,15 @@ def _constants(runs: Sequence[RunResult]) -> str:
     for result in sorted(runs, key=lambda r: r.dataset.n_samples_effective):
         if result.baselines:
             largest[result.dataset.fingerprint] = result
-    said = {
+    by_data = {
         data: ", ".join(
             f"{row.policy.replace('_', ' ')} F2 {number(row.values.get('f2'), 3)}" for row in result.baselines
         )
         for data, result in largest.items()
     }
-    if len(said) < 2:
-        return "".join(said.values())
-    return "; ".join(f"data {data[:8]}: {text}" for data, text in said.items())
+    if len(by_data) < 2:
+        return "".join(by_data.values())
+    return "; ".join(f"data {data[:8]}: {text}" for data, text in by_data.items())
 
 
 def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:
@@ -234,11 +234,11 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
         drawn = own.value is not None
         spans = drawn and own.low is not None and own.high is not None
         low, high = (own.low or 0.0, own.high or 0.0)
-        said = own.reason or f"n {own.n}, {own.n_defective} defective"
+        remark = own.reason or f"n {own.n}, {own.n_defective} defective"
         if spans:
-            said += f", 95 %: {low:.3f} – {high:.3f}"
+            remark += f", 95 %: {low:.3f} – {high:.3f}"
         if own.threshold is not None:
-            said += f", at score ≥ {own.threshold:.4g}"
+            remark += f", at score ≥ {own.threshold:.4g}"
         rows.append(
             {
                 "category": own.category,
@@ -246,7 +246,7 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
                 "width": _percent(own.value),
                 "from": _percent(low) if spans else None,
                 "span": _percent(max(high - low, 0.002)) if spans else None,
-                "remark": said,
+                "remark": remark,
             }
         )
     return {"metric": metric, "rows": rows}

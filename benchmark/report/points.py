@@ -122,8 +122,14 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         low, high = (row.get(f"{metric}_{end}") for end in ("low", "high"))
         span = f"[{low:.3f}, {high:.3f}]" if row["best"] and _is_number(low) and _is_number(high) else ""
         values = [number(float(row[m])) if _is_number(row[m]) else "–" for m in metrics]
-        said = "" if row["status"] == "ok" else f"{row['status']}: {row['message'] or ''}"
-        cells = ["→" if row["best"] else "", *(escape(_shown(row[p])) for p in parameters), *values, span, escape(said)]
+        remark = "" if row["status"] == "ok" else f"{row['status']}: {row['message'] or ''}"
+        cells = [
+            "→" if row["best"] else "",
+            *(escape(_shown(row[p])) for p in parameters),
+            *values,
+            span,
+            escape(remark),
+        ]
         drawn.add_row(*cells, style="bold" if row["best"] else None)
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
     console.print(drawn)

@@ -40,8 +40,8 @@ def print_result(finished: Finished) -> None:
     for note in result.dataset.notes:
         console.print(f"note: {escape(note)}")
     _print_metrics(console, result)
-    for said in weights_lines(result):
-        console.print(escape(said), soft_wrap=True)
+    for note in weights_lines(result):
+        console.print(escape(note), soft_wrap=True)
     _print_baselines(console, result)
     for name, rows in result.tables.items():
         _print_rows(console, name, rows)
@@ -95,14 +95,14 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from benchmark.report.papers.fairness import beside, unfair_run
+    from benchmark.report.papers.fairness import published_values, unfair_run
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for column in ("n", "defective"):
         table.add_column(column, justify="right")
-    printed = beside(result)
+    printed = published_values(result)
     if printed:
         table.add_column("published")
     table.add_column("remark")
@@ -127,8 +127,8 @@ def _print_metrics(console: object, result: RunResult) -> None:
         )
     console.print(table)  # type: ignore[attr-defined]
     if printed:
-        said = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
-        console.print(said)  # type: ignore[attr-defined]
+        note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
+        console.print(note)  # type: ignore[attr-defined]
         if reasons := "; ".join(unfair_run(result)):
             console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
-from benchmark.results.replicates import DETAILS, read_details
+from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.rows import per_image
 
 EACH = 6
@@ -21,7 +21,7 @@ def run_figures(folder: Path, out: Path) -> list[Path]:
     """Write the figures of a run that kept thumbnails into ``out`` and return their files; none where it kept none."""
     if not (folder / GALLERY).exists():
         return []
-    written = [_curves(folder, out)] if (folder / DETAILS).exists() else []
+    written = [_curves(folder, out)] if (folder / REPLICATES).exists() else []
     return [path for path in (*written, _sheet(folder, out)) if path is not None]
 
 
@@ -29,7 +29,7 @@ def _curves(folder: Path, out: Path) -> Path | None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    curves = dict(list(read_details(folder).curves.items())[:MOST_CURVES])
+    curves = dict(list(read_replicates(folder).curves.items())[:MOST_CURVES])
     if not curves:
         return None
     if len(curves) == 2:
@@ -73,8 +73,8 @@ def _line(thumbnail: Thumbnails, row: dict[str, Any]) -> NDArray[np.uint8]:
     pictures = (thumbnail.image, thumbnail.truth, thumbnail.score, thumbnail.mask)
     strip = np.concatenate([_tile(p) for p in pictures], axis=1)
     footer = np.full((18, strip.shape[1], 3), 255, dtype=np.uint8)
-    said = f"{thumbnail.id[-60:]}  {row['defect_type']}  quality {row['quality']:.2f}"
-    printable = "".join(c if 32 <= ord(c) < 127 else "?" for c in said)
+    caption = f"{thumbnail.id[-60:]}  {row['defect_type']}  quality {row['quality']:.2f}"
+    printable = "".join(c if 32 <= ord(c) < 127 else "?" for c in caption)
     cv2.putText(footer, printable, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return np.concatenate((strip, footer), axis=0)
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from benchmark.core.atomic import remove_leftovers, replacing
 from benchmark.core.errors import ResultsError
-from benchmark.results.replicates import DETAILS
+from benchmark.results.replicates import REPLICATES
 from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def ensure_writable(folder: Path) -> None:
     except OSError as error:
         raise ResultsError(
             f"the results folder {folder} cannot be written ({error.strerror}); "
-            "give another one with run.results_root=… or mend its permissions"
+            "give another one with run.results_root=… or fix its permissions"
         ) from None
 
 
@@ -63,8 +63,8 @@ def rows_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], details: bytes) -> None:
-    """Write the per-image table and the details, then the result: a result file means that they are there.
+def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], replicates: bytes) -> None:
+    """Write the per-image table and the replicates, then the result: a result file means that they are there.
 
     What a killed writer of the same run left is removed.
     """
@@ -74,7 +74,7 @@ def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]]
     buffer = io.BytesIO()
     rows_frame(rows).to_parquet(buffer, index=False)
     write_atomically(folder / ROWS, buffer.getvalue())
-    write_atomically(folder / DETAILS, details)
+    write_atomically(folder / REPLICATES, replicates)
     write_atomically(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
 
 

@@ -15,7 +15,7 @@ from benchmark.core.errors import ResultsError
 if TYPE_CHECKING:
     from benchmark.scoring.evaluation import Evaluation
 
-DETAILS = "details.safetensors"
+REPLICATES = "details.safetensors"
 SEPARATOR = "\t"
 
 
@@ -32,7 +32,7 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Details:
+class Replicates:
     """What ``details.safetensors`` of a run holds."""
 
     replicates: Mapping[tuple[str, str], NDArray[np.float64]]
@@ -41,7 +41,7 @@ class Details:
     """Category, or ``pooled``."""
 
 
-def encode_details(evaluation: Evaluation) -> bytes:
+def encode_replicates(evaluation: Evaluation) -> bytes:
     """Return the details of an evaluation as safetensors, float32 (a resampled value needs no more digits)."""
     from safetensors.numpy import save
 
@@ -55,12 +55,12 @@ def encode_details(evaluation: Evaluation) -> bytes:
     return save(arrays)
 
 
-def read_details(folder: Path) -> Details:
+def read_replicates(folder: Path) -> Replicates:
     """Read a run's details; raises ResultsError naming the file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = folder / DETAILS
+    path = folder / REPLICATES
     try:
         arrays = load(path.read_bytes())
     except FileNotFoundError:
@@ -76,4 +76,4 @@ def read_details(folder: Path) -> Details:
             replicates[metric, category] = wide
         else:
             curves[category] = Curve(threshold=wide[0], precision=wide[1], recall=wide[2])
-    return Details(replicates=replicates, curves=curves)
+    return Replicates(replicates=replicates, curves=curves)

@@ -119,7 +119,7 @@ def evaluate(
 
     Raises:
         ConfigError: an option, key or value that cannot be used, with what comes near.
-        BenchmarkError: anything else that the user can mend; nothing half-written is left behind.
+        BenchmarkError: anything else that the user can fix; nothing half-written is left behind.
     """
     from benchmark.config.compose import compose
     from benchmark.config.schema import build, search_path

@@ -100,8 +100,8 @@ def _pipeline(result: RunResult) -> str:
     config = result.config["pipeline"]
     network = result.choices.get("backbone@pipeline.backbone", "")
     random = config.get("weights") == "none" or (network and config["backbone"]["weights"] == "random")
-    said = config.get("policy", "").replace("_", " ") or ("random features" if random else network)
-    return f"`{result.choices['pipeline']}`" + (f", {said}" if said else "")
+    variant = config.get("policy", "").replace("_", " ") or ("random features" if random else network)
+    return f"`{result.choices['pipeline']}`" + (f", {variant}" if variant else "")
 
 
 def _cell(result: RunResult, metric: str) -> str:

@@ -49,7 +49,7 @@ def _run_cell(
     record = json.loads((folder / "points" / f"{number:05d}.json").read_text(encoding="utf-8"))
     if "run" not in record:
         return Missing(
-            phrase=f"failed: {str(record.get('message', record['status'])).splitlines()[0]}", mend=cell.command
+            phrase=f"failed: {str(record.get('message', record['status'])).splitlines()[0]}", fix=cell.command
         )
     return read_result(results_root / "runs" / record["run"])
 

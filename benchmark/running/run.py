@@ -26,7 +26,7 @@ from benchmark.core.settings import file_settings
 from benchmark.results import files
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
-from benchmark.results.replicates import encode_details
+from benchmark.results.replicates import encode_replicates
 from benchmark.results.schema import (
     BaselineRecord,
     DatasetRecord,
@@ -70,7 +70,7 @@ def execute(
         The finished run, or None where this job computed its shard and others are still at work.
 
     Raises:
-        BenchmarkError: anything the user can mend; nothing half-written is left behind.
+        BenchmarkError: anything the user can fix; nothing half-written is left behind.
     """
     runs = config.run.results_root / "runs"
     files.ensure_writable(runs)
@@ -94,7 +94,7 @@ def execute(
     facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
     measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
     result = RunResult(**facts, measured=measured).sealed()
-    files.write_run(folder, result, rows, encode_details(evaluation))
+    files.write_run(folder, result, rows, encode_replicates(evaluation))
     try:
         tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
     except TrackingError as error:
@@ -171,7 +171,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         store=Store(store_root(config.run.cache_root), max_bytes=limit, memory=process_memory),
         seed=config.run.seed,
         device=config.run.device,
-        turn=Shard.parse(config.run.shard).index - 1 if config.run.shard else 0,
+        device_index=Shard.parse(config.run.shard).index - 1 if config.run.shard else 0,
         workers=config.run.workers,
         refresh=config.run.overwrite == "always",
         on_error=config.run.on_error,
@@ -269,7 +269,7 @@ def atom_cache(store: Store) -> AtomCache:
             store.put(ATOMS, key, table.to_arrays())
             return table
 
-        return process_memory.recall((ATOMS, key), load)
+        return process_memory.memoize((ATOMS, key), load)
 
     return remembered
 

@@ -99,8 +99,8 @@ def _write_record(record: Mapping[str, Any]) -> None:
 def _print_record(record: Mapping[str, Any], value: float) -> None:
     swept = _swept_keys()
     point = " ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept)
-    said = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
-    print(f"[{record['number']}] {point}: {said}", flush=True)
+    outcome = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
+    print(f"[{record['number']}] {point}: {outcome}", flush=True)
 
 
 def _swept_keys() -> set[str]:

@@ -20,7 +20,7 @@ from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
 from benchmark.scoring.metrics.resampling import Multiplicities
-from benchmark.scoring.metrics.score_spool import Spill
+from benchmark.scoring.metrics.score_spool import ScoreSpool
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
 
@@ -63,7 +63,7 @@ class Evaluation:
             tables="pixels" in sources or cut, components=components, image_scores="image_scores" in sources
         )
         self._images: dict[str, ScoredImage] = {}
-        self._spill = Spill()
+        self._spool = ScoreSpool()
         self._estimates: dict[str, dict[str, Estimate]] | None = None
 
     def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
@@ -74,7 +74,7 @@ class Evaluation:
             raise DataError(f"{sample.id}: the category name {sample.category!r} is that of a report row")
         image = score(sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache)
         if image.table is not None:
-            image = replace(image, table=self._spill.keep(image.table))
+            image = replace(image, table=self._spool.keep(image.table))
         self._images[sample.id] = image
         self._estimates = None
 

@@ -20,7 +20,7 @@ from benchmark.scoring.metrics.tables import (
     component_shares,
     constant_table,
     dense_table,
-    unit,
+    minmax,
 )
 from benchmark.scoring.protocol import Protocol
 
@@ -181,7 +181,7 @@ def _table(
     if not (math.isfinite(low) and math.isfinite(high)):  # min-max and resizing would hide them
         raise DataError(f"{sample.id}: NaN or infinite scores")
     if per_image:
-        scores = unit(scores, low, high)
+        scores = minmax(scores, low, high)
     if truth.mask.shape != native:
         scores = _resized(scores, truth.mask.shape, protocol.interpolation)
     return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)

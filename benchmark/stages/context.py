@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Manifest, Sample
 from benchmark.stages.codec import Artifact
-from benchmark.stages.prefetch import Decoder
+from benchmark.stages.prefetch import Prefetcher
 from benchmark.stages.scheduler import FATAL, stream
 from benchmark.stages.stage import Inputs, Stage
 from benchmark.stages.stage_cache import StageCache, StageStats
 from benchmark.stages.store import Store
-from benchmark.weights.used import Chosen, WeightsUsed
+from benchmark.weights.used import ResolvedWeights, WeightsUsed
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int, int], None]
@@ -45,7 +45,7 @@ class Context:
         store: where stage results are kept.
         seed: for every random choice of a pipeline.
         device: torch device name; ``auto`` is CUDA where there is a device, else the processor.
-        turn: which one ``auto`` takes where there are several CUDA devices, counted round.
+        device_index: which one ``auto`` takes where there are several CUDA devices, counted round.
         weights_root: folder of the weights files; None: see ``benchmark.weights.weights_root``.
         workers: threads that decode images ahead; 0: decode where the image is needed.
         on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
@@ -62,7 +62,7 @@ class Context:
         store: Store,
         seed: int = 0,
         device: str = "cpu",
-        turn: int = 0,
+        device_index: int = 0,
         workers: int = 2,
         on_error: Literal["stop", "record"] = "stop",
         refresh: bool = False,
@@ -77,10 +77,10 @@ class Context:
         self.store = store
         self.stage_cache = StageCache(store, refresh=refresh)
         self.seed = seed
-        self._device, self._turn = device, turn
+        self._device, self._device_index = device, device_index
         self.weights_root = weights_root
         self.prompts_root = store.root.parent / "prompts" if prompts_root is None else prompts_root
-        self.chosen: Mapping[str, Chosen] = {}
+        self.chosen: Mapping[str, ResolvedWeights] = {}
         """Role to the weights of a network, found before the pipeline plans."""
         self.weights: dict[str, WeightsUsed] = {}
         """By name; filled through ``note_weights``."""
@@ -105,7 +105,7 @@ class Context:
 
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if self._device == "auto":
-            self._device = f"cuda:{self._turn % count}" if count else "cpu"
+            self._device = f"cuda:{self._device_index % count}" if count else "cpu"
         elif int(self._device.partition(":")[2] or 0) >= count:
             there = f"PyTorch finds {count} here, counted from cuda:0" if count else "PyTorch finds none here"
             raise ConfigError(f"run.device={self._device}: no such CUDA device ({there}); use auto, or cpu")
@@ -154,8 +154,8 @@ class Context:
         Raises:
             DataError: an image that cannot be read (``on_error: stop``).
         """
-        with Decoder(self.workers) as decoder:
-            for sample, image in decoder.ahead(self.samples if samples is None else samples):
+        with Prefetcher(self.workers) as prefetcher:
+            for sample, image in prefetcher.ahead(self.samples if samples is None else samples):
                 try:
                     decoded = image.get()
                 except Exception as error:
@@ -183,8 +183,8 @@ class Context:
         chosen = self.samples if samples is None else tuple(samples)
         names = "+".join(stage.name for stage in stages)
         reused = 0
-        with Decoder(self.workers) as decoder:
-            for done, (sample, results) in enumerate(stream(self.stage_cache, stages, chosen, decoder), start=1):
+        with Prefetcher(self.workers) as prefetcher:
+            for done, (sample, results) in enumerate(stream(self.stage_cache, stages, chosen, prefetcher), start=1):
                 reused += all(result.reused for result in results)
                 if self.on_progress is not None:
                     self.on_progress(names, done, len(chosen), reused)

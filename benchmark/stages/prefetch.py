@@ -50,7 +50,7 @@ class Image:
         self._array = self._future = None
 
 
-class Decoder:
+class Prefetcher:
     """Makes ``Image`` objects that share one pool of threads.
 
     Args:

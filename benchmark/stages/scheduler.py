@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from benchmark.core.errors import ConfigError, StoreError, WeightsError
 from benchmark.core.samples import Sample
 from benchmark.stages.codec import Artifact
-from benchmark.stages.prefetch import Decoder, Image
+from benchmark.stages.prefetch import Image, Prefetcher
 from benchmark.stages.stage import Inputs, Stage
 from benchmark.stages.stage_cache import StageCache
 
@@ -48,7 +48,7 @@ class Item:
 
 
 def stream(
-    cache: StageCache, stages: Sequence[Stage], samples: Sequence[Sample], decoder: Decoder
+    cache: StageCache, stages: Sequence[Stage], samples: Sequence[Sample], prefetcher: Prefetcher
 ) -> Iterator[tuple[Sample, list[Result]]]:
     """Yield each sample with its result of every stage, in order.
 
@@ -56,7 +56,7 @@ def stream(
     batches and the images that the threads decode meanwhile: this bounds the memory.
     """
     group = max((_widest(stage) for stage in stages), default=1)
-    ahead = max(2 * decoder.workers, group) if decoder.workers else 0
+    ahead = max(2 * prefetcher.workers, group) if prefetcher.workers else 0
     limit = 2 * (group + ahead)
     queue: deque[tuple[Sample, Item, bool]] = deque()
     live: Counter[Item] = Counter()
@@ -71,7 +71,7 @@ def stream(
             item = by_content.get(sample.sha256)
             shared = item is not None
             if item is None:
-                item = by_content[sample.sha256] = Item(sample, decoder.image(sample.image))
+                item = by_content[sample.sha256] = Item(sample, prefetcher.image(sample.image))
                 if not _read_all(cache, stages, item):
                     waiting.append(item)
             queue.append((sample, item, shared))

@@ -128,7 +128,7 @@ class Store:
         except OSError as error:
             if error.errno == errno.ESTALE:  # replaced on another host between open and read
                 return Lookup(None, False)
-            raise StoreError(f"store entry {path} cannot be read ({error.strerror}): mend its permissions") from error
+            raise StoreError(f"store entry {path} cannot be read ({error.strerror}): fix its permissions") from error
         try:
             artifact = unpack(data, stage=stage, key=key)
         except CorruptEntryError:
@@ -243,12 +243,12 @@ class Store:
                 raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            mend = (
+            fix = (
                 "free some space or run `make cache ARGS='prune --max-size 10G'`; what is stored is kept"
                 if full
                 else "make the folder writable or choose another one"
             )
-            raise StoreError(f"store entry {path} cannot be written ({error.strerror}): {mend}") from error
+            raise StoreError(f"store entry {path} cannot be written ({error.strerror}): {fix}") from error
 
     def _keep_limit(self, added: int) -> None:
         """Remove the entries unused longest once the limit is passed; the folder is measured only now and then."""

@@ -113,8 +113,8 @@ def check_file(entry: WeightsFile, path: Path) -> str:
         raise WeightsError(f"{path} has {size} bytes, the published file has {entry.size}: damaged or another file")
     sha256, md5 = file_digests(path)
     if not entry.accepts(sha256=sha256, md5=md5):
-        said = f"sha256 {entry.sha256}…" if entry.sha256 else f"md5 {entry.md5}…"
-        raise WeightsError(f"{path} has sha256 {sha256}, the published file has {said}: damaged or another file")
+        published = f"sha256 {entry.sha256}…" if entry.sha256 else f"md5 {entry.md5}…"
+        raise WeightsError(f"{path} has sha256 {sha256}, the published file has {published}: damaged or another file")
     return sha256
 
 
@@ -137,8 +137,8 @@ def _verified(entry: Weights, *, folder: Path) -> LocalWeights:
         try:
             digests.append((Path(file.file).name, check_file(file, file.place(folder))))
         except WeightsError as error:
-            mend = f"get it anew with: {command_for([entry.name])}"
-            raise WeightsError(f"{entry.name}: {error}; {mend}") from None
+            fix = f"get it anew with: {command_for([entry.name])}"
+            raise WeightsError(f"{entry.name}: {error}; {fix}") from None
     single = len(digests) == 1
     return LocalWeights(
         name=entry.name,

@@ -23,7 +23,7 @@ class WeightsUsed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class ResolvedWeights:
     """The weights of one network, found and verified."""
 
     sha256: str

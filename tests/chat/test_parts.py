@@ -228,8 +228,8 @@ def test_missing_texts_are_named_with_near_ones() -> None:
 
 def test_keys_are_scrubbed_from_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "quite-secret-1234")
-    assert api_key("MY_KEY", mend="x") == "quite-secret-1234"
+    assert api_key("MY_KEY", fix="x") == "quite-secret-1234"
     assert scrub("with quite-secret-1234 and key=abc") == "with *** and key=***"
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(ConfigError, match="MY_KEY"):
-        api_key("MY_KEY", mend="x")
+        api_key("MY_KEY", fix="x")

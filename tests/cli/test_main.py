@@ -73,7 +73,7 @@ def test_a_sweep_is_asked_for_anywhere_among_the_overrides(tmp_path: Path, flag:
     assert len(list((tmp_path / "results" / "runs").glob("*/result.json"))) == 2
 
 
-def test_missing_data_root_names_the_folder_and_the_mend(tmp_path: Path) -> None:
+def test_missing_data_root_names_the_folder_and_the_fix(tmp_path: Path) -> None:
     done = command("dataset=mtd", "pipeline=constant", folder=tmp_path)
     assert done.returncode == 1
     assert str(tmp_path / "data") in done.stderr and "Traceback" not in done.stderr

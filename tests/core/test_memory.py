@@ -57,7 +57,7 @@ def test_recall_makes_once() -> None:
         made.append(1)
         return 7
 
-    assert [memory.recall("k", make), memory.recall("k", make)] == [7, 7]
+    assert [memory.memoize("k", make), memory.memoize("k", make)] == [7, 7]
     assert len(made) == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
-from benchmark.models.choice import Networks, Wanted, choose
+from benchmark.models.choice import Networks, WeightsRequest, choose
 from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 
@@ -17,8 +17,8 @@ def context(tmp_path: Path) -> Context:
     return Context(manifest=manifest, samples=(), store=Store(tmp_path / "store"), weights_root=tmp_path / "weights")
 
 
-def wanted(weights: str, published: str | None = "sam_vit_h") -> dict[str, Wanted]:
-    return {"sam": Wanted(weights=weights, published=published, network="SAM vit_h")}
+def wanted(weights: str, published: str | None = "sam_vit_h") -> dict[str, WeightsRequest]:
+    return {"sam": WeightsRequest(weights=weights, published=published, network="SAM vit_h")}
 
 
 def test_random_weights_need_permission(context: Context) -> None:
@@ -39,7 +39,7 @@ def test_permission_alone_changes_nothing(context: Context) -> None:
 
 
 def test_all_missing_files_are_listed_at_once(context: Context) -> None:
-    both = wanted("published") | {"clip": Wanted(weights="clip_vit_b_16", published=None, network="CLIP")}
+    both = wanted("published") | {"clip": WeightsRequest(weights="clip_vit_b_16", published=None, network="CLIP")}
     with pytest.raises(WeightsError, match=r"(?s)sam_vit_h_4b8939\.pth.*ViT-B-16\.pt|ViT-B-16\.pt.*sam_vit_h"):
         choose(context, Networks(wanted=both), pipeline="sam_clip")
 

@@ -14,7 +14,7 @@ from benchmark.models.deformable import deformable_attention
 from benchmark.models.grounding_dino import Detections, GroundingDino, normalise, phrase, scale_for_detector
 from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.runtime import Device
-from benchmark.models.toy_tokenizer import LETTERS, bert_tokenizer, letter_tokenizer
+from benchmark.models.toy_tokenizer import LETTERS, bert_tokenizer, toy_tokenizer
 from tests.parity.toys import picture, toy_detector
 from tests.tiny_models import one_thread  # noqa: F401
 
@@ -123,7 +123,7 @@ def test_captions_are_normalised(text: str, caption: str) -> None:
 
 @pytest.mark.parametrize("text", ["metal_nut on it's. don't, x!", "black hole. scratch.", "pcb1 a-b?"])
 def test_phrases_are_spelt_as_the_tokenizer_does(text: str) -> None:
-    tokenizer = letter_tokenizer()
+    tokenizer = toy_tokenizer()
     ids = tokenizer(text)["input_ids"]
     pieces = tokenizer.convert_ids_to_tokens(ids)
     for step in (1, 2, 3):

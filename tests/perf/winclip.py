@@ -16,7 +16,7 @@ from benchmark.models.clip import Clip, embed, squash
 from benchmark.models.clip_build import load_clip
 from benchmark.models.clip_windows import encode_windows, window_places
 from benchmark.models.runtime import Device
-from benchmark.models.winclip import text_map, unit
+from benchmark.models.winclip import l2_normalise, text_map
 
 SIZES = (2, 3)
 
@@ -31,7 +31,7 @@ def main() -> None:
     visual = clip.network.visual
     draw = np.random.default_rng(0)
     image = squash(draw.integers(0, 256, (240, 240, 3), dtype=np.uint8), 240)
-    texts = unit(draw.standard_normal((2, clip.width)))
+    texts = l2_normalise(draw.standard_normal((2, clip.width)))
     ways: dict[str, Callable[..., torch.Tensor]] = {"batched": encode_windows, "one at a time": one_at_a_time}
     seconds: dict[str, float] = {}
     maps = {}

@@ -131,7 +131,7 @@ def test_one_class_only_is_refused_before_any_work(tree: tuple[Sample, ...], tmp
     assert not ran.stats
 
 
-def test_too_few_groups_are_refused_with_the_mend(tree: tuple[Sample, ...], tmp_path: Path) -> None:
+def test_too_few_groups_are_refused_with_the_fix(tree: tuple[Sample, ...], tmp_path: Path) -> None:
     few = tree[:6] + tree[16:]
     with pytest.raises(DataError, match=r"at least 5 groups with defective images, there are 3 \(6 images\)"):
         predict(settings(), context(few, tmp_path))

@@ -14,7 +14,7 @@ from benchmark.report import compare
 from benchmark.report.papers.comparison import compare_published, compare_runs, paired_interval
 from benchmark.report.papers.fairness import preset_hash
 from benchmark.results import files
-from benchmark.results.replicates import read_details
+from benchmark.results.replicates import read_replicates
 from benchmark.scoring.metrics.bootstrap import replicates, resample
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import MaskCounts, confusion, f_beta, iou_mean_defective
@@ -63,7 +63,7 @@ def test_a_run_against_itself_differs_nowhere(first: Path) -> None:
 
 
 def test_pairing_takes_off_what_the_images_have_in_common(first: Path, second: Path) -> None:
-    one, two = (read_details(f).replicates["image_auroc", "mean"] for f in (first, second))
+    one, two = (read_replicates(f).replicates["image_auroc", "mean"] for f in (first, second))
     low, high = paired_interval(one, two, confidence=0.95, n=12)
     unpaired = paired_interval(one, np.roll(two, 1), confidence=0.95, n=12)
     assert low is not None and high is not None and unpaired[0] is not None and unpaired[1] is not None

@@ -28,7 +28,7 @@ def test_every_dataset_and_option_is_in_its_table() -> None:
     }
 
 
-def test_drift_is_found_and_mended(
+def test_drift_is_found_and_fixed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = tmp_path / "README.md"

@@ -12,7 +12,7 @@ import pytest
 from benchmark.results import figures as module
 from benchmark.results.figures import MOST_CURVES, run_figures
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails
-from benchmark.results.replicates import DETAILS, Curve, Details, read_details
+from benchmark.results.replicates import REPLICATES, Curve, Replicates, read_replicates
 from benchmark.results.rows import per_image
 from tests.harness import SMALL_SAT, run
 
@@ -59,7 +59,7 @@ def drawn(curves: dict[str, Curve], folder: Path, out: Path, monkeypatch: pytest
 
     made: list[Any] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, path: (made.append(self), path.write_bytes(b"")))
-    monkeypatch.setattr(module, "read_details", lambda folder: Details(replicates={}, curves=curves))
+    monkeypatch.setattr(module, "read_details", lambda folder: Replicates(replicates={}, curves=curves))
     assert (out / "precision_recall.png") in run_figures(folder, out)
     (axes,) = made[0].axes
     return axes
@@ -100,7 +100,7 @@ def test_curves_are_named_and_the_pooled_one_is_left_out_beside_a_single_categor
 
 
 def test_the_kept_curve_of_a_run_rises_in_recall_to_1_and_ends_at_the_prevalence(folder: Path) -> None:
-    kept = read_details(folder).curves["pooled"]
+    kept = read_replicates(folder).curves["pooled"]
     assert (np.diff(kept.threshold) < 0).all() and (np.diff(kept.recall) >= 0).all()
     assert 0 < kept.recall[0] <= kept.recall[-1] == 1.0
     assert ((kept.precision >= 0) & (kept.precision <= 1)).all()
@@ -108,11 +108,11 @@ def test_the_kept_curve_of_a_run_rises_in_recall_to_1_and_ends_at_the_prevalence
 
 
 def test_without_curves_only_the_sheet_is_drawn(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "read_details", lambda folder: Details(replicates={}, curves={}))
+    monkeypatch.setattr(module, "read_details", lambda folder: Replicates(replicates={}, curves={}))
     assert [p.name for p in run_figures(folder, tmp_path)] == ["overlays.png"]
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare)
-    (bare / DETAILS).unlink()
+    (bare / REPLICATES).unlink()
     assert [p.name for p in run_figures(bare, tmp_path)] == ["overlays.png"]
 
 

@@ -29,7 +29,7 @@ def test_values_of_plain_keys_do_not_count() -> None:
 
 
 def test_points_are_composed_once_and_one_of_each_choice_before_the_first(tmp_path: Path) -> None:
-    words = ("-m", *places(tmp_path), *SMALL_SAT, "pipeline=constant", "metric=mission,full", "run.seed=0,1,2")
+    words = ("-m", *places(tmp_path), *SMALL_SAT, "pipeline=constant", "metric=default,full", "run.seed=0,1,2")
     program = [sys.executable, "-c", COUNTING.format(words=words)]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.splitlines()[-1] == "CODE 0 COMPOSED 8"

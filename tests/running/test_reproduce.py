@@ -134,7 +134,7 @@ def test_cells_say_in_one_phrase_what_is_missing(tmp_path: Path) -> None:
     assert found["stand-in", "basic"].missing is None
     assert found["stand-in", "basic"].n_images == 12
     missing = found["absent", "basic"].missing
-    assert missing == Missing(phrase="data missing: mvtec", mend="make data DATASET=mvtec")
+    assert missing == Missing(phrase="data missing: mvtec", fix="make data DATASET=mvtec")
     other = found["stand-in", "other"].missing
     assert other is not None and "no pipeline no_such_pipeline" in other.phrase
     assert all("\n" not in p.missing.phrase for p in found.values() if p.missing)
@@ -149,12 +149,12 @@ def test_a_folder_with_its_card_alone_holds_no_data(tmp_path: Path) -> None:
     paper, table = small_table()
     cell = next(c for c in cells(paper, table) if c.row.name == "absent")
     assert plan(cell, extra=places(tmp_path)).missing == Missing(
-        phrase="data missing: mvtec", mend="make data DATASET=mvtec"
+        phrase="data missing: mvtec", fix="make data DATASET=mvtec"
     )
     (folder / "carpet").mkdir()
     assert holds_data(folder)
     missing = plan(cell, extra=places(tmp_path)).missing
-    assert missing is not None and missing.mend == "make data DATASET=mvtec ARGS=verify"
+    assert missing is not None and missing.fix == "make data DATASET=mvtec ARGS=verify"
 
 
 def test_missing_weights_name_their_command(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_missing_weights_name_their_command(tmp_path: Path) -> None:
     found = plan(cell, extra=[*places(tmp_path), f"run.weights_root={tmp_path / 'none'}"])
     assert found.missing is not None
     assert found.missing.phrase.startswith("weights missing: resnet50")
-    assert found.missing.mend == "make weights PIPELINE=resnet50_imagenet"
+    assert found.missing.fix == "make weights PIPELINE=resnet50_imagenet"
     assert plan(cell, extra=[*places(tmp_path), "resnet_mlp.backbone.weights=random"]).missing is None
 
 
@@ -185,7 +185,7 @@ def test_cells_are_run_once_and_the_rest_keeps_its_reason(tmp_path: Path) -> Non
     assert values["stand-in", "good"].ours == 0.0
     assert values["private", "basic"].ours is None
     assert values["mean of all", "basic"].ours == one.ours
-    assert values["absent", "basic"].ours is None and values["absent", "basic"].mend == "make data DATASET=mvtec"
+    assert values["absent", "basic"].ours is None and values["absent", "basic"].fix == "make data DATASET=mvtec"
     text = "\n".join("\t".join(row) for row in layout(paper, table, planned).rows)
     assert "paper 0.99" in text and "paper 0.37" in text
     again = by_name(run_cells(planned, name="small", extra=extra))

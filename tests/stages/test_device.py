@@ -12,9 +12,9 @@ from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 
 
-def device(folder: Path, turn: int, **named: str) -> str:
+def device(folder: Path, device_index: int, **named: str) -> str:
     manifest = Manifest(dataset="d", samples=())
-    return Context(manifest=manifest, samples=(), store=Store(folder), turn=turn, **named).device
+    return Context(manifest=manifest, samples=(), store=Store(folder), device_index=device_index, **named).device
 
 
 def test_auto_takes_the_processor_or_the_next_of_several_cuda_devices(
@@ -26,7 +26,11 @@ def test_auto_takes_the_processor_or_the_next_of_several_cuda_devices(
     assert device(tmp_path, 3, device="auto") == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert [device(tmp_path, turn, device="auto") for turn in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert [device(tmp_path, device_index, device="auto") for device_index in range(3)] == [
+        "cuda:0",
+        "cuda:1",
+        "cuda:0",
+    ]
     assert device(tmp_path, 1, device="cuda:0") == "cuda:0"
 
 

@@ -113,7 +113,7 @@ class Google:
         )
         if s.backend == "developer":
             names = (access.key_env,) if access.key_env else ("GOOGLE_API_KEY", "GEMINI_API_KEY")
-            key = api_key(*names, mend="replay stored answers with pipeline.answers.mode=replay")
+            key = api_key(*names, fix="replay stored answers with pipeline.answers.mode=replay")
             return genai.Client(api_key=key, enterprise=False, http_options=options)
         import google.auth
         from google.auth.exceptions import DefaultCredentialsError
@@ -270,17 +270,17 @@ def calls() -> Iterator[None]:
 
 def _explained(error: Any) -> CallError:
     code = int(error.code or 0)
-    said = scrub(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
+    message = scrub(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
     details = list(_details(error.details))
     delay = next((_seconds(d["retryDelay"]) for d in details if "retryDelay" in d), None)
     if code == 429:
         violations = [v for d in details for v in d.get("violations") or [] if isinstance(v, dict)]
         daily = any("perday" in str(v.get("quotaId", "")).lower() for v in violations)
-        return CallError(said, kind="quota" if daily else "rate", retry_after=delay)
+        return CallError(message, kind="quota" if daily else "rate", retry_after=delay)
     if code == 408 or code >= 500:
-        return CallError(said, kind="server", retry_after=delay)
-    wrong_key = any(d.get("reason") == "API_KEY_INVALID" for d in details) or "api key not valid" in said.lower()
-    return CallError(said, kind="refused" if code in (401, 403, 404) or wrong_key else "request")
+        return CallError(message, kind="server", retry_after=delay)
+    wrong_key = any(d.get("reason") == "API_KEY_INVALID" for d in details) or "api key not valid" in message.lower()
+    return CallError(message, kind="refused" if code in (401, 403, 404) or wrong_key else "request")
 
 
 def _details(body: Any) -> Iterator[dict[str, Any]]:

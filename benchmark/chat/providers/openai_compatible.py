@@ -64,8 +64,8 @@ class OpenAICompatible:
     def open(self) -> None:
         """Read the key; raises ConfigError where it is missing."""
         if self._key is None and self.settings.access.key_env is not None:
-            mend = "pipeline.provider.access.key_env=null for an endpoint without keys"
-            self._key = api_key(self.settings.access.key_env, mend=f"give {mend}")
+            fix = "pipeline.provider.access.key_env=null for an endpoint without keys"
+            self._key = api_key(self.settings.access.key_env, fix=f"give {fix}")
 
     def ask(self, question: Question) -> Raw:
         """Send one question; raises CallError."""
@@ -152,14 +152,14 @@ def _explained(reply: Any) -> CallError:
         body = {}
     error = body.get("error") if isinstance(body, dict) else None
     facts = error if isinstance(error, dict) else {"message": error or reply.text}
-    said = scrub(f"{code} {facts.get('message') or reply.reason}")[:500]
+    message = scrub(f"{code} {facts.get('message') or reply.reason}")[:500]
     if code == 429:
         spent = "insufficient_quota" in (facts.get("code"), facts.get("type"))
-        return CallError(said, kind="quota" if spent else "rate", retry_after=_delay(reply))
+        return CallError(message, kind="quota" if spent else "rate", retry_after=_delay(reply))
     if code == 408 or code >= 500:
-        return CallError(said, kind="server", retry_after=_delay(reply))
+        return CallError(message, kind="server", retry_after=_delay(reply))
     elsewhere = 300 <= code < 400  # no redirect is followed: the address is wrong for every request
-    return CallError(said, kind="refused" if elsewhere or code in (401, 403, 404) else "request")
+    return CallError(message, kind="refused" if elsewhere or code in (401, 403, 404) else "request")
 
 
 def _delay(reply: Any) -> float | None:

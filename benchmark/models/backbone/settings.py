@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from benchmark.core.settings import NameOrFile, Settings
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, PATTERN
 from benchmark.models.backbone.network import Channels, FeatureNetwork, Resize
-from benchmark.models.choice import PUBLISHED, RANDOM, Chosen, Wanted, WeightsSetting
+from benchmark.models.choice import PUBLISHED, RANDOM, ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.runtime import Device, Precision
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Backbone(Settings):
             raise ValueError(f"is now said by {_OLD_WEIGHTS[value]}")
         return value
 
-    def wanted(self, role: str = "features") -> dict[str, Wanted]:
+    def wanted(self, role: str = "features") -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
         word = self._source().published(self.model) if self.weights == PUBLISHED else None
-        return {role: Wanted(weights=self.weights, published=word, network=f"{role} {self.name}")}
+        return {role: WeightsRequest(weights=self.weights, published=word, network=f"{role} {self.name}")}
 
     @property
     def name(self) -> str:
@@ -97,7 +97,7 @@ class Backbone(Settings):
         base = {"model": self.name, "precision": self.precision, "side": self.side, **own.described_by(self.model)}
         return base | {key: value for key, value in told.items() if value != usual[key]}
 
-    def load(self, context: Context, weights: Chosen, *, pooled: bool = False) -> FeatureNetwork:
+    def load(self, context: Context, weights: ResolvedWeights, *, pooled: bool = False) -> FeatureNetwork:
         """Return the network on the context's device, loading it at the first call.
 
         Args:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.core.settings import Settings
-from benchmark.models.choice import Chosen
+from benchmark.models.choice import ResolvedWeights
 from benchmark.models.grounding_dino import normalise, phrase
 from benchmark.models.sam_stages import DetectorSettings, detection_stage, detections
 from benchmark.models.toy_tokenizer import SPECIAL
@@ -69,7 +69,7 @@ def by_vote(images: Sequence[ImageTags], number: int) -> tuple[Name, ...]:
 def by_detector(
     context: Context,
     detector: DetectorSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     images: Sequence[ImageTags],
     settings: ObjectSettings,
     *,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Combine, Prediction, Regions
@@ -24,7 +24,7 @@ from benchmark.pipelines.iap.prepare import Preparation, Prepared, PromptSetting
 from benchmark.pipelines.iap.prompters.base import Prompter
 from benchmark.pipelines.iap.stages import candidates_stage, token_counter
 from benchmark.pipelines.iap.taggers.base import Tagger
-from benchmark.scoring.metrics.tables import unit
+from benchmark.scoring.metrics.tables import minmax
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Stage
 
@@ -75,8 +75,8 @@ class IapAs(Pipeline):
     """Name of the option, for messages."""
     steps: tuple[Step, ...]
     """Which of the paper's three steps are on (its Table 3)."""
-    tagger: Annotated[Tagger, option("pipeline.tagger")]
-    prompter: Annotated[Prompter, option("pipeline.prompter")]
+    tagger: Annotated[Tagger, group_option("pipeline.tagger")]
+    prompter: Annotated[Prompter, group_option("pipeline.prompter")]
     normals: NormalSettings
     object: ObjectSettings
     prompt: PromptSettings
@@ -166,7 +166,7 @@ class IapAs(Pipeline):
         drawn = None
         if self.normalise == "image":
             drawn = regions.score_map()
-            drawn = unit(drawn, float(drawn.min()), float(drawn.max()))
+            drawn = minmax(drawn, float(drawn.min()), float(drawn.max()))
         missing = seen is not None and area is None
         return Prediction(
             score_map=drawn,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
-from benchmark.models.choice import Chosen
+from benchmark.models.choice import ResolvedWeights
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.sam_stages import DetectorSettings
 from benchmark.pipelines.iap import records
@@ -71,7 +71,7 @@ class Preparation:
     """Stage 1 for the categories of one run."""
 
     context: Context
-    chosen: Mapping[str, Chosen]
+    chosen: Mapping[str, ResolvedWeights]
     steps: frozenset[Step]
     tagger: Tagger
     prompter: Prompter

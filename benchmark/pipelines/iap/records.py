@@ -112,9 +112,7 @@ def read_record(path: Path) -> PromptRecord:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(
-            f"the prompt record {path} is not valid: {where}: {first['msg']}; mend or delete it"
-        ) from None
+        raise ConfigError(f"the prompt record {path} is not valid: {where}: {first['msg']}; fix or delete it") from None
 
 
 def find_records(folder: Path, *, dataset: str, category: str) -> list[tuple[Path, PromptRecord]]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.models.choice import Chosen
+from benchmark.models.choice import ResolvedWeights
 from benchmark.models.sam_stages import SamSettings, detections, embedded
-from benchmark.models.toy_tokenizer import bert_tokenizer, letter_tokenizer
+from benchmark.models.toy_tokenizer import bert_tokenizer, toy_tokenizer
 from benchmark.pipelines.iap.boxes import clamped, shares, suppressed
 from benchmark.pipelines.saa.scoring import corners
 from benchmark.stages.context import Context
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def candidates_stage(
     context: Context,
     sam: SamSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
     embedding: Stage,
@@ -65,12 +65,12 @@ def candidates_stage(
     )
 
 
-def token_counter(context: Context, tokenizer: Chosen) -> Callable[[str], int]:
+def token_counter(context: Context, tokenizer: ResolvedWeights) -> Callable[[str], int]:
     """Return what counts the BERT tokens of a text, the two special ones included."""
     vocabulary: Path | None = tokenizer.files.get("vocab.txt")
 
     def load() -> Any:
-        return letter_tokenizer() if vocabulary is None else bert_tokenizer(vocabulary)
+        return toy_tokenizer() if vocabulary is None else bert_tokenizer(vocabulary)
 
     read = context.model(("tokenizer", tokenizer.sha256), load)
     return lambda text: len(read(text, truncation=False)["input_ids"])

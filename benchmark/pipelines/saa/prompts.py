@@ -157,11 +157,11 @@ def load_table(name: str, *, dataset: str) -> PromptTable:
     try:
         return PromptTable.model_validate({"general": usual["general"], **read})
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {_said(dict(e))}" for e in error.errors()]
+        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {_explained(dict(e))}" for e in error.errors()]
         raise ConfigError("\n".join([f"the prompt table {path} is not valid:", *lines])) from None
 
 
-def _said(problem: Mapping[str, Any]) -> str:
+def _explained(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{problem['msg']} (got {problem['input']!r})" if problem["type"] != "missing" else "is not there"
     place = problem["loc"]

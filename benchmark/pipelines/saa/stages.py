@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from benchmark.config.group_option import option
+from benchmark.config.group_option import group_option
 from benchmark.core.settings import Settings
 from benchmark.models.backbone import Backbone
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.models.sam_stages import Channels, SamSettings, detections, embedded
 from benchmark.pipelines.saa import rules, saliency, scoring
 from benchmark.pipelines.saa.levels import Levels
@@ -41,7 +41,7 @@ class SaliencySettings(Settings):
 
     use: bool
     """False: scores stay those of the detector."""
-    backbone: Annotated[Backbone, option("pipeline.saliency.backbone")]
+    backbone: Annotated[Backbone, group_option("pipeline.saliency.backbone")]
     """Its layers are compared together, each next one of half the side; ``side`` is that within one image."""
     channels: Channels
     """``bgr``: the network gets the channels in the wrong order, as in the released code."""
@@ -64,7 +64,7 @@ class SaliencySettings(Settings):
             raise ValueError("side must be given, and be a multiple of 16")
         return value
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
         return self.backbone.wanted("saliency") if self.use else {}
 
@@ -75,7 +75,7 @@ class SaliencySettings(Settings):
     def each(
         self,
         context: Context,
-        chosen: Mapping[str, Chosen],
+        chosen: Mapping[str, ResolvedWeights],
         images: Sequence[NDArray[np.uint8]],
         work: Callable[[int, Levels], T],
         *,
@@ -90,7 +90,7 @@ class SaliencySettings(Settings):
 def objects_stage(
     context: Context,
     sam: SamSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
     embedding: Stage,
@@ -124,7 +124,7 @@ def objects_stage(
 def regions_stage(
     context: Context,
     sam: SamSettings,
-    chosen: Mapping[str, Chosen],
+    chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
     embedding: Stage,
@@ -183,7 +183,7 @@ def regions_stage(
 
 
 def saliency_stage(
-    context: Context, settings: SaliencySettings, chosen: Mapping[str, Chosen], *, objects: Stage | None
+    context: Context, settings: SaliencySettings, chosen: Mapping[str, ResolvedWeights], *, objects: Stage | None
 ) -> Stage:
     """The saliency ``map`` on the feature grid, (S, S) float32, and its ``mode``, ``whole`` or ``between``.
 

@@ -198,7 +198,7 @@ class VisionLanguage(Pipeline):
         return voting.tables(rows)
 
     def missing(self) -> tuple[str, str] | None:
-        """Return what keeps this pipeline from running here and the command that mends it; None: nothing known."""
+        """Return what keeps this pipeline from running here and the command that fixes it; None: nothing known."""
         if isinstance(self.provider, LocalSettings):
             return None if self.provider.access.path else ("no local model", "pipeline.provider.access.path=FOLDER")
         key_env = self.provider.access.key_env
@@ -212,7 +212,7 @@ class VisionLanguage(Pipeline):
             return None
         if AnswerStore(self.answers.path).holds_any(self.provider.model):
             return None
-        mend = "python -m benchmark answers import FILE"
+        fix = "python -m benchmark answers import FILE"
         if not asks:
-            return f"no stored answers of {self.provider.model}", mend
+            return f"no stored answers of {self.provider.model}", fix
         return f"no key and no stored answers of {self.provider.model}", f"export {names[-1]}=…"

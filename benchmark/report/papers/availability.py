@@ -1,4 +1,4 @@
-"""Whether a cell of a paper's table could be run here, and what command mends it where not."""
+"""Whether a cell of a paper's table could be run here, and what command fixes it where not."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Missing:
     """Why a cell has no number of ours."""
 
     phrase: str
-    mend: str | None = None
-    """The command that mends it, as it is given here; None where nothing does."""
+    fix: str | None = None
+    """The command that fixes it, as it is given here; None where nothing does."""
 
     def __post_init__(self) -> None:
         """Name the console command where there is no make."""
-        if self.mend is not None:
-            object.__setattr__(self, "mend", commands_here(self.mend))
+        if self.fix is not None:
+            object.__setattr__(self, "fix", commands_here(self.fix))
 
 
 def obstacles(cells: Sequence[Cell], *, extra: Sequence[str]) -> list[Missing | None]:
@@ -78,7 +78,7 @@ def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *
         settings_from("run", RunSettings, composed["run"]),
     )
     found = pipeline.missing()
-    own = None if found is None else Missing(phrase=found[0], mend=found[1])
+    own = None if found is None else Missing(phrase=found[0], fix=found[1])
     return _both(weights_missing(pipeline, name, run.weights_root), own)
 
 
@@ -110,7 +110,7 @@ def data_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Mis
     place = Path(path) if path else Path(composed["run"]["data_root"]) / name
     if holds_data(place) or (card is not None and card.source.kind == "generated"):
         return None
-    return Missing(phrase=f"data missing: {name}", mend=f"make data DATASET={name}")
+    return Missing(phrase=f"data missing: {name}", fix=f"make data DATASET={name}")
 
 
 def holds_data(folder: Path) -> bool:
@@ -128,7 +128,7 @@ def _both(*problems: Missing | None) -> Missing | None:
     found = [p for p in problems if p is not None]
     if len(found) < 2:
         return found[0] if found else None
-    return Missing(phrase="; ".join(p.phrase for p in found), mend=" && ".join(p.mend for p in found if p.mend))
+    return Missing(phrase="; ".join(p.phrase for p in found), fix=" && ".join(p.fix for p in found if p.fix))
 
 
 def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None:
@@ -145,7 +145,7 @@ def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None
     absent += [name for name in wanted if hub.is_name(name) and not hub.is_here(name)]
     if not absent:
         return None
-    return Missing(phrase=f"weights missing: {', '.join(absent)}", mend=command_for(absent))
+    return Missing(phrase=f"weights missing: {', '.join(absent)}", fix=command_for(absent))
 
 
 def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:

@@ -50,8 +50,8 @@ def planned(cell: Cell, missing: Missing | None, extra: Sequence[str]) -> Planne
     except ConfigError as error:
         return Planned(cell=cell, missing=Missing(phrase=first_line(error)))
     except DataError as error:
-        mend = f"make data DATASET={dataset_name(config.dataset, config.choices)} ARGS=verify"
-        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", mend=mend))
+        fix = f"make data DATASET={dataset_name(config.dataset, config.choices)} ARGS=verify"
+        return Planned(cell=cell, missing=Missing(phrase=f"data not usable: {first_line(error)}", fix=fix))
     n_images = min(config.run.limit or len(manifest.test), len(manifest.test))
     seconds = seconds_per_image(config.run.results_root, cell.method.pipeline or "")
     return Planned(cell=cell, n_images=n_images, seconds=None if seconds is None else seconds * n_images)

@@ -14,7 +14,7 @@ from benchmark.report.papers.fairness import own_metric, unfair
 from benchmark.report.papers.published import find, published
 from benchmark.report.papers.published_row import PublishedRow
 from benchmark.results import files
-from benchmark.results.replicates import read_details
+from benchmark.results.replicates import read_replicates
 from benchmark.results.schema import RunResult, flatten
 from benchmark.scoring.metric_record import MetricRecord
 
@@ -77,7 +77,7 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
             f"{a.id} and {b.id} cannot be compared: {'; '.join(problems)}. ARGS=force compares them anyway"
         )
     unpaired = problems or list(_unpairable(a, b))
-    paired = None if unpaired else (read_details(first).replicates, read_details(second).replicates)
+    paired = None if unpaired else (read_replicates(first).replicates, read_replicates(second).replicates)
     names = _names(a, b)
     notes = [f"{n}: {r.id}" for n, r in zip(names, (a, b), strict=True)] + list(_settings_apart(a, b, names))
     protocol, data = f"{a.protocol.name} {a.protocol.hash[:8]}", f"{a.dataset.name} {a.dataset.fingerprint[:8]}"

@@ -42,7 +42,7 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
     return None
 
 
-def beside(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
+def published_values(result: RunResult) -> dict[tuple[str, str], list[PublishedRow]]:
     """Return what is published of a run's own method under its protocol on its data, by our metric and category.
 
     A number that several tables of one paper repeat stands once. Whether the run's numbers can be compared with any

@@ -37,7 +37,7 @@ class Number:
     """Whether our images, labels or categories are not the published ones."""
     reason: str = ""
     """Why there is no number of ours."""
-    mend: str = ""
+    fix: str = ""
     remarks: tuple[str, ...] = ()
     """Why the two numbers do not measure the same thing, as far as they do not."""
     protocol: str = ""
@@ -71,8 +71,8 @@ def _number(one: Planned, metric: TableMetric, row: PublishedRow | None) -> Numb
     result = one.result
     if result is None:
         missing = one.missing
-        reason, mend = (missing.phrase, missing.mend or "") if missing else ("not run yet", one.cell.command)
-        return number(ours=None, reason=reason, mend=mend)
+        reason, fix = (missing.phrase, missing.fix or "") if missing else ("not run yet", one.cell.command)
+        return number(ours=None, reason=reason, fix=fix)
     own = result.headline().get(metric.ours)
     reason = "not reported by the run" if own is None else (own.reason or "") if own.value is None else ""
     return number(
@@ -155,8 +155,8 @@ def _text(n: Number, reasons: dict[str, int]) -> str:
     scale, digits = (100.0, 2) if n.published is not None and n.published.unit == "percent" else (1.0, 3)
     lines = []
     if n.ours is None:
-        said = n.reason + (f"  →  {n.mend}" if n.mend else "")
-        lines.append(f"not run ({reasons.setdefault(said, len(reasons) + 1)})")
+        explanation = n.reason + (f"  →  {n.fix}" if n.fix else "")
+        lines.append(f"not run ({reasons.setdefault(explanation, len(reasons) + 1)})")
     else:
         span = "" if n.low is None or n.high is None else f" [{n.low * scale:.{digits}f}, {n.high * scale:.{digits}f}]"
         lines.append(f"{n.ours * scale:.{digits}f}{span}")
@@ -181,7 +181,7 @@ def long_form(paper: Paper, table: PaperTable, planned: Sequence[Planned]) -> Gr
         p = n.published
         theirs = (_plain(p.fraction), p.printed, p.unit, p.flag) if p else ("", "", "", "")
         ours = (_plain(n.ours), _plain(n.low), _plain(n.high), n.images)
-        rest = (_plain(n.difference), n.protocol, str(n.meaningless).lower(), n.reason, n.mend, n.run)
+        rest = (_plain(n.difference), n.protocol, str(n.meaningless).lower(), n.reason, n.fix, n.run)
         rows.append((paper.key, table.title, n.row, n.method, n.metric, *ours, *theirs, *rest))
     return Grid(title=table.title, columns=columns, rows=tuple(rows))
 
@@ -219,7 +219,7 @@ def show_plan(paper: Paper, table: PaperTable, planned: Sequence[Planned]) -> No
 
 def _plan_text(one: Planned) -> tuple[str, str, str, str]:
     if one.missing is not None:
-        return one.missing.phrase, "", "", one.missing.mend or ""
+        return one.missing.phrase, "", "", one.missing.fix or ""
     if one.cell.row.parts:
         return "mean over other rows", "", "", ""
     cost = "not known" if one.seconds is None else f"{one.seconds / 60:.1f} min"

@@ -121,7 +121,7 @@ def _row(path: Path, line: int, values: dict[str, str], known_protocols: Sequenc
         near = near_matches(row.protocol, known_protocols)
         raise ResultsError(f"{path}:{line}: protocol {row.protocol!r} is not in protocols.yaml; {near}")
     if row.unit in ("fraction", "percent") and row.usable and not 0.0 <= row.value * row.scale <= 1.0:
-        raise ResultsError(f"{path}:{line}: {row.printed} {row.unit} is outside 0 to 100 %; mend it or flag the row")
+        raise ResultsError(f"{path}:{line}: {row.printed} {row.unit} is outside 0 to 100 %; fix it or flag the row")
     return row
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics.counts import Counts
-from benchmark.scoring.metrics.tables import ImageTable, unit
+from benchmark.scoring.metrics.tables import ImageTable, minmax
 from benchmark.scoring.metrics.variants import Grid
 
 SLICE = 1 << 18
@@ -101,8 +101,8 @@ def image_counts(
     tp, fp, above, overlap = [], [], [], []
     with_overlap = all(t.pos_overlap is not None for t in tables)
     for table in tables:
-        score = table.score if ends is None else unit(table.score, *ends)
-        pos_score = table.pos_score if ends is None else unit(table.pos_score, *ends)
+        score = table.score if ends is None else minmax(table.score, *ends)
+        pos_score = table.pos_score if ends is None else minmax(table.pos_score, *ends)
         pos_at = np.searchsorted(pos_score, up, side=side)
         pos_over = np.searchsorted(pos_score, up, side="right")
         positives = _tail(table.pos_count, pos_score.size, pos_at)

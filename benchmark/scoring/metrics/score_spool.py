@@ -15,7 +15,7 @@ HELD_BYTES = 2 << 30
 """Scores that one evaluation holds in memory before it begins to write them out."""
 
 
-class Spill:
+class ScoreSpool:
     """Holds score tables in memory up to a limit and maps the rest from an unnamed temporary file.
 
     Mapped scores read as any array; the system drops their pages when memory is short and the file vanishes with

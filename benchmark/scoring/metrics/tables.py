@@ -144,10 +144,10 @@ def rescaled(table: ImageTable, low: float, high: float) -> ImageTable:
 
     The order is kept, so every exact metric of this image alone stays as it was.
     """
-    return replace(table, score=unit(table.score, low, high), pos_score=unit(table.pos_score, low, high))
+    return replace(table, score=minmax(table.score, low, high), pos_score=minmax(table.pos_score, low, high))
 
 
-def unit(scores: NDArray[Any], low: float, high: float) -> NDArray[Any]:
+def minmax(scores: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     """Min-max scores with given ends, in their own dtype; constant scores become 0, -inf stays."""
     if not high > low:
         return np.where(np.isneginf(scores), scores, np.zeros_like(scores))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.core.errors import ConfigError
-from benchmark.models.toy_tokenizer import letter_tokenizer
+from benchmark.models.toy_tokenizer import toy_tokenizer
 from benchmark.pipelines.iap.captions import (
     MOST_TOKENS,
     prompt_caption,
@@ -18,7 +18,7 @@ from benchmark.pipelines.iap.captions import (
 
 
 def count(text: str) -> int:
-    return len(letter_tokenizer()(text)["input_ids"])
+    return len(toy_tokenizer()(text)["input_ids"])
 
 
 def test_p_final_has_defects_fixed_words_and_object_once_each() -> None:

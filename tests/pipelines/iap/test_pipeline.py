@@ -16,7 +16,7 @@ from benchmark.config.schema import settings_from
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Manifest, Prediction, Sample, Split
 from benchmark.core.settings import Settings
-from benchmark.models.choice import Wanted
+from benchmark.models.choice import WeightsRequest
 from benchmark.pipelines.iap.pipeline import IapAs
 from benchmark.pipelines.iap.prompters.base import Answer, Request
 from benchmark.pipelines.iap.records import read_record
@@ -58,7 +58,7 @@ class FixedTagger(Settings):
     tags: tuple[tuple[str, ...], ...]
     calls: list[int]
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         return {}
 
     def identity(self) -> dict[str, Any]:

@@ -146,8 +146,8 @@ def test_a_call_that_fails_to_the_end_is_a_row_and_the_next_run_asks_again(tmp_p
     assert "500" in str(predictions[2].message) and "3 attempts" in str(predictions[2].message)
     replayed, _ = run(tmp_path, script, "pipeline.answers.mode=replay", n=4)
     assert replayed == predictions
-    mended, fake = run(tmp_path, first(label("OK")), n=4)
-    assert [p.outcome for p in mended] == ["ok"] * 4 and len(fake.log) == 1
+    fixed, fake = run(tmp_path, first(label("OK")), n=4)
+    assert [p.outcome for p in fixed] == ["ok"] * 4 and len(fake.log) == 1
 
 
 def test_a_dead_service_ends_the_run(tmp_path: Path) -> None:

@@ -232,4 +232,4 @@ def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
         monkeypatch.delenv(name, raising=False)
     for missing in obstacles(asked, extra=places(tmp_path)):
         assert missing is not None and "no stored answers of gemini-2.5-pro" in missing.phrase
-        assert "benchmark answers import" in str(missing.mend)
+        assert "benchmark answers import" in str(missing.fix)

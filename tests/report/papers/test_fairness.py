@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from benchmark.report.papers.fairness import (
-    beside,
     dataset_settings,
     is_partial,
     other_data,
     preset_hash,
+    published_values,
     unfair,
     unfair_run,
 )
@@ -61,9 +61,9 @@ def one(paper: str, metric: str, *, dataset: str = "mvtec", category: str = "mea
 
 def test_a_mean_over_some_categories_is_not_that_over_all(source: RunResult) -> None:
     whole = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max")
-    assert {r.printed for r in beside(whole)["f1_max", "mean"]} == {"39.40", "37.72"}
+    assert {r.printed for r in published_values(whole)["f1_max", "mean"]} == {"39.40", "37.72"}
     part = as_run(source, preset="mvtec", protocol="saa_plus", metric="f1_max", categories=["carpet"])
-    found = beside(part)
+    found = published_values(part)
     assert ("f1_max", "mean") not in found
     assert [r.paper for r in found["f1_max", "carpet"]] == ["repro_syduc7421"]
 
@@ -83,16 +83,16 @@ def test_another_split_and_another_unit_are_told(source: RunResult) -> None:
     train = as_run(source, preset="ksdd2_anomalyvlm", protocol="saa_plus", metric="f1_max")
     assert not list(unfair(train, row))
     test = as_run(source, preset="ksdd2", protocol="saa_plus", metric="f1_max")
-    assert "dataset.split=official" in " ".join(unfair(test, row)) and not beside(test)
+    assert "dataset.split=official" in " ".join(unfair(test, row)) and not published_values(test)
     row = one("iap_as_2025", "ap_pixel", dataset="ksdd1")
     whole = as_run(source, preset="ksdd1", protocol="iap_as", metric="ap")
-    assert "dataset.unit=dataset" in " ".join(unfair(whole, row)) and not beside(whole)
+    assert "dataset.unit=dataset" in " ".join(unfair(whole, row)) and not published_values(whole)
 
 
 def test_good_images_left_out_are_told_unless_the_protocol_leaves_them_out(source: RunResult) -> None:
     full = one("iap_as_2025", "ap_pixel")
     without = as_run(source, preset="mvtec", protocol="iap_as", metric="ap", include_good=False)
-    assert "dataset.include_good=False" in " ".join(other_data(without, full)) and not beside(without)
+    assert "dataset.include_good=False" in " ".join(other_data(without, full)) and not published_values(without)
     defective = one("iap_as_2025", "ap_pixel", dataset="mpdd")
     for preset in ("mpdd", "mpdd_iap_as"):
         assert list(unfair(as_run(source, preset=preset, protocol="iap_as", metric="ap"), defective)) == []
@@ -103,7 +103,7 @@ def test_a_run_of_few_images_or_random_weights_is_not_compared(source: RunResult
     few = whole.dataset.model_copy(update={"n_samples_effective": whole.dataset.n_samples_effective - 1})
     part = whole.model_copy(update={"dataset": few})
     random = whole.model_copy(update={"meaningless": True})
-    assert beside(part) == beside(random) == beside(whole) != {}
+    assert published_values(part) == published_values(random) == published_values(whole) != {}
     assert not is_partial(whole) and is_partial(part) and is_partial(random)
     assert [*unfair_run(whole)] == []
     assert "images" in "".join(unfair_run(part))

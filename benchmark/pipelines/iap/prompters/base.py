@@ -41,7 +41,7 @@ class Prompter(Protocol):
         ...
 
     def check(self) -> None:
-        """Refuse a prompter that cannot work here, before any work; raises ConfigError with the mend."""
+        """Refuse a prompter that cannot work here, before any work; raises ConfigError with the fix."""
         ...
 
     def answer(self, context: Context, request: Request) -> Answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from benchmark.core.samples import Sample
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.stages.context import Context
 
 ROLE = "tagger"
@@ -45,7 +45,7 @@ class Tagged:
 class Tagger(Protocol):
     """What every option of the group ``tagger`` can do."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for, under the role ``tagger``; empty: needs no weights."""
         ...
 
@@ -54,11 +54,17 @@ class Tagger(Protocol):
         ...
 
     def check(self) -> None:
-        """Refuse a tagger that cannot work here, before any work; raises ConfigError with the mend."""
+        """Refuse a tagger that cannot work here, before any work; raises ConfigError with the fix."""
         ...
 
     def look(
-        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+        self,
+        context: Context,
+        chosen: Mapping[str, ResolvedWeights],
+        normals: Sequence[Sample],
+        *,
+        dataset: str,
+        category: str,
     ) -> Tagged:
         """Return what the good images of a category show."""
         ...

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FolderPath, Settings
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.pipelines.iap.records import find_records, only
 from benchmark.pipelines.iap.taggers.base import Tagged
 from benchmark.stages.context import Context
@@ -20,7 +20,7 @@ class CachedTagger(Settings):
     path: FolderPath | None
     """Folder of prompts; None: that of this project's results."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return nothing: no weights."""
         return {}
 
@@ -34,7 +34,13 @@ class CachedTagger(Settings):
             raise ConfigError(f"pipeline.tagger.path={self.path} is not a folder; name one with prompt records")
 
     def look(
-        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+        self,
+        context: Context,
+        chosen: Mapping[str, ResolvedWeights],
+        normals: Sequence[Sample],
+        *,
+        dataset: str,
+        category: str,
     ) -> Tagged:
         """Return the names; raises ConfigError where there is no record, or records that disagree."""
         folder = self.path or context.prompts_root

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.pipelines.iap.taggers.base import Tagged, plain_name
 from benchmark.stages.context import Context
 
@@ -18,7 +18,7 @@ class CategoryName(Settings):
     names: dict[str, str]
     """Category to a better name: ``{macaroni1: macaroni}``."""
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return nothing: no weights."""
         return {}
 
@@ -30,7 +30,13 @@ class CategoryName(Settings):
         """Nothing can be missing."""
 
     def look(
-        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+        self,
+        context: Context,
+        chosen: Mapping[str, ResolvedWeights],
+        normals: Sequence[Sample],
+        *,
+        dataset: str,
+        category: str,
     ) -> Tagged:
         """Return the name; no image is looked at."""
         return Tagged(objects=(self.names.get(category) or plain_name(category),), source="the category's name")

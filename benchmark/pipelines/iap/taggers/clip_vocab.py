@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
-from benchmark.models.choice import Chosen, Wanted
+from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.models.clip_stages import ClipSettings, tokens_stage
 from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
 from benchmark.stages.context import Context
@@ -48,7 +48,7 @@ class ClipVocabulary(Settings):
             raise ValueError("every template needs {} where the word goes")
         return value
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return CLIP, under the tagger's role."""
         return {ROLE: self.clip.wanted()["clip"]}
 
@@ -73,7 +73,13 @@ class ClipVocabulary(Settings):
         return read_words(self.vocabulary or OWN_WORDS)
 
     def look(
-        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+        self,
+        context: Context,
+        chosen: Mapping[str, ResolvedWeights],
+        normals: Sequence[Sample],
+        *,
+        dataset: str,
+        category: str,
     ) -> Tagged:
         """Return the nearest words of every image, the nearest first."""
         clip = {"clip": chosen[ROLE]}
@@ -90,7 +96,7 @@ class ClipVocabulary(Settings):
         return Tagged(images=tuple(images))
 
     def _text_vectors(
-        self, context: Context, chosen: Mapping[str, Chosen], words: tuple[str, ...]
+        self, context: Context, chosen: Mapping[str, ResolvedWeights], words: tuple[str, ...]
     ) -> NDArray[np.float32]:
         """Unit vectors of all words, (N, E), computed once per vocabulary."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
-from benchmark.models.choice import Chosen, Wanted, WeightsSetting
+from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
 from benchmark.stages.context import Context
@@ -39,9 +39,9 @@ class Ram(Settings):
     """Side of the square input, pixels."""
     precision: Precision
 
-    def wanted(self) -> dict[str, Wanted]:
+    def wanted(self) -> dict[str, WeightsRequest]:
         """Return RAM's weights."""
-        return {ROLE: Wanted(weights=self.weights, published="ram_swin_large_14m", network="RAM")}
+        return {ROLE: WeightsRequest(weights=self.weights, published="ram_swin_large_14m", network="RAM")}
 
     def identity(self) -> Mapping[str, Any]:
         """Return kind, input side and precision."""
@@ -55,7 +55,13 @@ class Ram(Settings):
             raise ConfigError(MEND)
 
     def look(
-        self, context: Context, chosen: Mapping[str, Chosen], normals: Sequence[Sample], *, dataset: str, category: str
+        self,
+        context: Context,
+        chosen: Mapping[str, ResolvedWeights],
+        normals: Sequence[Sample],
+        *,
+        dataset: str,
+        category: str,
     ) -> Tagged:
         """Return RAM's tags of every image, in the order of its list; it gives no scores."""
         stage = self._stage(context, chosen[ROLE])
@@ -64,7 +70,7 @@ class Ram(Settings):
             images.append(ImageTags(sample=sample, tags=tuple(Tag(str(w), None) for w in artifact["tags"])))
         return Tagged(images=tuple(images))
 
-    def _stage(self, context: Context, weights: Chosen) -> Stage:
+    def _stage(self, context: Context, weights: ResolvedWeights) -> Stage:
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             inference_ram = import_module("ram").inference_ram
             device = Device(name=context.device, precision=self.precision)
@@ -84,7 +90,7 @@ class Ram(Settings):
             compute=compute,
         )
 
-    def _load(self, weights: Chosen, device: Device) -> Any:
+    def _load(self, weights: ResolvedWeights, device: Device) -> Any:
         build = import_module("ram.models").ram
         return build(pretrained=str(weights.path), image_size=self.side, vit="swin_l").eval().to(device.name)
 

@@ -14,7 +14,7 @@ import torch
 from benchmark.config.schema import option_settings, options
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Manifest, Sample
-from benchmark.models.choice import Chosen, Networks, choose
+from benchmark.models.choice import Networks, ResolvedWeights, choose
 from benchmark.pipelines.iap.objects import by_vote, plain_phrase, without_words
 from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, plain_name
 from benchmark.pipelines.iap.taggers.clip_vocab import OWN_WORDS, read_words
@@ -103,7 +103,7 @@ def test_ram_is_asked_as_its_authors_do(tmp_path: Path, monkeypatch: pytest.Monk
     chosen.check()
     where = context(tmp_path, images(tmp_path / "images", 2))
     used = WeightsUsed(name="ram", sha256="0" * 64, licence=None, trained_on=None, target_data=None)
-    weights = {ROLE: Chosen(sha256="0" * 64, path=tmp_path / "ram.pth", used=used)}
+    weights = {ROLE: ResolvedWeights(sha256="0" * 64, path=tmp_path / "ram.pth", used=used)}
     found = chosen.look(where, weights, where.samples, dataset="toy", category="toy").images
     assert [tag.word for tag in found[0].tags] == ["metal", "nut", "3"]
     assert built == {"pretrained": str(tmp_path / "ram.pth"), "image_size": 384, "vit": "swin_l"}

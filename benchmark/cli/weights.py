@@ -33,10 +33,11 @@ def weights(
     ] = None,
 ) -> int:
     """Get what a pipeline needs, with resume and checksums: weights saa_plus [dry_run]."""
+    from benchmark.config.needs import needed_by
     from benchmark.config.schema import options
-    from benchmark.weights import hub
-    from benchmark.weights.fetch import Request, get
-    from benchmark.weights.registry import names as registered
+    from benchmark.weights import find, hub
+    from benchmark.weights import names as registered
+    from benchmark.weights.fetch import Request, fetch
 
     settings, names = settings_and_names(words)
     pipelines = options("pipeline")
@@ -47,4 +48,14 @@ def weights(
         )
     refuse([name for name in names if not hub.is_name(name)], [*pipelines, *registered(), *SWITCHES], what="a pipeline")
     request = Request(names=tuple(names), overrides=tuple(settings), mirror=mirror, dry_run=dry_run, offline=offline)
-    return get(request)
+    wanted, root = needed_by(request)
+    if not wanted:
+        print(f"{', '.join(names)}: no weights files are needed with these settings")
+    fetch([find(name) for name in wanted if not hub.is_name(name)], root, request)
+    for name in filter(hub.is_name, wanted):
+        if dry_run:
+            print(f"{name} ({'there' if hub.is_here(name) else 'missing'}; from the hub, into its own cache)")
+        else:
+            found = hub.fetch(name, offline=offline)
+            print(f"{name}: {found.path}, sha256 {found.sha256}; its licence is on the model's page")
+    return 0

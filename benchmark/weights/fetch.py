@@ -13,9 +13,8 @@ from pathlib import Path
 from benchmark.core.errors import WeightsError
 from benchmark.fetching.download import Remote, download
 from benchmark.fetching.download_progress import shown
-from benchmark.weights import hub
 from benchmark.weights.local import check_file, readable_size
-from benchmark.weights.registry import Weights, WeightsFile, find
+from benchmark.weights.registry import Weights, WeightsFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,27 +28,6 @@ class Request:
     mirror: str | None
     dry_run: bool
     offline: bool
-
-
-def get(request: Request) -> int:
-    """Get all that is asked for, of conf/weights and of the hub, or say what would be done.
-
-    Raises:
-        ConfigError: an override does not fit the config.
-        DownloadError: no address gives a file.
-        WeightsError: a file is not the published one, or a name is not registered.
-    """
-    wanted, root = needed_by(request)
-    if not wanted:
-        print(f"{', '.join(request.names)}: no weights files are needed with these settings")
-    fetch([find(name) for name in wanted if not hub.is_name(name)], root, request)
-    for name in filter(hub.is_name, wanted):
-        if request.dry_run:
-            print(f"{name} ({'there' if hub.is_here(name) else 'missing'}; from the hub, into its own cache)")
-        else:
-            found = hub.fetch(name, offline=request.offline)
-            print(f"{name}: {found.path}, sha256 {found.sha256}; its licence is on the model's page")
-    return 0
 
 
 def fetch(wanted: Sequence[Weights], root: Path, request: Request) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.models.backbone.network import Channels
-    from benchmark.models.backbone.settings import Backbone
+    from benchmark.models.backbone.source import Architecture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +71,7 @@ def one_side(model: str) -> bool:
     return True
 
 
-def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool) -> TowerBody:
+def build(settings: Architecture, *, weights: Path | None, device: str, pooled: bool) -> TowerBody:
     """Build the image tower for the side that is asked for (``Source.build``).
 
     Source: mlfoundations/open_clip:src/open_clip/model.py (_build_vision_tower), timm_model.py.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.models.backbone.network import Channels
-    from benchmark.models.backbone.settings import Backbone
+    from benchmark.models.backbone.source import Architecture
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +80,7 @@ def one_side(model: str) -> bool:
     return bool(_config(model).fixed_input_size)
 
 
-def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool) -> TimmBody:
+def build(settings: Architecture, *, weights: Path | None, device: str, pooled: bool) -> TimmBody:
     """Build the network up to the last layer asked for, or whole for pooled features (``Source.build``).
 
     Source: huggingface/pytorch-image-models:timm/models, ``forward_intermediates`` of each model.

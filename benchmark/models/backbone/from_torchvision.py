@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.models.backbone.network import Channels
-    from benchmark.models.backbone.settings import Backbone
+    from benchmark.models.backbone.source import Architecture
 
 STRIDES = (4, 8, 16, 32)
 """Of the four stages."""
@@ -65,7 +65,7 @@ def one_side(model: str) -> bool:
     return False
 
 
-def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool) -> ResNetBody:
+def build(settings: Architecture, *, weights: Path | None, device: str, pooled: bool) -> ResNetBody:
     """Build a ResNet without its classifier (``Source.build``).
 
     Source: He et al., arXiv 1512.03385; pytorch/vision:torchvision/models/resnet.py.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.models.backbone.network import Channels
-    from benchmark.models.backbone.settings import Backbone
+    from benchmark.models.backbone.source import Architecture
 
 _LAST_NORMS = ("layernorm", "norm", "post_layernorm")
 """Names of the normalisation behind the last block."""
@@ -85,7 +85,7 @@ def one_side(model: str) -> bool:
     return False
 
 
-def build(settings: Backbone, *, weights: Path | None, device: str, pooled: bool) -> TransformerBody:
+def build(settings: Architecture, *, weights: Path | None, device: str, pooled: bool) -> TransformerBody:
     """Build a vision transformer from its ``config.json`` (``Source.build``).
 
     Raises:

@@ -15,7 +15,7 @@ from benchmark.models.choice import PUBLISHED, RANDOM, ResolvedWeights, WeightsR
 from benchmark.models.runtime import Device, Precision
 
 if TYPE_CHECKING:
-    from benchmark.models.backbone.sources import Source
+    from benchmark.models.backbone.source import Source
     from benchmark.stages.context import Context
 
 _OLD_WEIGHTS = {"none": RANDOM, "imagenet": "a name of conf/weights, such as resnet50_imagenet"}
@@ -125,6 +125,12 @@ class Backbone(Settings):
         return self.mean or mean, self.std or std
 
     def _source(self) -> Source:
-        from benchmark.models.backbone.sources import source_of
+        from benchmark.models.backbone import from_open_clip, from_timm, from_torchvision, from_transformers
 
-        return source_of(self.source)
+        libraries: dict[str, Source] = {
+            "timm": from_timm,
+            "torchvision": from_torchvision,
+            "transformers": from_transformers,
+            "open_clip": from_open_clip,
+        }
+        return libraries[self.source]

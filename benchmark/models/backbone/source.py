@@ -1,4 +1,4 @@
-"""Where feature networks come from: one module a library, all with the functions of ``Source``."""
+"""What the module of a library that has feature networks offers: ``from_timm``, ``from_torchvision`` …"""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from benchmark.models.backbone.network import Body, Channels
-    from benchmark.models.backbone.settings import Backbone
+
+
+class Architecture(Protocol):
+    """Which network is wanted, and what of it; ``Backbone`` says what each of these means."""
+
+    @property
+    def model(self) -> str:
+        """Name in the library."""
+        ...
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Which maps."""
+        ...
+
+    @property
+    def norm(self) -> bool:
+        """Whether tokens are normalised."""
+        ...
+
+    @property
+    def side(self) -> int | None:
+        """Side of the input, pixels."""
+        ...
 
 
 class Source(Protocol):
@@ -29,19 +52,6 @@ class Source(Protocol):
         """Whether the network is built for one side of its input, as transformers are."""
         ...
 
-    def build(self, settings: Backbone, *, weights: Path | None, device: str, pooled: bool) -> Body:
+    def build(self, settings: Architecture, *, weights: Path | None, device: str, pooled: bool) -> Body:
         """Build the network and load its weights; None: seeded random ones."""
         ...
-
-
-def source_of(name: str) -> Source:
-    """Return the module of a library; it imports that library where it needs it."""
-    from benchmark.models.backbone import from_open_clip, from_timm, from_torchvision, from_transformers
-
-    found: dict[str, Source] = {
-        "timm": from_timm,
-        "torchvision": from_torchvision,
-        "transformers": from_transformers,
-        "open_clip": from_open_clip,
-    }
-    return found[name]

@@ -31,8 +31,9 @@ $(call PIP,$1) install --quiet --no-deps --no-index --no-build-isolation -e . &&
 endef
 
 # What to run. ARGS takes any further key=value of the config, or the words a target knows.
-DATASET ?= sat
-PIPELINE ?= patchcore
+EXPERIMENT ?=
+DATASET ?= $(if $(EXPERIMENT),,sat)
+PIPELINE ?= $(if $(EXPERIMENT),,patchcore)
 PROTOCOL ?=
 METRIC ?=
 SWEEP ?=
@@ -40,7 +41,8 @@ PAPER ?=
 TABLE ?=
 RUNS ?=
 ARGS ?=
-CHOICES = dataset=$(DATASET) pipeline=$(PIPELINE) $(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
+CHOICES = $(if $(EXPERIMENT),experiment=$(EXPERIMENT)) $(if $(DATASET),dataset=$(DATASET)) $(if $(PIPELINE),pipeline=$(PIPELINE)) \
+	$(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 # uv leaves compiling to the first import: kept beside the packages, it is done once, and not in every process of a test.
@@ -49,7 +51,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
 # be variables of the environment (OMP_NUM_THREADS).
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
-READ := PYTHON VENV PY INSTALLER DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
+READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
 PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_WEIGHTS SHELL HOME PATH TMPDIR
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
@@ -65,7 +67,7 @@ setup: $(READY) ## build .venv from requirements.lock
 $(READY): requirements.lock pyproject.toml
 	@$(call build-environment,$(VENV),requirements.lock)
 
-bench: $(READY) ## one run: make bench DATASET=mtd PIPELINE=resnet_mlp [PROTOCOL=] [METRIC=] [DATA_ROOT=] [ARGS="run.limit=20"]
+bench: $(READY) ## one run: make bench DATASET=mtd PIPELINE=resnet_mlp, or EXPERIMENT=iap_as_mpdd [PROTOCOL=] [METRIC=] [DATA_ROOT=] [ARGS="run.limit=20"]
 	@$(PY) -m benchmark $(CHOICES) $(ARGS)
 
 sweep: $(READY) ## many runs: make sweep PIPELINE=… SWEEP=preset, or ARGS="pipeline.top_k=1,5,10"

@@ -1,4 +1,4 @@
-"""What tokens cost, from a dated price list in conf/pricing."""
+"""What tokens cost, from a dated price list in benchmark/chat/prices."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from benchmark.chat.verdict import Usage
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.core.resources import CONF
+from benchmark.core.resources import PACKAGE
 from benchmark.core.settings import Settings
 from benchmark.core.yaml_files import read_yaml
+
+FOLDER = PACKAGE / "chat" / "prices"
 
 
 class Price(Settings):
@@ -57,17 +59,19 @@ def cost_at_most(price: Price | None, prompt: int, output: int) -> float:
 
 
 def load_prices(name: str | None) -> PriceList | None:
-    """Read a price list of conf/pricing; None: nothing is priced.
+    """Read a price list of benchmark/chat/prices; None: nothing is priced.
 
     Raises:
         ConfigError: there is no such list, or it is not valid.
     """
     if name is None:
         return None
-    known = sorted(p.stem for p in (CONF / "pricing").glob("*.yaml"))
+    known = sorted(path.stem for path in FOLDER.glob("*.yaml"))
     if name not in known:
-        raise ConfigError(f"pipeline.pricing={name}: no such list in conf/pricing; {near_matches(name, known)}")
-    path = CONF / "pricing" / f"{name}.yaml"
+        raise ConfigError(
+            f"pipeline.pricing={name}: no such list in benchmark/chat/prices; {near_matches(name, known)}"
+        )
+    path = FOLDER / f"{name}.yaml"
     try:
         return PriceList.model_validate(read_yaml(path))
     except ValidationError as error:

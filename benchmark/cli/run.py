@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
+from benchmark.config.compose import chosen_options
 from benchmark.config.schema import build, explain_composition_error, groups, options
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
@@ -30,7 +31,7 @@ def application(config: DictConfig) -> dict[str, Any] | float | None:
     from hydra.types import RunMode
 
     job = HydraConfig.get()
-    choices = {str(k): str(v) for k, v in job.runtime.choices.items() if not str(k).startswith("hydra/")}
+    choices = chosen_options(job.runtime.choices)
     composed: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     overrides = list(job.overrides.task)
     if job.mode == RunMode.MULTIRUN:

@@ -17,7 +17,7 @@ def weights(
         list[str] | None,
         typer.Argument(
             metavar="PIPELINE... [key=value]...",
-            help="Options of conf/pipeline, names of conf/weights, or hub:OWNER/NAME; and settings of a run "
+            help="Options of conf/pipeline, names of the weights registry, or hub:OWNER/NAME; and settings of a run "
             "(backbone@pipeline.backbone=resnet50, run.weights_root=FOLDER).",
         ),
     ] = None,

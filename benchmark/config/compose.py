@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.core.errors import ConfigError
@@ -29,7 +29,7 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra_compose("config", list(overrides), return_hydra_config=True)
-        choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+        choices = chosen_options(config.hydra.runtime.choices)
         plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         composed: Any = OmegaConf.to_container(plain, resolve=True)
         return composed, choices
@@ -37,3 +37,8 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         raise ConfigError(explain_composition_error(error, overrides)) from None
     finally:
         GlobalHydra.instance().hydra = outer
+
+
+def chosen_options(choices: Mapping[Any, Any]) -> dict[str, str]:
+    """Return group to option of what Hydra chose, without its own groups and those of which nothing was chosen."""
+    return {str(k): str(v) for k, v in choices.items() if v is not None and not str(k).startswith("hydra/")}

@@ -31,12 +31,33 @@ OPTIONS: dict[tuple[str, str], str] = {
     ("metric", "mission"): "default",
 }
 """(Group, old option) to the option's new name."""
+REPLACED: dict[tuple[str, str], str] = {
+    ("dataset", "btad_iap_as"): "dataset=btad dataset.include_good=false, or experiment=iap_as_btad",
+    ("dataset", "dagm_iap_as"): "dataset=dagm dataset.split=all dataset.include_good=false, or experiment=iap_as_dagm",
+    ("dataset", "dtd_synthetic_iap_as"): (
+        "dataset=dtd_synthetic dataset.include_good=false, or experiment=iap_as_dtd_synthetic"
+    ),
+    ("dataset", "ksdd2_anomalyvlm"): "dataset=ksdd2 dataset.split=train, or experiment=anomalyvlm_ksdd2",
+    ("dataset", "mpdd_iap_as"): "dataset=mpdd dataset.include_good=false, or experiment=iap_as_mpdd",
+    ("dataset", "mvtec_domain_gap"): (
+        "dataset=mvtec dataset.categories=[carpet,grid,leather,tile,wood] dataset.split=holdout20, "
+        "or experiment=domain_gap_table1"
+    ),
+}
+"""(Group, old option) to the words that say the same now."""
 
 
 def new_place(target: str) -> str | None:
     """Return the class path that an old ``_target_`` has now; None where it names no place that was left."""
     module, _, name = target.rpartition(".")
     return f"{MOVED[module]}.{name}" if module in MOVED else None
+
+
+def new_words(group: str, option: str) -> str | None:
+    """Return what an old option is called now; None where it is no old one."""
+    if (group, option) in OPTIONS:
+        return f"{group}={OPTIONS[group, option]}"
+    return REPLACED.get((group, option))
 
 
 def recorded(values: Mapping[str, Any]) -> dict[str, Any]:

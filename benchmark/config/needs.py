@@ -15,7 +15,7 @@ from benchmark.weights.local import custom
 
 
 def needed_by(request: Request) -> tuple[list[str], Path]:
-    """Return the names of the weights that are asked for, of conf/weights and the hub, and the weights folder.
+    """Return the names of the weights that are asked for, of the weights registry and the hub, and the weights folder.
 
     Raises:
         ConfigError: an override does not fit the config.

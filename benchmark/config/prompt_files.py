@@ -1,22 +1,22 @@
-"""Where prompts stand: files of conf/prompts, and files of one's own."""
+"""Where prompts stand: files of the prompt tables, and files of one's own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.core.resources import CONF, shown
+from benchmark.core.resources import PACKAGE, shown
 
-FOLDER = CONF / "prompts"
+FOLDER = PACKAGE / "pipelines" / "prompt_tables"
 
 
 def prompt_file(name: str, *, dataset: str, among: str, usual: str) -> Path:
     """Return the file that ``pipeline.prompts`` names.
 
     Args:
-        name: name below conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+        name: name below the prompt tables, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
         dataset: name of the dataset.
-        among: glob of the files below conf/prompts that the pipeline can read.
+        among: glob of the files below the prompt tables that the pipeline can read.
         usual: name of the one that any product can use.
 
     Raises:
@@ -27,7 +27,7 @@ def prompt_file(name: str, *, dataset: str, among: str, usual: str) -> Path:
     path = known.get(wanted, Path(wanted))
     if not path.is_file():
         raise ConfigError(
-            f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; write one for your product "
+            f"pipeline.prompts={wanted}: no such file in the prompt tables, nor elsewhere; write one for your product "
             f"({shown(FOLDER / usual)}.yaml has every key), or use pipeline.prompts={usual}; "
             f"{near_matches(wanted, known)}"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
-from benchmark.config.moved import OPTIONS, new_place
+from benchmark.config.moved import new_place, new_words
 from benchmark.config.pipeline import Pipeline
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
@@ -177,8 +177,8 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()
-        if (group, option) in OPTIONS:
-            return f"{group}={option} is now {group}={OPTIONS[group, option]}"
+        if words := new_words(group, option):
+            return f"{group}={option} is now {words}"
         return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -230,3 +230,10 @@ class Prediction:
     rationale: str | None = None
     extra: Mapping[str, float | int | str | None] = field(default_factory=dict)
     """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""
+
+
+def evenly(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
+    """Return at most ``limit`` samples, spread evenly over the order."""
+    if limit >= len(samples):
+        return tuple(samples)
+    return tuple(samples[int(i * (len(samples) / limit))] for i in range(limit))

@@ -43,7 +43,7 @@ class FileOr:
     words: tuple[str, ...] = ()
     """What else the setting may say."""
     is_name: Callable[[str], bool] = lambda word: False
-    """Whether a word is a name that is looked up elsewhere, as those of conf/weights."""
+    """Whether a word is a name that is looked up elsewhere, as those of the weights registry."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read a value by ``read`` alone, so that a wrong one has one message."""

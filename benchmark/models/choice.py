@@ -25,7 +25,7 @@ def _is_name(word: str) -> bool:
 
 
 WeightsSetting = Annotated[str | Path, FileOr((PUBLISHED, RANDOM), _is_name)]
-"""``published``, ``random``, a name of conf/weights, ``hub:OWNER/NAME``, or the path of a file."""
+"""``published``, ``random``, a name of the weights registry, ``hub:OWNER/NAME``, or the path of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class WeightsRequest:
     weights: str | Path
     """As of ``WeightsSetting``."""
     published: str | None
-    """Name of the published weights in conf/weights or on the hub, or their path; None where there are none."""
+    """Name of the published weights in the weights registry or on the hub, or their path; None where there are none."""
     network: str
     """Name of the network, for messages and for the identity of random weights."""
 
@@ -50,7 +50,7 @@ class Networks:
     """Whether random weights, which make results mean nothing, are what the user wants."""
 
     def registered(self) -> tuple[str, ...]:
-        """Return the names of conf/weights and of the hub that these networks need, in order and once each."""
+        """Return the names of the weights registry and of the hub that these networks need, in order and once each."""
         asked = (_asked(want) for want in self.wanted.values())
         return tuple(dict.fromkeys(word for word in asked if _is_name(word)))
 

@@ -173,10 +173,9 @@ class Gallery:
 
 def choose(samples: Sequence[Sample], limit: int) -> frozenset[str]:
     """Return the ids of at most ``limit`` images, spread evenly over the order."""
-    if limit >= len(samples):
-        return frozenset(s.id for s in samples)
-    step = len(samples) / limit if limit else 1.0
-    return frozenset(samples[int(i * step)].id for i in range(limit))
+    from benchmark.core.samples import evenly
+
+    return frozenset(sample.id for sample in evenly(samples, limit))
 
 
 def read_gallery(folder: Path) -> Iterator[Thumbnails]:

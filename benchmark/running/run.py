@@ -149,13 +149,12 @@ def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest)
 
 def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
     """Return the test samples, or ``limit`` of them spread evenly over the order."""
+    from benchmark.core.samples import evenly
+
     samples = manifest.test
     if not samples:
         raise DataError(f"dataset {manifest.dataset!r} has no test samples; nothing can be evaluated")
-    if limit is None or limit >= len(samples):
-        return samples
-    step = len(samples) / limit
-    return tuple(samples[int(i * step)] for i in range(limit))
+    return samples if limit is None else evenly(samples, limit)
 
 
 def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> Context:

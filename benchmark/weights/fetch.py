@@ -1,6 +1,6 @@
 """Getting the weights files that pipelines need.
 
-A word names an option of the group ``pipeline``, a name of conf/weights, or ``hub:OWNER/NAME``. A mirror is a folder on
+A word names an option of the group ``pipeline``, a registry name, or ``hub:OWNER/NAME``. A mirror is a folder on
 a server that holds the files under the same names; it is asked before the official address.
 """
 

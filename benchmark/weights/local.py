@@ -89,7 +89,7 @@ def custom(file: Path) -> LocalWeights:
     """
     if not file.is_file():
         near = f"; {near_matches(file.name, names())}" if file.name == str(file) and not file.suffix else ""
-        raise WeightsError(f"no weights file at {file}; give an existing file or a name of conf/weights{near}")
+        raise WeightsError(f"no weights file at {file}; give an existing file or a name of the weights registry{near}")
     sha256, _ = file_digests(file)
     return LocalWeights(
         name=file.name,

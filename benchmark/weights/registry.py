@@ -1,4 +1,4 @@
-"""The registry of weights: one YAML per set of weights in ``conf/weights``."""
+"""The registry of weights: one YAML per set of weights in ``benchmark/weights/cards``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.core.errors import WeightsError, near_matches
-from benchmark.core.resources import CONF
+from benchmark.core.resources import PACKAGE
 from benchmark.core.settings import Settings
 from benchmark.core.yaml_files import read_yaml
 
-FOLDER = CONF / "weights"
+FOLDER = PACKAGE / "weights" / "cards"
 
 
 class WeightsFile(Settings):
@@ -88,13 +88,11 @@ def find(name: str) -> Weights:
         WeightsError: no such entry (with near names), or its YAML is not valid.
     """
     if name not in names():
-        raise WeightsError(f"no weights named {name!r} in conf/weights; {near_matches(name, names())}")
-    read = read_yaml(FOLDER / f"{name}.yaml")
-    values = {key: value for key, value in read.items() if key != "_target_"}
+        raise WeightsError(f"no weights named {name!r} in the weights registry; {near_matches(name, names())}")
     try:
-        entry = Weights.model_validate(values)
+        entry = Weights.model_validate(read_yaml(FOLDER / f"{name}.yaml"))
     except ValidationError as error:
-        raise WeightsError(f"conf/weights/{name}.yaml is not valid: {error}") from None
+        raise WeightsError(f"benchmark/weights/cards/{name}.yaml is not valid: {error}") from None
     if entry.name != name:
-        raise WeightsError(f"conf/weights/{name}.yaml says name: {entry.name}; it must be {name}")
+        raise WeightsError(f"benchmark/weights/cards/{name}.yaml says name: {entry.name}; it must be {name}")
     return entry

@@ -19,8 +19,8 @@ from benchmark.chat.profiles import profile_of
 from benchmark.chat.question import Question, SentImage, digest
 from benchmark.chat.secrets import api_key, scrub
 from benchmark.chat.verdict import Reading, Usage, judge, schema
+from benchmark.config.prompt_files import FOLDER
 from benchmark.core.errors import ConfigError
-from benchmark.core.resources import CONF
 from benchmark.pipelines.vlm import voting
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
 
@@ -210,7 +210,7 @@ def test_the_papers_prompts_are_verbatim() -> None:
     assert refined.endswith("oil or glue strips.")
 
 
-@pytest.mark.parametrize("path", sorted((CONF / "prompts" / "gemini").glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((FOLDER / "gemini").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_prompt_file_is_valid(path: Path) -> None:
     texts = load_texts(f"gemini/{path.stem}", dataset="none")
     assert texts.refined or texts.refined_by_category

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.moved import REPLACED
 from benchmark.config.schema import GROUPS, options
 from benchmark.core.errors import ConfigError
 from benchmark.core.resources import CONF
@@ -30,6 +31,25 @@ def test_every_option_becomes_typed_settings(choice: str) -> None:
     group = choice.partition("=")[0]
     config = typed(choice, *REQUIRED.get(choice, []))
     assert type(getattr(config, group)).__module__.startswith("benchmark.")
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_is_a_run_of_its_paper_whose_parts_can_be_replaced(name: str) -> None:
+    config = typed(f"experiment={name}")
+    assert config.choices["experiment"] == name
+    assert name.startswith(config.choices["protocol"]), "a paper's experiment is scored as that paper does"
+    other = typed(f"experiment={name}", "pipeline=constant", "run.limit=3")
+    assert other.dataset == config.dataset and other.protocol == config.protocol
+    assert other.choices["pipeline"] == "constant"
+
+
+def test_options_that_an_experiment_replaced_are_answered_with_it() -> None:
+    for (group, option), words in REPLACED.items():
+        assert option not in options(group)
+        with pytest.raises(ConfigError, match=f"{group}={option} is now {group}="):
+            compose(f"{group}={option}")
+        plain, _, experiment = words.partition(", or ")
+        assert compose(*plain.split())[0]["dataset"] == compose(experiment)[0]["dataset"]
 
 
 @pytest.mark.parametrize("preset", options("sweep"))

@@ -17,8 +17,8 @@ from tests.harness import compose
 
 @cache
 def option_values(option: str) -> dict[str, Any]:
-    """Compose ``conf/dataset/<option>.yaml`` with Hydra, presets and their bases included."""
-    return compose(f"dataset={option}")[0]["dataset"]
+    """Compose the settings of an option of ``conf/dataset``, or of ``experiment=NAME``."""
+    return compose(option if "=" in option else f"dataset={option}")[0]["dataset"]
 
 
 def dataset(option: str, **changes: Any) -> Dataset:

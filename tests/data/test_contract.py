@@ -19,7 +19,7 @@ OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 NAMES = [name for name in card_names() if load_card(name).source.kind != "generated"]
 PRESETS = [
     ("mvtec", 467, 1258),
-    ("mvtec_domain_gap", 253, 76),
+    ("experiment=domain_gap_table1", 253, 76),
     ("pets", 140, 60),
     ("pets_full", 4978, 2371),
     ("mtd", 952, 392),
@@ -28,18 +28,19 @@ PRESETS = [
     ("ksdd1_items", 347, 52),
     ("ksdd1_thirds", 286, 54),
     ("ksdd2", 894, 110),
-    ("ksdd2_anomalyvlm", 2085, 246),
+    ("experiment=anomalyvlm_ksdd2", 2085, 246),
+    ("experiment=saa_plus_ksdd2", 2085, 246),
     ("dagm", 6996, 1054),
-    ("dagm_iap_as", 0, 2100),
+    ("experiment=iap_as_dagm", 0, 2100),
     ("visa", 962, 1200),
     ("mpdd", 176, 282),
-    ("mpdd_iap_as", 0, 282),
+    ("experiment=iap_as_mpdd", 0, 282),
     ("btad", 451, 290),
-    ("btad_iap_as", 0, 290),
+    ("experiment=iap_as_btad", 0, 290),
     ("dtd_synthetic", 357, 947),
-    ("dtd_synthetic_iap_as", 0, 947),
+    ("experiment=iap_as_dtd_synthetic", 0, 947),
 ]
-"""Option, and how many good and defective images it scores."""
+"""Option of the dataset or experiment, and how many good and defective images it scores."""
 
 
 @pytest.fixture(scope="session")
@@ -149,13 +150,13 @@ def test_an_option_without_numbers_above_scores_what_its_card_says(option: str, 
 
 
 def test_domain_gap_counts_by_category(full: Path) -> None:
-    manifest = dataset("mvtec_domain_gap").manifest(built(full, "mvtec"))
+    manifest = dataset("experiment=domain_gap_table1").manifest(built(full, "mvtec"))
     found = Counter((s.category, s.defective) for s in manifest.test)
     good = {"carpet": 56, "grid": 53, "leather": 49, "tile": 46, "wood": 49}
     bad = {"carpet": 18, "grid": 11, "leather": 18, "tile": 17, "wood": 12}
     assert found == {(c, False): n for c, n in good.items()} | {(c, True): n for c, n in bad.items()}
     assert len(manifest.train) == 1266 + 382 - 253 - 76
     assert not any("test/good" in s.id for s in manifest.samples)
-    other = dataset("mvtec_domain_gap", split_seed=1).manifest(full)
+    other = dataset("experiment=domain_gap_table1", split_seed=1).manifest(full)
     assert counts(other) == (253, 76)
     assert {s.id for s in other.test} != {s.id for s in manifest.test}

@@ -55,7 +55,7 @@ def test_dagm_label_without_image(dagm: Path) -> None:
 
 
 def test_dagm_defects_only_keeps_good_train_images_for_reference(dagm: Path) -> None:
-    manifest = index("dagm_iap_as", dagm)
+    manifest = index("dagm", dagm, split="all", include_good=False)
     assert [s.id for s in manifest.test] == ["Class1/Train/0002.PNG", "Class1/Test/0002.PNG"]
     assert [s.id for s in manifest.train] == ["Class1/Train/0001.PNG"]
 

@@ -16,7 +16,7 @@ from tests.tiny_models import one_thread as one_thread
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 DATA = (
-    "mvtec_domain_gap.allow_partial=true", "pets.allow_partial=true", "pets.subset=null",
+    "mvtec.allow_partial=true", "pets.allow_partial=true", "pets.subset=null",
     "sat.size=64", "sat.n_good=2", "sat.n_defective=3", "sat.n_train=2",
 )  # fmt: skip
 

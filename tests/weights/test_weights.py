@@ -31,7 +31,6 @@ def entry_text(name: str, *, file: str, content: bytes = CONTENT, **changes: obj
     } | changes
     return yaml.safe_dump(
         {
-            "_target_": "benchmark.weights.Weights",
             "name": name,
             "title": name,
             "source": "example/example",

@@ -45,7 +45,7 @@ class ResNetBody:
 
 
 def published(model: str) -> str | None:
-    """Return the name of the model's first ImageNet weights in conf/weights; None where it has none."""
+    """Return the name of the model's first ImageNet weights in the weights registry; None where it has none."""
     name = f"{model}_imagenet"
     return name if name in names() else None
 

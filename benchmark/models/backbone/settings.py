@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmark.models.backbone.source import Source
     from benchmark.stages.context import Context
 
-_OLD_WEIGHTS = {"none": RANDOM, "imagenet": "a name of conf/weights, such as resnet50_imagenet"}
+_OLD_WEIGHTS = {"none": RANDOM, "imagenet": "a name of the weights registry, such as resnet50_imagenet"}
 
 
 class Backbone(Settings):

@@ -37,7 +37,7 @@ class Source(Protocol):
     """What the module of a library can do."""
 
     def published(self, model: str) -> str | None:
-        """Return the library's own weights: a name of conf/weights, ``hub:OWNER/NAME`` or a file's path; None: none."""
+        """Return the library's own weights: a registry name, ``hub:OWNER/NAME`` or a file's path; None: none."""
         ...
 
     def normalisation(self, model: str) -> tuple[Channels, Channels]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark.chat.question import digest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
@@ -92,7 +93,7 @@ class Preparation:
         """
         images, names, source, assumed = self._object(category)
         objects = tuple(name.text for name in names)
-        key = records.digest(self._facts(category, images, names))
+        key = digest(self._facts(category, images, names))
         path = records.record_path(
             self.context.prompts_root, dataset=self.context.manifest.dataset, category=category, key=key
         )
@@ -199,7 +200,7 @@ class Preparation:
             object=name,
             system=system,
             user=user,
-            messages_sha256=records.digest([system, user]),
+            messages_sha256=digest([system, user]),
             raw=answer.raw,
             terms=list(parsed.terms),
             outcome=parsed.outcome,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,12 +77,6 @@ class PromptRecord(_Part):
     """BERT tokens of each caption, special ones included."""
     assumed: list[str]
     """What was assumed for want of something better."""
-
-
-def digest(facts: Any) -> str:
-    """Return the sha256 (hex) of JSON values in canonical form."""
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def record_path(root: Path, *, dataset: str, category: str, key: str) -> Path:

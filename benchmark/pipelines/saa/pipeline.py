@@ -53,7 +53,7 @@ class SegmentAnyAnomaly(Pipeline):
     profile: Literal["saa", "saa_plus", "anomalyvlm"]
     """Name of the option, for messages."""
     prompts: NameOrFile
-    """Name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
+    """Name in the prompt tables, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
     prompt_regions: Literal["table", "generic"]
     """Prompt 1, what to look for: the table's captions, or ``generic_captions`` for every category."""
     generic_captions: tuple[str, ...] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Prompt tables: what is asked of each category, and what is known of its defects (conf/prompts)."""
+"""Prompt tables (prompt_tables/): what is asked of each category, and what is known of its defects."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def table_files(name: str, *, dataset: str) -> dict[str, Path]:
 
 
 def load_table(name: str, *, dataset: str) -> PromptTable:
-    """Read a prompt table; what it does not say is as in conf/prompts/generic.yaml.
+    """Read a prompt table; what it does not say is as in the prompt tables/generic.yaml.
 
     Args:
-        name: name in conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+        name: name in the prompt tables, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
         dataset: name of the dataset.
 
     Raises:

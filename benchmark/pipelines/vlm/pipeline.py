@@ -50,7 +50,7 @@ class VisionLanguage(Pipeline):
 
     provider: ProviderSettings
     prompts: NameOrFile
-    """Name below conf/prompts or path of a YAML file; ``{dataset}`` stands for the dataset's name."""
+    """Name below the prompt tables or path of a YAML file; ``{dataset}`` stands for the dataset's name."""
     prompt: Literal["basic", "refined", "custom"]
     custom_prompt: str | None
     """``{category}`` stands for the category."""
@@ -66,7 +66,7 @@ class VisionLanguage(Pipeline):
     calls: Calls
     batch: BatchSettings
     pricing: str | None
-    """Price list of conf/pricing; null: costs are not known."""
+    """Price list of benchmark/chat/prices; null: costs are not known."""
     budget_usd: float | None = Field(gt=0)
     expected_output_tokens: int = Field(ge=1)
     """Of one answer with its thinking, for ``dry_run``."""
@@ -174,8 +174,8 @@ class VisionLanguage(Pipeline):
         price = prices.of(provider.model) if prices else None
         if self.budget_usd is not None and price is None:
             raise ConfigError(
-                f"pipeline.budget_usd needs a price of {provider.model}: add it to a list of conf/pricing and name the "
-                "list with pipeline.pricing"
+                f"pipeline.budget_usd needs a price of {provider.model}: add it to a list of "
+                "benchmark/chat/prices and name the list with pipeline.pricing"
             )
         store = AnswerStore(self.answers.path)
         job = digest([context.manifest.fingerprint, provider.facts(), self.prompts, self.prompt, self.draws])

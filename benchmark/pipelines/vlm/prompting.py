@@ -17,7 +17,7 @@ Place = Literal["reference", "image", "prompt"]
 
 
 class Texts(Settings):
-    """The prompts for one dataset, as a file of conf/prompts/gemini gives them."""
+    """The prompts for one dataset, as a file of the prompt tables/gemini gives them."""
 
     source: str
     """Who wrote them."""
@@ -69,7 +69,7 @@ def load_texts(name: str, *, dataset: str) -> Texts:
     """Read the prompts of a dataset.
 
     Args:
-        name: name below conf/prompts, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
+        name: name below the prompt tables, or the path of a YAML file; ``{dataset}`` stands for ``dataset``.
         dataset: name of the dataset.
 
     Raises:

@@ -152,7 +152,7 @@ def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
     """Return the settings of the command line that hold for a cell.
 
     A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
-    ``mvtec_domain_gap.allow_partial=true``) holds for the cells of that one alone.
+    ``mvtec.allow_partial=true``) holds for the cells of that one alone.
     """
     from benchmark.config.schema import options
 

@@ -107,7 +107,7 @@ def other_data(result: RunResult, row: PublishedRow) -> Iterator[str]:
     idle = set() if row.category in WHOLE else {"categories"}
     if pixels:
         idle.add("include_good" if without_good else "label_from")
-    wanted = dataset_settings(_preset(row, result.dataset.name))
+    wanted = dataset_settings(*_words(row, result.dataset.name))
     if row.category == "textures5":
         wanted = wanted | {"categories": TEXTURES5}
     for key in SELECTION:
@@ -119,8 +119,8 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, (list, tuple)) else value
 
 
-def _preset(row: PublishedRow, dataset: str) -> str:
-    """Return which option of ``conf/dataset`` stands for the data of a published number."""
+def _words(row: PublishedRow, dataset: str) -> tuple[str, ...]:
+    """Return the settings (``dataset=mpdd``, ``dataset.split=all``) of the data of a published number."""
     rows = [
         r
         for paper in map(load_paper, paper_names())
@@ -130,16 +130,16 @@ def _preset(row: PublishedRow, dataset: str) -> str:
         if r.dataset == row.dataset
     ]
     for one in sorted(rows, key=lambda r: r.category != row.category):
-        for override in one.overrides:
-            if override.startswith("dataset="):
-                return override.removeprefix("dataset=")
-    return dataset
+        words = tuple(word for word in one.overrides if word.startswith(("dataset=", "dataset.")))
+        if words:
+            return words
+    return (f"dataset={dataset}",) if dataset in options("dataset") else ()
 
 
 @functools.cache
-def dataset_settings(name: str) -> dict[str, Any]:
-    """Return the settings of an option of ``conf/dataset``; empty for an unknown one."""
-    return dict(compose([f"dataset={name}"])[0]["dataset"]) if name in options("dataset") else {}
+def dataset_settings(*words: str) -> dict[str, Any]:
+    """Return the settings of a dataset, given as on the command line; empty where none is given."""
+    return dict(compose(words)[0]["dataset"]) if words else {}
 
 
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmark.config.prompt_files import FOLDER
 from benchmark.pipelines.saa.prompts import USUAL
 from benchmark.report.tables import print_result
 from tests.data.dataset_trees import save
-from tests.harness import ROOT, command, run
+from tests.harness import command, run
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
-MVTEC = yaml.safe_load((ROOT / "conf" / "prompts" / "mvtec.yaml").read_text(encoding="utf-8"))["categories"]
+MVTEC = yaml.safe_load((FOLDER / "mvtec.yaml").read_text(encoding="utf-8"))["categories"]
 
 
 def tree(root: Path, categories: list[str], *, size: tuple[int, int] = (48, 64)) -> None:

@@ -224,7 +224,7 @@ def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
     (basic, refined) = [c for c in asked if c.row.dataset == "mvtec"]
     for cell, prompt, printed in ((basic, "basic", "0.99"), (refined, "refined", "0.92")):
         composed, choices = compose(*cell.overrides)
-        assert composed["pipeline"]["prompt"] == prompt and choices["dataset"] == "mvtec_domain_gap"
+        assert composed["pipeline"]["prompt"] == prompt and choices["dataset"] == "mvtec"
         assert choices["protocol"] == "domain_gap" and composed["pipeline"]["provider"]["model"] == "gemini-2.5-pro"
         assert composed["dataset"]["split"] == "holdout20"
         assert cell.published[0] is not None and cell.published[0].printed == printed

@@ -30,8 +30,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
 
 
 def as_run(source: RunResult, *, preset: str, protocol: str, metric: str, **changes: Any) -> RunResult:
-    """Return a result that says it is of saa_plus on a dataset preset, with settings changed."""
-    own = dataset_settings(preset) | changes
+    """Return a result that says it is of saa_plus on an option of the dataset, with settings changed."""
+    own = dataset_settings(f"dataset={preset}") | changes
     settings = option("protocol", protocol)
     categories = own["categories"] or ["carpet", "grid", "leather", "tile", "wood", "bottle"]
     dataset = source.dataset.model_copy(
@@ -80,7 +80,7 @@ def test_five_textures_are_those_five(source: RunResult) -> None:
 
 def test_another_split_and_another_unit_are_told(source: RunResult) -> None:
     row = one("saa_plus_2023", "f1_max_pixel", dataset="ksdd2")
-    train = as_run(source, preset="ksdd2_anomalyvlm", protocol="saa_plus", metric="f1_max")
+    train = as_run(source, preset="ksdd2", protocol="saa_plus", metric="f1_max", split="train")
     assert not list(unfair(train, row))
     test = as_run(source, preset="ksdd2", protocol="saa_plus", metric="f1_max")
     assert "dataset.split=official" in " ".join(unfair(test, row)) and not published_values(test)
@@ -94,8 +94,9 @@ def test_good_images_left_out_are_told_unless_the_protocol_leaves_them_out(sourc
     without = as_run(source, preset="mvtec", protocol="iap_as", metric="ap", include_good=False)
     assert "dataset.include_good=False" in " ".join(other_data(without, full)) and not published_values(without)
     defective = one("iap_as_2025", "ap_pixel", dataset="mpdd")
-    for preset in ("mpdd", "mpdd_iap_as"):
-        assert list(unfair(as_run(source, preset=preset, protocol="iap_as", metric="ap"), defective)) == []
+    for good in (True, False):
+        run_of = as_run(source, preset="mpdd", protocol="iap_as", metric="ap", include_good=good)
+        assert list(unfair(run_of, defective)) == []
 
 
 def test_a_run_of_few_images_or_random_weights_is_not_compared(source: RunResult) -> None:

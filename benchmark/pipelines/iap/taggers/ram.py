@@ -34,7 +34,7 @@ class Ram(Settings):
     """RAM Swin-L with its own threshold for every class, as IAP-AS runs it."""
 
     weights: WeightsSetting
-    """``published``, a name of conf/weights, or the path of a file."""
+    """``published``, a name of the weights registry, or the path of a file."""
     side: int
     """Side of the square input, pixels."""
     precision: Precision

@@ -63,8 +63,6 @@ def follow(step: Step, clone: Path) -> None:
         assert done.returncode == 0, f"{step.block}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return
     path = clone / step.path
-    if not (clone / "benchmark" / "scoring").is_dir():  # the modules are not in their rooms yet
-        path = clone / step.path.replace("benchmark/scoring/metrics", "benchmark/scoring/metrics")
     if step.append:
         path.write_text(path.read_text() + "\n\n" + step.block)
     elif step.below or step.old:

@@ -48,7 +48,8 @@ PIPELINES = '''
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.samples import Prediction
 from benchmark.core.settings import FilePath
-from benchmark.stages import Context, Stage
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Stage
 
 
 class Dim(Pipeline):

@@ -180,7 +180,10 @@ def test_files_named_like_other_settings_change_nothing(
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("class New(Settings): pass", r"newcomer\.New must derive from benchmark\.pipeline\.Pipeline.*method plan"),
+        (
+            "class New(Settings): pass",
+            r"newcomer\.New must derive from benchmark\.config\.pipeline\.Pipeline.*method plan",
+        ),
         ("class New(Pipeline): pass", r"newcomer\.New lacks the method plan"),
     ],
 )

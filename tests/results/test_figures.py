@@ -59,7 +59,7 @@ def drawn(curves: dict[str, Curve], folder: Path, out: Path, monkeypatch: pytest
 
     made: list[Any] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, path: (made.append(self), path.write_bytes(b"")))
-    monkeypatch.setattr(module, "read_details", lambda folder: Replicates(replicates={}, curves=curves))
+    monkeypatch.setattr(module, "read_replicates", lambda folder: Replicates(replicates={}, curves=curves))
     assert (out / "precision_recall.png") in run_figures(folder, out)
     (axes,) = made[0].axes
     return axes
@@ -108,7 +108,7 @@ def test_the_kept_curve_of_a_run_rises_in_recall_to_1_and_ends_at_the_prevalence
 
 
 def test_without_curves_only_the_sheet_is_drawn(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "read_details", lambda folder: Replicates(replicates={}, curves={}))
+    monkeypatch.setattr(module, "read_replicates", lambda folder: Replicates(replicates={}, curves={}))
     assert [p.name for p in run_figures(folder, tmp_path)] == ["overlays.png"]
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare)

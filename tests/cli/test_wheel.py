@@ -61,7 +61,7 @@ def call(
     unset = ("DATA_ROOT", "RESULTS_ROOT", "BENCH_CACHE", "BENCH_WEIGHTS", "PYTHONPATH")
     variables = {k: v for k, v in os.environ.items() if k not in unset}
     return subprocess.run(
-        [installed / "bin" / program, *words], cwd=folder, capture_output=True, text=True, timeout=280,
+        [installed / "bin" / program, *words], cwd=folder, capture_output=True, text=True, timeout=800,
         env={**variables, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 

@@ -115,6 +115,7 @@ def test_what_cannot_be_used_is_a_config_error(given: dict[str, Any], said: str,
 VALUES = [
     None, True, 3, 2.5, float("inf"), "a b", "it's", "back\\", "a\\'b", "x,y", "null", "3", "", "{a}", "é=1",
     ["a", 1, [2, None]], {"k": 1, "b": {"c": ["z z"]}}, {}, Path("a b"),
+    np.float64(2.5), np.int64(3), np.True_,
 ]  # fmt: skip
 
 

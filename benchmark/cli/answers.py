@@ -19,9 +19,12 @@ app = typer.Typer(
 @app.callback()
 def _store(
     context: typer.Context,
-    answers: Annotated[Path, typer.Option(help="Folder of the answer store.")] = Path("results/answers"),
+    results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
+    answers: Annotated[
+        Path | None, typer.Option(help="Folder of the answer store.", show_default="RESULTS_ROOT/answers")
+    ] = None,
 ) -> None:
-    context.obj = answers
+    context.obj = answers or results_root / "answers"
 
 
 @app.command("show", cls=Command)

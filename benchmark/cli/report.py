@@ -12,13 +12,13 @@ def report(
     *,
     results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
     out: Annotated[Path | None, typer.Option(help="The file.", show_default="RESULTS_ROOT/report.html")] = None,
-    megabytes: Annotated[float, typer.Option(help="Most megabytes of pictures.")] = 48,
+    megabytes: Annotated[float | None, typer.Option(help="Most megabytes of pictures.")] = None,
 ) -> int:
     """Write one HTML file of all runs, sweeps and images, to open without a server."""
     from benchmark.results import files
-    from benchmark.results.report import page_of
+    from benchmark.results.report import MEGABYTES, page_of
 
-    count, page = page_of(results_root, megabytes=megabytes)
+    count, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
     target = out or results_root / "report.html"
     files.write_atomically(target, page.encode())
     print(f"{count} runs, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")

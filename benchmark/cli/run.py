@@ -19,7 +19,8 @@ from benchmark.errors import BenchmarkError, ConfigError, DryRun, TrackingError,
 from benchmark.provenance import redact
 from benchmark.resources import CONF
 
-_failures: list[BenchmarkError] = []
+_stopped: list[tuple[str, bool]] = []
+"""Why the run ended early, and whether it was a dry run; the text alone, as an exception would keep what it passed."""
 
 
 @hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
@@ -37,7 +38,7 @@ def application(config: DictConfig) -> dict[str, Any] | float | None:
     try:
         return run_one(composed, choices, overrides)
     except BenchmarkError as error:  # Hydra would print its own lines around it
-        _failures.append(error)
+        _stopped.append((str(error), isinstance(error, DryRun)))
         return None
 
 
@@ -67,6 +68,7 @@ def run(words: Sequence[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
     sweeper.compose_points_once()
+    _stopped.clear()
     _refuse_stray_words(words)
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
     sys.argv[1:] = sorted(words, key=_is_override)
@@ -80,12 +82,13 @@ def run(words: Sequence[str]) -> int:
         return fail(explain_composition_error(error, words))
     except KeyboardInterrupt:
         return fail("interrupted; the same command goes on where it stopped", status=130)
-    if _failures and isinstance(_failures[-1], DryRun):
-        print(redact(str(_failures[-1])))
-        return 0
-    if _failures:
-        return fail(str(_failures[-1]))
-    return sweep.exit_code()
+    if not _stopped:
+        return sweep.exit_code()
+    message, dry = _stopped[-1]
+    if not dry:
+        return fail(message)
+    print(redact(message))
+    return 0
 
 
 def _is_override(word: str) -> bool:

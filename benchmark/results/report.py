@@ -218,7 +218,7 @@ def find_runs(results_root: Path) -> list[Run]:
     return list(found.values())
 
 
-def page_of(results_root: Path, *, megabytes: float = MEGABYTES) -> tuple[int, str]:
+def page_of(results_root: Path, *, megabytes: float) -> tuple[int, str]:
     """Return the number of runs below ``results_root``, and the report of them as HTML."""
     runs = find_runs(results_root)
     sweeps = sorted(p for p in results_root.glob("sweeps/*") if p.is_dir())

@@ -70,38 +70,37 @@ sweep: $(READY) ## many runs: make sweep PIPELINE=… SWEEP=preset, or ARGS="pip
 	@$(PY) -m benchmark -m $(CHOICES) $(if $(SWEEP),+sweep=$(SWEEP)) $(ARGS)
 
 reproduce: $(READY) ## a paper's tables: make reproduce PAPER=domain_gap [TABLE=1] [ARGS=dry_run]
-	@$(PY) -m benchmark.reproduce $(PAPER) $(TABLE) $(ARGS)
+	@$(PY) -m benchmark reproduce $(PAPER) $(TABLE) $(ARGS)
 
 compare: $(READY) ## two runs, or a run and a published method: make compare RUNS="sat-a sat-b" [ARGS=force]
-	@$(PY) -m benchmark.results.compare $(RUNS) $(ARGS)
+	@$(PY) -m benchmark compare $(RUNS) $(ARGS)
 
 report: $(READY) ## one HTML file of all runs and sweeps, to open without a server
-	@$(PY) -m benchmark.results.report $(ARGS)
+	@$(PY) -m benchmark report $(ARGS)
 
 doctor: $(READY) ## machine, versions, data and weights that are here, and what could be run now
-	@$(PY) -m benchmark.doctor $(ARGS)
+	@$(PY) -m benchmark doctor $(ARGS)
 
 data: $(READY) ## get or check a dataset: make data DATASET=mvtec [ARGS=verify]
-	@$(PY) -m benchmark.data.fetch $(DATASET) $(ARGS)
+	@$(PY) -m benchmark data $(DATASET) $(ARGS)
 
 weights: $(READY) ## get the weights of a pipeline: make weights PIPELINE=resnet_mlp [ARGS=dry_run]
-	@$(PY) -m benchmark.weights $(PIPELINE) $(ARGS)
+	@$(PY) -m benchmark weights $(PIPELINE) $(ARGS)
 
 answers: $(READY) ## stored answers of vision-language models: ARGS="show", "export FILE …" or "import FILE"
-	@$(PY) -m benchmark.vlm $(ARGS)
+	@$(PY) -m benchmark answers $(ARGS)
 
 cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=verify
-	@$(PY) -m benchmark.cache $(ARGS)
+	@$(PY) -m benchmark cache $(ARGS)
 
 ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
 	@$(VENV)/bin/mlflow ui --workers 1 --backend-store-uri sqlite:///$(abspath $(or $(RESULTS_ROOT),results))/mlflow/mlflow.db $(ARGS)
 
 tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
-	@$(PY) -m benchmark.data.tables
-	@$(PY) -m benchmark.results.reference table
+	@$(PY) -m benchmark tables
 
 reference: $(READY) ## make the committed reference results anew: make reference DATA_ROOT=~/data [ARGS="check mtd-constant"]
-	@$(PY) -m benchmark.results.reference $(ARGS)
+	@$(PY) -m benchmark reference $(ARGS)
 
 test: $(READY) ## all fast tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q $(ARGS)
@@ -110,8 +109,7 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
-	@$(PY) -m benchmark.data.tables --check
-	@$(PY) -m benchmark.results.reference table --check
+	@$(PY) -m benchmark tables --check
 
 extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.compose import compose
 from benchmark.errors import ConfigError, WeightsError
+from benchmark.resources import commands_here
 
 if TYPE_CHECKING:
     from benchmark.results.papers import Cell
@@ -21,7 +22,12 @@ class Missing:
 
     phrase: str
     mend: str | None = None
-    """The command that mends it; None where nothing does."""
+    """The command that mends it, as it is given here; None where nothing does."""
+
+    def __post_init__(self) -> None:
+        """Name the console command where there is no make."""
+        if self.mend is not None:
+            object.__setattr__(self, "mend", commands_here(self.mend))
 
 
 def obstacles(cells: Sequence[Cell], *, extra: Sequence[str]) -> list[Missing | None]:

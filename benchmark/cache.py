@@ -1,40 +1,35 @@
-"""``python -m benchmark.cache``: what the stage store holds, and how to make it smaller."""
+"""What the stage store holds, and how to make it smaller."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import os
 import re
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmark.artifacts import CorruptEntryError, unpack
-from benchmark.commands import reporting
 from benchmark.errors import ConfigError, near_matches
 from benchmark.explain import nearest
-from benchmark.store import SUFFIX, Entry, Store, store_root
+from benchmark.store import SUFFIX, Entry, Store
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def size(text: str) -> int:
-    """Read a size such as ``10G``, ``500M`` or ``1234`` into bytes (decimal units)."""
+    """Read a size such as ``10G``, ``500M`` or ``1234`` into bytes (decimal units); raises ConfigError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write 500M or 10G")
+        raise ConfigError(f"{text!r} is not a size; write 500M or 10G")
     return int(float(match[1]) * UNITS[match[2]])
 
 
 def age(text: str) -> float:
-    """Read an age such as ``30d``, ``12h`` or ``90m`` into seconds."""
+    """Read an age such as ``30d``, ``12h`` or ``90m`` into seconds; raises ConfigError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip().lower())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 30d, 12h or 90m")
+        raise ConfigError(f"{text!r} is not an age; write 30d, 12h or 90m")
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -154,52 +149,3 @@ def show_settings(store: Store, stages: Sequence[str]) -> None:
             facts = {part: note.get(part) for part in ("version", "settings", "weights") if note.get(part)}
             told = json.dumps(facts, ensure_ascii=False) if found is None else "; ".join(found[1])
             print(f"  {str(note.get('fingerprint'))[:12]}  {told}")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    main = argparse.ArgumentParser(prog="python -m benchmark.cache", description=__doc__)
-    main.add_argument("--root", type=Path, help="cache folder; default: BENCH_CACHE or .cache")
-    verbs = main.add_subparsers(dest="verb", metavar="sizes | prune | verify | explain")
-    for verb, text in (
-        ("sizes", "entries, bytes and last use by stage (the default)"),
-        ("prune", "remove entries by age, size or stage, and what killed writers left behind"),
-        ("verify", "read all entries and remove the damaged ones"),
-        ("explain", "which settings results are stored for, and what changed between them"),
-    ):
-        one = verbs.add_parser(verb, help=text, description=text)
-        one.add_argument("--stage", action="append", default=[], help="only this stage; may be given several times")
-        if verb in ("prune", "verify"):
-            one.add_argument("--dry-run", action="store_true", help="say what would go, remove nothing")
-        if verb == "prune":
-            one.add_argument("--older", type=age, metavar="30d", help="unused for so long")
-            one.add_argument("--max-size", type=size, metavar="10G", help="until the rest is no larger than this")
-    return main
-
-
-@reporting
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    args = parser().parse_args(argv)
-    store = Store(store_root(args.root or Path(os.environ.get("BENCH_CACHE") or ".cache")))
-    stages: list[str] = getattr(args, "stage", [])
-    would = "would be " if getattr(args, "dry_run", False) else ""
-    if args.verb == "prune":
-        count, held = prune(store, stages=stages, older=args.older, max_size=args.max_size, dry_run=args.dry_run)
-        print(f"{count:,} files, {shown_size(held)} {would}removed")
-        if not stages and args.older is None and args.max_size is None:
-            print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
-    elif args.verb == "verify":
-        read, damaged = verify(store, stages=stages, dry_run=args.dry_run)
-        for entry in damaged:
-            print(f"damaged: {entry.path}")
-        print(f"{read:,} entries read, {len(damaged):,} damaged" + (f" and {would}removed" if damaged else ""))
-    elif args.verb == "explain":
-        show_settings(store, stages)
-    else:
-        show_sizes(store, stages)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

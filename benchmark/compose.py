@@ -21,8 +21,10 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from benchmark.config import CONF, explain_composition_error
+    from benchmark.config import explain_composition_error
+    from benchmark.resources import CONF
 
+    outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -31,5 +33,7 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
         plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         composed: Any = OmegaConf.to_container(plain, resolve=True)
         return composed, choices
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: pipeline=3
         raise ConfigError(explain_composition_error(error, overrides)) from None
+    finally:
+        GlobalHydra.instance().hydra = outer

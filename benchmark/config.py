@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
+from benchmark.resources import CONF
 from benchmark.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from benchmark.tracking import Mlflow, NoTracking
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
-CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 class Dataset(Protocol):
@@ -165,14 +166,19 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     if several:
         key, values = several.groups()
         return f"{key}={values}: several values make a sweep, which wants -m (make sweep); a list is written [{values}]"
+    if text.startswith("Config group override must be"):
+        return f"{text}; an option is given by its name: pipeline=NAME"
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()
-        return f"{group}={option}: no such option; {near_matches(option, options(group))}"
+        return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:
         return text.strip()
     key = refused.group(1).strip(".")
+    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
+    if inner and inner.group(1).startswith(f"{key}."):  # of a mapping that was given whole
+        key = inner.group(1)
     place = re.search(r"Did you mean to override (\S+)\?", text)
     if place:
         return f"{key}=… says nothing of where the option goes; write {place.group(1)}=…"
@@ -182,14 +188,36 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 
 
-def options(group: str) -> list[str]:
-    """Names of the options of one group of ``conf/``."""
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Names of the options of one group of ``conf/``, and of the user's config folders that ``overrides`` name."""
+    return sorted({p.stem for folder in config_folders(overrides) for p in (folder / group).glob("*.yaml")})
 
 
 def groups() -> list[str]:
     """Names of all groups of ``conf/`` that hold options."""
     return sorted({p.parent.relative_to(CONF).as_posix() for p in CONF.rglob("*.yaml")} - {"."})
+
+
+def config_folders(overrides: Sequence[str]) -> list[Path]:
+    """Return ``conf/`` and the user's own config folders of a command line.
+
+    Args:
+        overrides: words as Hydra takes them; ``--config-dir FOLDER`` and ``hydra.searchpath=[FOLDER]`` name folders.
+    """
+    found = [CONF]
+    for word, following in itertools.zip_longest(overrides, overrides[1:], fillvalue=""):
+        key, _, value = word.partition("=")
+        if key in ("--config-dir", "-cd"):
+            found.append(Path(value or following))
+        elif key == "hydra.searchpath":
+            found += [Path(place.strip(" '\"").removeprefix("file://")) for place in value.strip("[]").split(",")]
+    return found
+
+
+def search_path(folders: Sequence[Path]) -> str:
+    """Return the override that lets Hydra find options in config folders of the user."""
+    places = ",".join(f"'file://{folder.expanduser().resolve()}'" for folder in folders)
+    return f"hydra.searchpath=[{places}]"
 
 
 def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
@@ -204,6 +232,8 @@ def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     from omegaconf import DictConfig
 
     chosen = [o for o in overrides if o.partition("=")[0] in groups() and "," not in o]
+    if own := config_folders(overrides)[1:]:
+        chosen.append(search_path(own))
     GlobalHydra.instance().clear()
     parts = key.split(".")
     try:

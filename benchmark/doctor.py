@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import provenance
-from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError
-from benchmark.results.render import Grid, show
+from benchmark.resources import CHECKOUT
 
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "OPENAI_API_KEY")
 """Variables that hold credentials; only whether they are set is told."""
@@ -39,7 +37,8 @@ def machine() -> Iterator[Cells]:
             yield f"GPU {at}", about.name, f"{_gigabytes(about.total_memory)}, CUDA {torch.version.cuda}"
     else:
         yield "GPU", "none", f"torch {torch.__version__} finds no CUDA device; everything runs on the processor"
-    yield "checkout", (commit or "none")[:12], "with uncommitted changes" if dirty else ""
+    remark = "with uncommitted changes" if dirty else "" if CHECKOUT else "installed from a wheel"
+    yield "checkout", (commit or "none")[:12], remark
     for name in KEYS:
         if os.environ.get(name):
             yield name, "set", ""
@@ -47,9 +46,9 @@ def machine() -> Iterator[Cells]:
     yield "Chromium", chromium or "none", "" if chromium else "the report's browser tests are skipped"
 
 
-def packages(lock: Path) -> Iterator[Cells]:
-    """Yield (package, installed, remark) of the packages that can change a number, against the lock."""
-    locked = locked_versions(lock)
+def packages(lock: Path | None) -> Iterator[Cells]:
+    """Yield (package, installed, remark) of the packages that can change a number, against the lock if there is one."""
+    locked = locked_versions(lock) if lock else {}
     for name in provenance.PACKAGES:
         wanted = locked.get(name.lower().replace("_", "-"))
         try:
@@ -184,35 +183,3 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
-
-
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Say what this machine has and what could be run on it: ``python -m benchmark.doctor [verify] [key=value …]``."""
-    from benchmark.compose import compose
-
-    parser = argparse.ArgumentParser(prog="python -m benchmark.doctor", description=main.__doc__)
-    parser.add_argument(
-        "words", nargs="*", metavar="verify | key=value", help="verify: decode images, compute checksums"
-    )
-    words = parser.parse_args(arguments).words
-    deep, extra = "verify" in words, [w for w in words if "=" in w]
-    from benchmark.config import RunSettings, settings_from
-
-    run = settings_from("run", RunSettings, compose(extra)[0]["run"])
-    lock = provenance.ROOT / "requirements.lock"
-    _print("machine", ("what", "value", "remark"), machine())
-    _print("packages", ("package", "installed", "remark"), packages(lock))
-    _print("places", ("setting", "folder", "space"), places(run))
-    _print("datasets", ("dataset", "state", "command"), datasets(run.data_root, deep=deep))
-    _print("weights", ("weights", "state", "size"), weights(run.weights_root, deep=deep))
-    _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), tables(extra))
-    return 0
-
-
-def _print(title: str, columns: Cells, rows: Iterator[Cells]) -> None:
-    show(Grid(title=title, columns=columns, rows=tuple(rows), left=frozenset(range(len(columns)))))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from benchmark.resources import commands_here
+
 
 class BenchmarkError(Exception):
     """Something the user can mend; shown as one message without a traceback."""
+
+    def __str__(self) -> str:
+        return commands_here(super().__str__())
 
 
 class DryRun(BenchmarkError):

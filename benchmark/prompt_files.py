@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.config import CONF
 from benchmark.errors import ConfigError, near_matches
+from benchmark.resources import CONF, shown
 
 FOLDER = CONF / "prompts"
 
@@ -28,6 +28,7 @@ def prompt_file(name: str, *, dataset: str, among: str, usual: str) -> Path:
     if not path.is_file():
         raise ConfigError(
             f"pipeline.prompts={wanted}: no such file in conf/prompts, nor elsewhere; write one for your product "
-            f"(conf/prompts/{usual}.yaml has every key), or use pipeline.prompts={usual}; {near_matches(wanted, known)}"
+            f"({shown(FOLDER / usual)}.yaml has every key), or use pipeline.prompts={usual}; "
+            f"{near_matches(wanted, known)}"
         )
     return path

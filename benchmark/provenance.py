@@ -12,7 +12,10 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from benchmark.resources import CHECKOUT
+
 PACKAGES = (
+    "fm-defect-bench",
     "torch",
     "torchvision",
     "numpy",
@@ -31,7 +34,6 @@ PACKAGES = (
     "timm",
     "google-genai",
 )
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @cache
@@ -48,17 +50,22 @@ def packages() -> dict[str, str]:
 
 @cache
 def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout and whether it has uncommitted changes; (None, None) outside a checkout."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
+    """Commit of the checkout and whether it has uncommitted changes; (None, None) outside a checkout.
+
+    A package that was installed from a wheel has none, even where it lies inside somebody else's repository.
+    """
+    if CHECKOUT is None:
         return None, None
-    changes = _git("status", "--porcelain", "--untracked-files=no")
+    top, _, commit = (_git("rev-parse", "--show-toplevel", "HEAD", folder=CHECKOUT) or "").partition("\n")
+    if not commit or Path(top).resolve() != CHECKOUT:
+        return None, None
+    changes = _git("status", "--porcelain", "--untracked-files=no", folder=CHECKOUT)
     return commit, None if changes is None else bool(changes)
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, folder: Path) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.availability import Missing, dataset_name, extras_for, first_line, obstacles
-from benchmark.commands import reporting
 from benchmark.compose import compose
+from benchmark.config import options
 from benchmark.errors import ConfigError, DataError
-from benchmark.results.papers import Cell, Paper, PaperTable, cells, choose_table, load_paper
+from benchmark.results.papers import Cell, Paper, PaperTable, cells
 from benchmark.results.schema import RunResult
 
 
@@ -146,43 +144,44 @@ def general(extra: Sequence[str]) -> list[str]:
     return [o for o in extra if o.partition("=")[0].lstrip("+").partition(".")[0] in ("run", "tracking")]
 
 
+def check_settings(paper: Paper, tables: Sequence[PaperTable], extra: Sequence[str]) -> None:
+    """Refuse a setting that fits no cell, before any cell runs.
+
+    Args:
+        paper: of the tables.
+        tables: that will be run.
+        extra: settings from the command line.
+
+    Raises:
+        ConfigError: naming what comes near.
+    """
+    compose(general(extra))
+    every = [cell for table in tables for cell in cells(paper, table)]
+    known = [cell for cell in every if cell.overrides and cell.method.pipeline in options("pipeline")]
+    for setting in set(extra) - set(general(extra)):
+        of_data = setting.partition(".")[0] in ("dataset", *options("dataset"))
+        runnable = {cell.overrides[0] if of_data else cell.method.pipeline: cell for cell in known}
+        refused: ConfigError | None = None
+        for cell in runnable.values():
+            own = extras_for(cell, [setting])
+            try:
+                compose([*cell.overrides, *own])
+            except ConfigError as error:
+                refused = refused or error
+                continue
+            if own:
+                break
+        else:
+            head = setting.partition("=")[0].partition(".")[0]
+            raise refused or ConfigError(
+                f"{setting}: no cell of these tables is of {head}; their pipelines: "
+                + ", ".join(dict.fromkeys(str(cell.method.pipeline) for cell in known))
+            )
+
+
 def reproduce(paper: Paper, table: PaperTable, *, name: str, dry: bool, extra: Sequence[str]) -> list[Planned]:
     """Plan every cell of a table and, unless ``dry``, run those that can be run."""
     every = list(cells(paper, table))
     missing = obstacles(every, extra=extra)
     planned = [_planned(cell, what, extra) for cell, what in zip(every, missing, strict=True)]
     return planned if dry else run_cells(planned, name=name, extra=extra)
-
-
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Reproduce the tables of a paper: ``python -m benchmark.reproduce domain_gap 1 [dry_run] [key=value …]``."""
-    from benchmark.results.paper_table import show_plan, show_table, write_table
-    from benchmark.results.papers import paper_names
-
-    known = ", ".join(paper_names())
-    parser = argparse.ArgumentParser(prog="python -m benchmark.reproduce", description=main.__doc__)
-    parser.add_argument("paper", nargs="?", help=f"one of: {known}")
-    parser.add_argument("words", nargs="*", metavar="TABLE | dry_run | key=value", help="no table: all of the paper")
-    chosen = parser.parse_args(arguments)
-    extra = [w for w in chosen.words if "=" in w]
-    plain = [w for w in chosen.words if "=" not in w]
-    dry = "dry_run" in plain
-    if chosen.paper is None:
-        raise ConfigError(f"say which paper: make reproduce PAPER=… ({known})")
-    paper = load_paper(chosen.paper)
-    for number in [w for w in plain if w != "dry_run"] or list(paper.tables):
-        table = choose_table(paper, number)
-        name = f"{chosen.paper}-table-{number}"
-        planned = reproduce(paper, table, name=name, dry=dry, extra=extra)
-        if dry:
-            show_plan(paper, table, planned)
-        else:
-            root = Path(compose(general(extra))[0]["run"]["results_root"])
-            show_table(paper, table, planned)
-            print("written:", write_table(root / "papers", name, paper, table, planned))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands import reporting
 from benchmark.errors import BenchmarkError, TrackingError
 from benchmark.provenance import redact
 from benchmark.results.figures import run_figures
@@ -110,7 +107,7 @@ class Mlflow(Settings):
             raise TrackingError(
                 f"MLflow at {redact(address)} cannot be used ({type(error).__name__}: {reason[0] if reason else ''}). "
                 f"The results are kept in {folder}; log them later with: "
-                f"python -m benchmark.tracking {folder} --uri URI"
+                f"python -m benchmark track {folder} --uri URI"
             ) from None
 
     def _experiment_id(self, client: MlflowClient, local: Path) -> str:
@@ -219,21 +216,3 @@ def _description(result: RunResult) -> str:
         span = "" if row.low is None or row.high is None else f"{row.low:.4f} – {row.high:.4f}"
         lines.append(f"| {name} | {'undefined' if row.value is None else f'{row.value:.4f}'} | {span} | {row.n} |")
     return "\n".join(lines)
-
-
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Log finished runs: ``python -m benchmark.tracking results/runs/ID … [--uri URI]``."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.tracking", description=main.__doc__)
-    parser.add_argument("folder", type=Path, nargs="+", help="folder of a finished run")
-    parser.add_argument("--uri", default=None, help="MLflow tracking URI; default: the embedded store")
-    parser.add_argument("--experiment", default="fm-defect-bench")
-    chosen = parser.parse_args(arguments)
-    tracker = Mlflow(uri=chosen.uri, experiment=chosen.experiment)
-    for folder in chosen.folder:
-        print(f"{folder}: MLflow run {tracker.log(folder, results_root=folder.resolve().parent.parent)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

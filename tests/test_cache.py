@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.cache import age, main, shown_size, size
+from benchmark.cache import age, shown_size, size
+from benchmark.cli.main import main
+from benchmark.errors import ConfigError
 from benchmark.stages import Stage
 from benchmark.store import Store, store_root
 
@@ -35,7 +36,7 @@ def filled(tmp_path: Path) -> Store:
 
 
 def run(store: Store, *words: str) -> int:
-    return main(["--root", str(store.root.parent), *words])
+    return main(["cache", "--root", str(store.root.parent), *words])
 
 
 def left(store: Store) -> dict[str, int]:
@@ -54,7 +55,7 @@ def test_ages_are_read(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "d", "10", "ten d", "-1d"])
 def test_wrong_ages_are_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="30d"):
+    with pytest.raises(ConfigError, match="30d"):
         age(text)
 
 
@@ -72,7 +73,7 @@ def test_sizes(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_sizes_of_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--root", str(tmp_path / "none")]) == 0
+    assert main(["cache", "--root", str(tmp_path / "none")]) == 0
     assert "nothing is stored" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
 

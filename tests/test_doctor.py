@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import doctor, provenance
+from benchmark.cli.main import main
 from benchmark.data.card import card_names
 from benchmark.weights import find, names
 from tests.harness import places
@@ -74,12 +75,12 @@ def test_the_command_prints_all_parts_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "very-secret-value")
-    assert doctor.main(places(tmp_path)) == 0
+    assert main(["doctor", *places(tmp_path)]) == 0
     said = capsys.readouterr().out
     for part in ("machine", "packages", "places", "datasets", "weights", "tables of papers", "GEMINI_API_KEY"):
         assert part in said
     assert "very-secret-value" not in said
-    assert doctor.main(["run.data_rot=x"]) == 1
+    assert main(["doctor", "run.data_rot=x"]) == 1
     assert "data_root" in capsys.readouterr().err
 
 

@@ -13,9 +13,9 @@ from tests.harness import ROOT, SMALL_SAT, command
 LIGHT = """
 import sys
 sys.argv = ["benchmark", *{words!r}]
-from benchmark.__main__ import main
+from benchmark.cli.main import main
 try:
-    code = main()
+    code = main(sys.argv[1:] if {direct} else ["run", *sys.argv[1:]])
 except SystemExit as ended:
     code = ended.code
 loaded = [m for m in ("torch", "transformers", "mlflow", "pandas", "cv2", "sklearn") if m in sys.modules]
@@ -23,9 +23,9 @@ print("CODE", code or 0, "LOADED", loaded)
 """
 
 
-def light(*words: str) -> tuple[str, str]:
+def light(*words: str, direct: bool = False) -> tuple[str, str]:
     done = subprocess.run(
-        [sys.executable, "-c", LIGHT.format(words=words)],
+        [sys.executable, "-c", LIGHT.format(words=words, direct=direct)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -92,10 +92,10 @@ def test_unreachable_tracking_server_keeps_the_result_and_says_how_to_log_it(tmp
     )  # fmt: skip
     assert done.returncode == 1
     (result,) = (tmp_path / "results" / "runs").glob("*/result.json")
-    assert f"python -m benchmark.tracking {result.parent}" in done.stderr
+    assert f"python -m benchmark track {result.parent}" in done.stderr
     assert "geheim" not in done.stdout + done.stderr + result.read_text()
     logged = subprocess.run(
-        [sys.executable, "-m", "benchmark.tracking", str(result.parent)],
+        [sys.executable, "-m", "benchmark", "track", str(result.parent)],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert logged.returncode == 0, logged.stderr

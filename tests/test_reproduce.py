@@ -106,7 +106,8 @@ def test_every_cell_whose_pipeline_exists_composes(name: str) -> None:
 def test_a_clean_machine_gets_the_whole_table_with_reasons(tmp_path: Path) -> None:
     words = [w for w in places(tmp_path) if not w.startswith("tracking")]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark.reproduce", "domain_gap", "1", *words, f"run.weights_root={tmp_path / 'w'}"],
+        [sys.executable, "-m", "benchmark", "reproduce", "domain_gap", "1", *words,
+         f"run.weights_root={tmp_path / 'w'}"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

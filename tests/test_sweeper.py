@@ -18,8 +18,8 @@ def counted(*arguments, **named):
     return load(*arguments, **named)
 ConfigLoaderImpl.load_sweep_config = counted
 sys.argv = ["benchmark", *{words!r}]
-from benchmark.__main__ import main
-code = main()
+from benchmark.cli.run import run
+code = run(sys.argv[1:])
 print("CODE", code, "COMPOSED", count[0])
 """
 

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from benchmark import weights
+from benchmark.cli.main import main
 from benchmark.config import CONF
 from benchmark.errors import WeightsError
-from benchmark.weights import fetch, registry
+from benchmark.weights import registry
 from benchmark.weights.digests import file_digests
 
 CONTENT = b"not really a network" * 1000
@@ -224,11 +225,11 @@ def test_a_missing_file_is_fetched_verified_and_then_kept(
     url, served = server
     (served / "toy.pth").write_bytes(CONTENT)
     register(urls=[f"{url}/toy.pth"])
-    assert fetch.main(["toy"]) == 0
+    assert main(["weights", "toy"]) == 0
     assert "downloaded, verified by sha256" in capsys.readouterr().out
     assert weights.resolve(["toy"], pipeline="p")["toy"].path.read_bytes() == CONTENT
     (served / "toy.pth").unlink()
-    assert fetch.main(["toy", "offline"]) == 0
+    assert main(["weights", "toy", "offline"]) == 0
     assert "already there" in capsys.readouterr().out
 
 
@@ -239,7 +240,7 @@ def test_a_wrong_download_is_kept_aside_and_never_used(
     url, served = server
     (served / "toy.pth").write_bytes(CONTENT[::-1])
     register(urls=[f"{url}/toy.pth"], sha256=hashlib.sha256(CONTENT).hexdigest()[:digits])
-    assert fetch.main(["toy"]) == 1
+    assert main(["weights", "toy"]) == 1
     assert "sha256" in capsys.readouterr().err
     assert not (toy / "toy.pth").exists()
     assert (toy / "toy.pth.rejected").read_bytes() == CONTENT[::-1]
@@ -253,23 +254,23 @@ def test_a_mirror_is_asked_first(
     (served / "copies" / "toy.pth").write_bytes(CONTENT)
     register(urls=[f"{url}/absent.pth"])
     monkeypatch.setenv("BENCH_WEIGHTS_MIRROR", f"{url}/elsewhere")
-    assert fetch.main(["toy", f"mirror={url}/copies/"]) == 0
+    assert main(["weights", "toy", f"mirror={url}/copies/"]) == 0
     assert (toy / "toy.pth").read_bytes() == CONTENT
     (toy / "toy.pth").unlink()
-    assert fetch.main(["toy"]) == 1
+    assert main(["weights", "toy"]) == 1
     err = capsys.readouterr().err
     assert err.index("elsewhere/toy.pth") < err.index("absent.pth")
 
 
 def test_offline_names_the_file_and_where_it_comes_from(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["toy", "offline"]) == 1
+    assert main(["weights", "toy", "offline"]) == 1
     err = capsys.readouterr().err
     assert str(toy / "toy.pth") in err
     assert "https://example.org/toy.pth" in err
 
 
 def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
+    assert main(["weights", "toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
     out = capsys.readouterr().out
     assert f"{toy / 'other' / 'toy.pth'} (missing; {len(CONTENT):,} bytes; checked by sha256)" in out
     assert "licence: not stated" in out
@@ -277,14 +278,14 @@ def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(["resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
+    assert main(["weights", "resnet_mlp", "dry_run", "pipeline.backbone=resnet50"]) == 0
     assert "resnet50-0676ba61.pth" in capsys.readouterr().out
-    assert fetch.main(["sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
+    assert main(["weights", "sam_vit_b", "resnet18_imagenet", "resnet_mlp", "dry_run"]) == 0
     out = capsys.readouterr().out
     assert "sam_vit_b_01ec64.pth" in out
     assert out.count("resnet18-f37072fd.pth (") == 1
     for words in (["constant"], ["resnet_mlp", "pipeline.weights=none"]):
-        assert fetch.main(words) == 0
+        assert main(["weights", *words]) == 0
         assert "no weights files are needed" in capsys.readouterr().out
 
 
@@ -299,5 +300,5 @@ def test_a_pipeline_names_its_weights(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_a_wrong_word_says_what_is_right(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fetch.main(words) == 1
+    assert main(["weights", *words]) == 1
     assert said in capsys.readouterr().err

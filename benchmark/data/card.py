@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from benchmark.data.records import ArchiveSplit, Record
 from benchmark.errors import ConfigError, near_matches
+from benchmark.resources import CARDS
 from benchmark.settings import Settings
 
-CARDS = Path(__file__).resolve().parents[2] / "datasets"
 EVERY = "*"
 """Category of a count that is known for the whole dataset only."""
 

@@ -1,4 +1,4 @@
-"""``python -m benchmark.data.fetch DATASET [verify] [dry_run] [offline] [data_root=FOLDER]``: get or check a dataset.
+"""Getting and checking a dataset.
 
 What has a stable address is downloaded, checked and unpacked; for the rest the exact steps are printed. In both cases
 the licence comes first, and what lies in the folder afterwards is checked against the dataset's card.
@@ -7,65 +7,37 @@ the licence comes first, and what lies in the folder afterwards is checked again
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.archives import unpack
-from benchmark.commands import reporting
-from benchmark.config import CONF, option_settings, options
+from benchmark.config import option_settings
 from benchmark.data.card import Archive, Card, load_card
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import has_data
 from benchmark.data.verify import Verification, verify
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
-from benchmark.errors import ConfigError, DataError, near_matches
+from benchmark.errors import ConfigError, DataError
+from benchmark.resources import CONF
 from benchmark.settings import Settings
 
-_FLAGS = ("verify", "dry_run", "offline")
 _ARCHIVES = ".archives"
 _SHOWN_PROBLEMS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for."""
+    """What is asked for."""
 
     dataset: str
+    """Option of the group ``dataset``."""
     data_root: Path
     verify: bool
+    """Check what is there."""
     dry_run: bool
+    """Say what would be downloaded."""
     offline: bool
-
-
-@reporting
-def main(words: Sequence[str] | None = None) -> int:
-    """Carry out one command line and return its exit status; 1 when data are missing or wrong."""
-    return run(parse(sys.argv[1:] if words is None else words))
-
-
-def parse(words: Sequence[str]) -> Request:
-    """Read the command line; raises ConfigError naming near matches for an unknown word."""
-    data_root = Path(os.environ.get("DATA_ROOT") or "datasets")
-    names: list[str] = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and key in ("data_root", "run.data_root"):
-            data_root = Path(value).expanduser()
-        elif equals:
-            raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root'])}")
-        elif word not in _FLAGS:
-            names.append(word)
-    if len(names) != 1:
-        known = ", ".join(options("dataset"))
-        raise ConfigError(f"name one dataset, and any of: {', '.join(_FLAGS)}, data_root=FOLDER. Datasets: {known}")
-    if names[0] not in options("dataset"):
-        raise ConfigError(f"no dataset {names[0]!r}; {near_matches(names[0], options('dataset'))}")
-    flags = {flag: flag in words for flag in _FLAGS}
-    return Request(dataset=names[0], data_root=data_root, **flags)
 
 
 def run(request: Request) -> int:
@@ -186,7 +158,3 @@ def _report(found: Verification, card: Card) -> int:
         + ("all as the card says" if found.ok else f"{len(found.problems)} problems, {wrong} counts differ")
     )
     return 0 if found.ok else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,38 +1,31 @@
-"""``python -m benchmark.data.tables [--check]``: the tables of datasets in the READMEs, written from cards and options.
+"""The tables of datasets in the READMEs, written from cards and options.
 
 A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the rest of the file is never touched.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmark.commands import reporting
-from benchmark.config import CONF
-from benchmark.data.card import CARDS, Card, card_names, load_card
-from benchmark.errors import ConfigError, DataError
+from benchmark.data.card import Card, card_names, load_card
+from benchmark.errors import ConfigError
+from benchmark.resources import CONF
 
-ROOT = CARDS.parent
-FILES = (ROOT / "README.md", CARDS / "README.md")
+FILES = ("README.md", "datasets/README.md")
 
 _ORDER = ("sat", "mvtec", "visa", "mpdd", "btad", "mtd", "ksdd1", "ksdd2", "dtd_synthetic", "dagm", "pets")
 
 
-@reporting
-def main(words: Sequence[str] | None = None) -> int:
-    """Write the tables, or with ``--check`` say which files drifted; exit status 1 when one did."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.data.tables", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when a table is not up to date")
-    check = parser.parse_args(words).check
-    drifted = [path for path in FILES if path.is_file() and _update(path, write=not check)]
-    if check and drifted:
-        names = ", ".join(str(path.relative_to(ROOT)) for path in drifted)
-        raise DataError(f"tables are out of date in {names}; run `make tables`")
-    return 0
+def update(root: Path, *, write: bool) -> list[str]:
+    """Bring the tables of the READMEs below ``root`` up to date; returns the files that were not.
+
+    Args:
+        root: of the checkout.
+        write: False: change nothing.
+    """
+    return [name for name in FILES if (root / name).is_file() and _update(root / name, write=write)]
 
 
 def render(text: str) -> str:
@@ -135,7 +128,3 @@ def _how(card: Card) -> str:
 
 def _link(text: str, url: str | None) -> str:
     return text if url is None else f"[{text}]({url})"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

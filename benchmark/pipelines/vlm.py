@@ -220,7 +220,7 @@ class VisionLanguage(Settings):
             return None
         if AnswerStore(self.answers.path).holds_any(self.provider.model):
             return None
-        mend = "python -m benchmark.vlm import FILE"
+        mend = "python -m benchmark answers import FILE"
         if not asks:
             return f"no stored answers of {self.provider.model}", mend
         return f"no key and no stored answers of {self.provider.model}", f"export {names[-1]}=…"

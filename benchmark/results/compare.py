@@ -1,17 +1,13 @@
-"""``make compare``: the table of a comparison, on the terminal and as Markdown, CSV and LaTeX."""
+"""The table of a comparison, and its files: Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from pathlib import Path
 
-from benchmark.commands import reporting
 from benchmark.errors import ResultsError, near_matches
 from benchmark.results import files
 from benchmark.results.comparison import Comparison, compare_published, compare_runs
-from benchmark.results.render import Grid, csv_text, latex, markdown, show
+from benchmark.results.render import Grid, csv_text, latex, markdown
 from benchmark.results.tables import number
 
 BOTH = ("mean", "pooled")
@@ -58,38 +54,33 @@ def _choose(name: str, results_root: Path) -> Path:
     return folder
 
 
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Compare two runs, or a run and a published method (paper:method)."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.results.compare", description=main.__doc__)
-    parser.add_argument("first", nargs="?", help="a run: its folder, its id, or the beginning of it")
-    parser.add_argument("second", nargs="?", help="another run, or paper:method as in baselines/ (iap_as_2025:SAA+)")
-    parser.add_argument("words", nargs="*", metavar="force", help="force: compare what is not comparable, and say so")
-    parser.add_argument("--results-root", type=Path, default=Path(os.environ.get("RESULTS_ROOT", "results")))
-    parser.add_argument("--out", type=Path, default=None, help="folder for the table as .md, .csv and .tex")
-    chosen = parser.parse_args(arguments)
-    if chosen.second is None:
-        raise ResultsError(
-            'name two runs, or a run and a published method: make compare RUNS="FIRST SECOND"; '
-            f"the runs lie in {chosen.results_root / 'runs'}"
-        )
-    if set(chosen.words) - {"force"}:
-        parser.error(f"{chosen.words[0]!r}: two runs are compared at a time; the only further word is force")
-    folder = _choose(chosen.first, chosen.results_root)
-    if ":" in chosen.second and run_folder(chosen.second, chosen.results_root) is None:
-        comparison, other = compare_published(folder, chosen.second), chosen.second
+def compare(first: str, second: str, *, results_root: Path, force: bool) -> tuple[Grid, str]:
+    """Compare a run with another one or with a published method.
+
+    Args:
+        first: a run: its folder, its id, or the beginning of it.
+        second: likewise, or ``paper:method`` as in ``baselines/``.
+        results_root: folder that holds ``runs/``.
+        force: compare what is not comparable, and say so.
+
+    Returns:
+        The table, and a name for its files.
+
+    Raises:
+        ResultsError: no such run or method, or the two cannot be compared.
+    """
+    folder = _choose(first, results_root)
+    if ":" in second and run_folder(second, results_root) is None:
+        comparison, other = compare_published(folder, second), second
     else:
-        second = _choose(chosen.second, chosen.results_root)
-        comparison, other = compare_runs(folder, second, force="force" in chosen.words), second.name
-    table = grid(comparison)
-    show(table)
-    out = chosen.out or chosen.results_root / "comparisons"
+        found = _choose(second, results_root)
+        comparison, other = compare_runs(folder, found, force=force), found.name
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
+    return grid(comparison), stem
+
+
+def write(table: Grid, path: Path) -> Path:
+    """Write a table as ``path`` with .md, .csv and .tex added; returns ``path``."""
     for suffix, text in ((".md", markdown(table)), (".csv", csv_text(table)), (".tex", latex(table))):
-        files.write_atomically(out / f"{stem}{suffix}", text.encode())
-    print(f"written: {out / stem}.md, .csv, .tex")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        files.write_atomically(path.with_name(f"{path.name}{suffix}"), text.encode())
+    return path

@@ -216,5 +216,16 @@ def encode(picture: NDArray[np.uint8], suffix: str) -> bytes:
     return bytes(data.tobytes())
 
 
+def decode(data: bytes, *, colour: bool = False) -> NDArray[np.uint8]:
+    """Decode what ``encode`` wrote: grey (H, W), or RGB (H, W, 3) for ``colour``."""
+    import cv2
+
+    flag = cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if picture is None:
+        raise ResultsError("a thumbnail cannot be decoded; run again with run.overwrite=always")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if colour else picture, dtype=np.uint8)
+
+
 def _covered(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return (shrink(mask.astype(np.float32)) > 0).astype(np.uint8) * np.uint8(255)

@@ -11,10 +11,11 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from benchmark.errors import ConfigError, near_matches
-from benchmark.results.published import FOLDER, PublishedRow, find
+from benchmark.resources import BASELINES
+from benchmark.results.published import PublishedRow, find
 from benchmark.results.schema import Record
 
-TABLES = FOLDER / "tables"
+TABLES = BASELINES / "tables"
 
 
 class TableMetric(Record):

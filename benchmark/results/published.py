@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator
 
 from benchmark.errors import ResultsError, near_matches
+from benchmark.resources import BASELINES
 from benchmark.results.schema import Record
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "baselines"
 COLUMNS = (
     "paper", "table", "dataset", "category", "method", "metric", "value", "unit", "protocol", "flag", "source", "note",
 )  # fmt: skip
@@ -106,7 +106,7 @@ class PublishedRow(Record):
 
 
 @functools.cache
-def protocols(folder: Path = FOLDER) -> dict[str, PublishedProtocol]:
+def protocols(folder: Path = BASELINES) -> dict[str, PublishedProtocol]:
     """Read ``protocols.yaml``: published protocol -> what it is. Raises ResultsError naming the entry."""
     import yaml
 
@@ -122,7 +122,7 @@ def protocols(folder: Path = FOLDER) -> dict[str, PublishedProtocol]:
 
 
 @functools.cache
-def published(folder: Path = FOLDER) -> tuple[PublishedRow, ...]:
+def published(folder: Path = BASELINES) -> tuple[PublishedRow, ...]:
     """Read and check every CSV of ``baselines/``; rows in the order of the files.
 
     Rows that cannot be right by arithmetic (``benchmark.results.consistency``) carry the flag

@@ -5,21 +5,17 @@ They hold numbers and provenance only: no image, no per-image row, no path of th
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.commands import reporting
-from benchmark.errors import BenchmarkError, ConfigError, ResultsError, near_matches
+from benchmark.errors import BenchmarkError, ConfigError, ResultsError
+from benchmark.resources import REFERENCE
 from benchmark.results import files
 from benchmark.results.schema import Record, RunResult
 from benchmark.results.tables import interval, number
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "results" / "reference"
 TOLERANCE = 2e-3
 """Largest difference of a value on another machine: random features and heads differ there in their last bits."""
 SHOWN = ("iou", "max_iou", "ap", "f1_max", "f2", "image_auroc")
@@ -33,7 +29,7 @@ class ReferenceRun(Record):
     settings: tuple[str, ...]
 
 
-def entries(folder: Path = FOLDER) -> dict[str, ReferenceRun]:
+def entries(folder: Path = REFERENCE) -> dict[str, ReferenceRun]:
     """Read ``runs.yaml``."""
     import yaml
 
@@ -82,7 +78,7 @@ def _close(one: float | None, two: float | None, tolerance: float) -> bool:
     return one is None or two is None or abs(one - two) <= tolerance
 
 
-def results_table(folder: Path = FOLDER) -> str:
+def results_table(folder: Path = REFERENCE) -> str:
     """Return the reference results as a Markdown table: the headline value of each metric with its interval."""
     lines = [
         "| dataset | pipeline | images | " + " | ".join(SHOWN) + " |",
@@ -125,54 +121,19 @@ def update_readme(path: Path, *, write: bool) -> bool:
     return new != text
 
 
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Make the reference results anew, compare with them (check), or write the README's table (table)."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.results.reference", description=main.__doc__)
-    parser.add_argument("words", nargs="*", metavar="check | table | NAME | key=value")
-    parser.add_argument("--check", action="store_true", help="with table: change nothing, fail when it is out of date")
-    chosen = parser.parse_args(arguments)
-    words = [w for w in chosen.words if "=" not in w]
-    extra = [w for w in chosen.words if "=" in w]
-    if "table" in words:
-        return _table(check=chosen.check)
-    known = entries()
-    named = [w for w in words if w != "check"]
-    unknown = [w for w in named if w not in known]
-    if unknown:
-        raise ConfigError(f"no reference run {unknown[0]!r}; {near_matches(unknown[0], known)}")
-    check = "check" in words
-    default = [n for n, e in known.items() if e.quick] if check else list(known)
-    wrong = [_one(name, known[name], check=check, extra=extra) for name in named or default]
-    if not check:
-        update_readme(ROOT / "README.md", write=True)
-    return int(any(wrong))
-
-
-def _table(*, check: bool) -> int:
-    if update_readme(ROOT / "README.md", write=not check) and check:
-        raise ResultsError("the results table of README.md is out of date; run `make tables`")
-    return 0
-
-
-def _one(name: str, entry: ReferenceRun, *, check: bool, extra: Sequence[str]) -> bool:
-    """Make one run; True where it failed or differs."""
+def carry_out(name: str, entry: ReferenceRun, *, check: bool, extra: Sequence[str]) -> bool:
+    """Make one reference run, and write or (``check``) compare it; prints what differs, True where anything does."""
     try:
         made = portable(make(entry, extra=extra))
     except BenchmarkError as error:
         print(f"{name}: not made: {str(error).splitlines()[0]}", file=sys.stderr)
         return True
     if not check:
-        files.write_atomically(FOLDER / name / files.RESULT, made.model_dump_json(indent=1).encode() + b"\n")
+        files.write_atomically(REFERENCE / name / files.RESULT, made.model_dump_json(indent=1).encode() + b"\n")
         print(f"{name}: written, digest {made.digest[:12]}")
         return False
-    committed = files.read_result(FOLDER / name)
+    committed = files.read_result(REFERENCE / name)
     found: list[Any] = list(differences(committed, made))
     same = "same digest" if committed.digest == made.digest else f"within {TOLERANCE}"
     print(f"{name}: " + ("; ".join(found) if found else f"as committed ({same})"))
     return bool(found)
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    sys.exit(main())

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import csv
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark.commands import reporting
 from benchmark.errors import ResultsError
+from benchmark.resources import TEMPLATES
 from benchmark.results import files
 from benchmark.results.details import DETAILS, read_details
 from benchmark.results.report_data import boards, run_page
@@ -23,7 +21,6 @@ from benchmark.results.report_figures import precision_recall, short_labels
 from benchmark.results.report_gallery import Galleries, collect
 from benchmark.results.schema import RunResult
 
-TEMPLATES = Path(__file__).resolve().parent / "templates"
 MEGABYTES = 48
 """Most megabytes of pictures in a report, unless told."""
 MOST_POINTS = 200
@@ -221,23 +218,9 @@ def find_runs(results_root: Path) -> list[Run]:
     return list(found.values())
 
 
-@reporting
-def main(arguments: list[str] | None = None) -> int:
-    """Write the report: one HTML file of all runs, sweeps and images."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.results.report", description=main.__doc__)
-    parser.add_argument("--results-root", type=Path, default=Path(os.environ.get("RESULTS_ROOT", "results")))
-    parser.add_argument("--out", type=Path, default=None, help="default: <results root>/report.html")
-    parser.add_argument("--megabytes", type=float, default=MEGABYTES, help="most megabytes of pictures")
-    chosen = parser.parse_args(arguments)
-    root: Path = chosen.results_root
-    runs = find_runs(root)
-    sweeps = sorted(p for p in root.glob("sweeps/*") if p.is_dir())
-    page = build(runs, sweeps, papers=sorted(root.glob("papers/*.csv")), megabytes=chosen.megabytes)
-    out = chosen.out or root / "report.html"
-    files.write_atomically(out, page.encode())
-    print(f"{len(runs)} runs, {len(page) / 1e6:.1f} MB: {out.resolve().as_uri()}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def page_of(results_root: Path, *, megabytes: float) -> tuple[int, str]:
+    """Return the number of runs below ``results_root``, and the report of them as HTML."""
+    runs = find_runs(results_root)
+    sweeps = sorted(p for p in results_root.glob("sweeps/*") if p.is_dir())
+    page = build(runs, sweeps, papers=sorted(results_root.glob("papers/*.csv")), megabytes=megabytes)
+    return len(runs), page

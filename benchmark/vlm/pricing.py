@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 from pydantic import ValidationError
 
-from benchmark.config import CONF
 from benchmark.errors import ConfigError, near_matches
+from benchmark.resources import CONF
 from benchmark.settings import Settings
 from benchmark.vlm.verdict import Usage
 

@@ -70,7 +70,7 @@ def replay(
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
             f"{asker.store.root} has no answer of {asker.provider.model} for {len(missing)} of {len(samples)} images: "
-            f"{', '.join(missing[:SHOWN])}{more}; import them (python -m benchmark.vlm import FILE), "
+            f"{', '.join(missing[:SHOWN])}{more}; import them (python -m benchmark answers import FILE), "
             "or ask the model with pipeline.answers.mode=auto"
         )
 

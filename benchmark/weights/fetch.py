@@ -1,34 +1,27 @@
-"""``python -m benchmark.weights PIPELINE… [dry_run] [offline] [mirror=URL] [key=value …]``: get what a pipeline needs.
+"""Getting the weights files that pipelines need.
 
-PIPELINE is an option of the group ``pipeline``, or a name of conf/weights. The further ``key=value`` words are those
-of a run, so that ``pipeline.backbone=resnet50`` or ``run.weights_root=FOLDER`` mean the same here as there. A mirror
-(``mirror=`` or BENCH_WEIGHTS_MIRROR) is a folder on a server that holds the files under the same names; it is asked
-before the official address.
+A mirror is a folder on a server that holds the files under the same names; it is asked before the official address.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.commands import reporting
-from benchmark.config import CONF, explain_composition_error, option_settings, options
+from benchmark.compose import compose
+from benchmark.config import option_settings, options
 from benchmark.download import Remote, download
 from benchmark.download_progress import shown
-from benchmark.errors import ConfigError, WeightsError, near_matches
+from benchmark.errors import WeightsError
 from benchmark.weights.local import check_file, readable_size
-from benchmark.weights.registry import Weights, WeightsFile, find, names
-
-_FLAGS = ("dry_run", "offline")
+from benchmark.weights.registry import Weights, WeightsFile, find
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks for."""
+    """What is asked for."""
 
     names: tuple[str, ...]
     """Options of the group ``pipeline``, or registry names."""
@@ -37,44 +30,6 @@ class Request:
     mirror: str | None
     dry_run: bool
     offline: bool
-
-
-@reporting
-def main(words: Sequence[str] | None = None) -> int:
-    """Carry out one command line and return its exit status."""
-    request = parse(sys.argv[1:] if words is None else words)
-    wanted, root = needed_by(request)
-    return fetch(wanted, root, request)
-
-
-def parse(words: Sequence[str]) -> Request:
-    """Read the command line.
-
-    Raises:
-        ConfigError: no pipeline, or an unknown one (with near names).
-    """
-    mirror = os.environ.get("BENCH_WEIGHTS_MIRROR") or None
-    overrides: list[str] = []
-    named: list[str] = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if key == "mirror" and equals:
-            mirror = value
-        elif equals:
-            overrides.append(word)
-        elif word not in _FLAGS:
-            named.append(word)
-    known = [*options("pipeline"), *names()]
-    if not named:
-        raise ConfigError(
-            f"name a pipeline, and any of: {', '.join(_FLAGS)}, mirror=URL, key=value. "
-            f"Pipelines: {', '.join(options('pipeline'))}"
-        )
-    for name in named:
-        if name not in known:
-            raise ConfigError(f"no pipeline {name!r}; {near_matches(name, known)}")
-    flags = {flag: flag in words for flag in _FLAGS}
-    return Request(names=tuple(named), overrides=tuple(overrides), mirror=mirror, **flags)
 
 
 def needed_by(request: Request) -> tuple[list[Weights], Path]:
@@ -170,24 +125,6 @@ def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
 
 def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any]:
     """Compose the config; without a pipeline, only the words for ``run`` are looked at."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
     if pipeline is None:
-        words = [word for word in overrides if word.startswith("run.")]
-    else:
-        words = [f"pipeline={pipeline}", *overrides]
-    outer = GlobalHydra.instance().hydra  # set where a run asks from inside its Hydra job
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = OmegaConf.to_container(compose("config", words), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain_composition_error(error, words)) from None
-    finally:
-        GlobalHydra.instance().hydra = outer
-    assert isinstance(composed, dict)
-    return {str(key): value for key, value in composed.items()}
+        return compose([word for word in overrides if word.startswith("run.")])[0]
+    return compose([f"pipeline={pipeline}", *overrides])[0]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pydantic import Field, ValidationError, field_validator
 
 from benchmark.errors import WeightsError, near_matches
+from benchmark.resources import CONF
 from benchmark.settings import Settings
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "weights"
+FOLDER = CONF / "weights"
 
 
 class WeightsFile(Settings):

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.data import fetch
 from benchmark.data.card import Archive, Card, Source, load_card
-from benchmark.data.fetch import main
 from tests.data.dataset_trees import Linker, save
 from tests.data.full_trees import BUILDERS
 
@@ -45,7 +45,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    status = main(words)
+    status = main(["data", *words])
     out, err = capsys.readouterr()
     return status, " ".join((out + err).split())
 
@@ -161,7 +161,7 @@ def test_wrong_checksum_is_not_unpacked(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mvtek"], "no dataset 'mvtek'; did you mean 'mvtec'?"),
+        (["mvtek"], "'mvtek' is not a dataset or a word of this command; did you mean 'mvtec'?"),
         ([], "name one dataset"),
         (["mvtec", "rooot=x"], "unknown key 'rooot'"),
         (["folder"], "dataset folder is your own data"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.config import options
 from benchmark.data import tables
 from benchmark.data.card import card_names, load_card
@@ -13,7 +14,7 @@ from benchmark.errors import ConfigError
 
 
 def test_committed_tables_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    status = tables.main(["--check"])
+    status = main(["tables", "check"])
     assert (status, capsys.readouterr().err) == (0, "")
 
 
@@ -32,13 +33,12 @@ def test_drift_is_found_and_mended(
 ) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- datasets:begin -->\nold\n<!-- datasets:end -->\nafter\n")
-    monkeypatch.setattr(tables, "FILES", (readme, tmp_path / "absent.md"))
-    monkeypatch.setattr(tables, "ROOT", tmp_path)
-    assert tables.main(["--check"]) == 1
+    monkeypatch.setattr("benchmark.cli.words.CHECKOUT", tmp_path)
+    assert main(["tables", "--check"]) == 1
     assert "out of date in README.md; run `make tables`" in capsys.readouterr().err
     assert "old" in readme.read_text()
-    assert tables.main([]) == 0
-    assert tables.main(["--check"]) == 0
+    assert main(["tables"]) == 0
+    assert main(["tables", "check"]) == 0
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")

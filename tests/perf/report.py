@@ -15,7 +15,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmark.results import files, report
+from benchmark.cli.main import main as command_line
+from benchmark.results import files
 from benchmark.results.gallery import GALLERY, SIDE, encode
 from tests.browser import CHROMIUM, chromium_page
 from tests.harness import SMALL_SAT, run
@@ -77,7 +78,7 @@ def main() -> None:
         enlarge(run(root, *SMALL_SAT, "pipeline=reference_difference").folder)
         page_file = root / "report.html"
         start = time.perf_counter()
-        if report.main(["--results-root", str(root / "results"), "--out", str(page_file)]):
+        if command_line(["report", "--results-root", str(root / "results"), "--out", str(page_file)]):
             raise SystemExit(1)
         print(f"PERF report2000_build_seconds {time.perf_counter() - start:.2f}")
         print(f"PERF report2000_megabytes {page_file.stat().st_size / 1e6:.2f}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.errors import ResultsError
 from benchmark.metrics.bootstrap import replicates, resample
 from benchmark.metrics.counts import Counts
@@ -137,20 +138,20 @@ def test_the_command_prints_and_writes_three_formats(
     place: Path, first: Path, second: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = place / "results"
-    assert compare.main([first.name, second.name, "--results-root", str(root)]) == 0
+    assert main(["compare", first.name, second.name, "--results-root", str(root)]) == 0
     assert "image_auroc" in capsys.readouterr().out
     assert {p.suffix for p in (root / "comparisons").iterdir()} == {".md", ".csv", ".tex"}
     other = run(place, *DIFFERENCE, "protocol=saa_plus").folder
-    assert compare.main([first.name, other.name, "--results-root", str(root)]) == 1
-    assert compare.main([first.name, other.name, "force", "--results-root", str(root)]) == 0
+    assert main(["compare", first.name, other.name, "--results-root", str(root)]) == 1
+    assert main(["compare", first.name, other.name, "force", "--results-root", str(root)]) == 0
     assert "not comparable: protocols differ" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        compare.main([first.name, other.name, "forse", "--results-root", str(root)])
-    assert compare.main(["nothing", first.name, "--results-root", str(root)]) == 1
+    assert main(["compare", first.name, other.name, "forse", "--results-root", str(root)]) == 1
+    assert "did you mean 'force'?" in capsys.readouterr().err
+    assert main(["compare", "nothing", first.name, "--results-root", str(root)]) == 1
     assert "no run 'nothing'" in capsys.readouterr().err
-    assert compare.main([first.name]) == 1
+    assert main(["compare", first.name]) == 1
     assert 'make compare RUNS="FIRST SECOND"' in capsys.readouterr().err
-    assert compare.main(["sat", first.name, "--results-root", str(root)]) == 1
+    assert main(["compare", "sat", first.name, "--results-root", str(root)]) == 1
     assert "runs begin with 'sat'" in capsys.readouterr().err
 
 

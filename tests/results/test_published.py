@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import ResultsError
+from benchmark.resources import BASELINES
 from benchmark.results.consistency import ap_bound, ap_bound_of_mean, impossible_pairs, wrong_totals
-from benchmark.results.published import COLUMNS, FOLDER, find, protocols, published
+from benchmark.results.published import COLUMNS, find, protocols, published
 
 ROWS_OF_FILE = {
     "domain_gap_2025.csv": 17,
@@ -64,7 +65,7 @@ def printed(**columns: str) -> str:
 
 
 def test_every_file_has_its_rows_and_nothing_else_lies_there() -> None:
-    counted = {p.name: sum(1 for _ in csv.DictReader(p.open(encoding="utf-8"))) for p in FOLDER.glob("*.csv")}
+    counted = {p.name: sum(1 for _ in csv.DictReader(p.open(encoding="utf-8"))) for p in BASELINES.glob("*.csv")}
     assert counted == ROWS_OF_FILE
     assert len(published()) == sum(ROWS_OF_FILE.values())
 
@@ -136,9 +137,9 @@ def test_the_bounds_find_exactly_the_rows_that_are_known_to_be_wrong() -> None:
 
 
 def test_rows_are_flagged_on_loading_even_where_the_file_is_silent(tmp_path: Path) -> None:
-    text = (FOLDER / "iap_as_2025.csv").read_text(encoding="utf-8").replace(",inconsistent,", ",,")
+    text = (BASELINES / "iap_as_2025.csv").read_text(encoding="utf-8").replace(",inconsistent,", ",,")
     (tmp_path / "iap_as_2025.csv").write_text(text, encoding="utf-8")
-    (tmp_path / "protocols.yaml").write_bytes((FOLDER / "protocols.yaml").read_bytes())
+    (tmp_path / "protocols.yaml").write_bytes((BASELINES / "protocols.yaml").read_bytes())
     found = [r for r in published(tmp_path) if r.flag == "inconsistent"]
     assert len(found) == 6
     assert {r.method for r in found} == {"SDP"}
@@ -154,14 +155,14 @@ def test_region_f1_and_second_hand_values_are_no_targets() -> None:
 
 
 def test_the_files_name_no_place_that_only_its_writer_had() -> None:
-    for path in FOLDER.glob("*.*"):
+    for path in BASELINES.glob("*.*"):
         assert "../" not in path.read_text(encoding="utf-8"), path
 
 
 def test_every_protocol_is_explained_and_its_preset_exists() -> None:
     from benchmark.config import options
 
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    readme = (BASELINES / "README.md").read_text(encoding="utf-8")
     used = Counter(r.protocol for r in published())
     assert set(used) == set(protocols())
     for name, protocol in protocols().items():
@@ -184,23 +185,23 @@ def test_every_protocol_is_explained_and_its_preset_exists() -> None:
     ],
 )
 def test_a_wrong_row_is_refused_with_its_line(tmp_path: Path, change: dict[str, str], said: str) -> None:
-    with (FOLDER / "domain_gap_2025.csv").open(encoding="utf-8") as handle:
+    with (BASELINES / "domain_gap_2025.csv").open(encoding="utf-8") as handle:
         rows = list(csv.DictReader(handle))
     rows[2] |= change
     with (tmp_path / "x.csv").open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    (tmp_path / "protocols.yaml").write_bytes((FOLDER / "protocols.yaml").read_bytes())
+    (tmp_path / "protocols.yaml").write_bytes((BASELINES / "protocols.yaml").read_bytes())
     with pytest.raises(ResultsError, match=r"x\.csv:4") as error:
         published(tmp_path)
     assert said in str(error.value)
 
 
 def test_a_cell_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    lines = (FOLDER / "domain_gap_2025.csv").read_text(encoding="utf-8").splitlines()
+    lines = (BASELINES / "domain_gap_2025.csv").read_text(encoding="utf-8").splitlines()
     (tmp_path / "x.csv").write_text("\n".join([*lines, lines[3]]), encoding="utf-8")
-    (tmp_path / "protocols.yaml").write_bytes((FOLDER / "protocols.yaml").read_bytes())
+    (tmp_path / "protocols.yaml").write_bytes((BASELINES / "protocols.yaml").read_bytes())
     with pytest.raises(ResultsError, match="same cell as line 4"):
         published(tmp_path)
 

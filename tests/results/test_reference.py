@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.errors import ConfigError
 from benchmark.results import files, reference
-from benchmark.results.reference import FOLDER, ReferenceRun, differences, entries, make, portable, results_table
+from benchmark.results.reference import REFERENCE, ReferenceRun, differences, entries, make, portable, results_table
 from tests.harness import SMALL_SAT, places
 
-COMMITTED = [name for name in entries() if (FOLDER / name / files.RESULT).exists()]
+COMMITTED = [name for name in entries() if (REFERENCE / name / files.RESULT).exists()]
 
 
 @pytest.mark.parametrize("name", entries())
 def test_every_entry_is_committed_and_readable(name: str) -> None:
-    result = files.read_result(FOLDER / name)
+    result = files.read_result(REFERENCE / name)
     assert result.digest == result.sealed().digest
     assert not result.meaningless
     assert result.dataset.n_samples_effective == result.dataset.n_samples_original
@@ -25,22 +26,22 @@ def test_every_entry_is_committed_and_readable(name: str) -> None:
 
 
 def test_committed_results_hold_no_place_and_no_picture() -> None:
-    for path in FOLDER.rglob("*"):
+    for path in REFERENCE.rglob("*"):
         if path.is_file():
             assert path.name in (files.RESULT, "runs.yaml"), path
     for name in COMMITTED:
-        text = (FOLDER / name / files.RESULT).read_text(encoding="utf-8")
-        assert files.read_result(FOLDER / name).measured.settings == {}
+        text = (REFERENCE / name / files.RESULT).read_text(encoding="utf-8")
+        assert files.read_result(REFERENCE / name).measured.settings == {}
         assert "data_root" not in text, name
         assert not re.search(r"""["=\s]/\w+/""", text), name
 
 
 def test_published_counts_stand_in_the_results() -> None:
-    sat = files.read_result(FOLDER / "sat-constant").dataset
+    sat = files.read_result(REFERENCE / "sat-constant").dataset
     assert (sat.n_good, sat.n_defective) == (231, 32)
-    mtd = files.read_result(FOLDER / "mtd-resnet_mlp-random").dataset
+    mtd = files.read_result(REFERENCE / "mtd-resnet_mlp-random").dataset
     assert (mtd.n_good, mtd.n_defective) == (952, 392)
-    always = files.read_result(FOLDER / "sat-constant").metric("f2")
+    always = files.read_result(REFERENCE / "sat-constant").metric("f2")
     assert always.value == pytest.approx(160 / 391)
 
 
@@ -61,7 +62,7 @@ def test_a_run_made_anew_agrees_and_a_changed_value_is_named(tmp_path: Path) -> 
 
 def test_the_quick_part_is_as_committed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick = [name for name, entry in entries().items() if entry.quick]
-    assert reference.main(["check", *places(tmp_path)[:3]]) == 0
+    assert main(["reference", "check", *places(tmp_path)[:3]]) == 0
     said = capsys.readouterr().out
     assert quick and all(f"{name}: as committed" in said for name in quick)
 
@@ -91,5 +92,5 @@ def test_the_readme_table_is_rewritten_between_its_markers_only(tmp_path: Path) 
 
 
 def test_unknown_entries_name_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reference.main(["check", "sat-constnat"]) == 1
+    assert main(["reference", "check", "sat-constnat"]) == 1
     assert "sat-constant" in capsys.readouterr().err

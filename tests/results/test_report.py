@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.errors import ResultsError
 from benchmark.results import files, report
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
@@ -72,7 +73,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page_file(root: Path) -> Path:
-    assert report.main(["--results-root", str(root)]) == 0
+    assert main(["report", "--results-root", str(root)]) == 0
     return root / "report.html"
 
 
@@ -273,7 +274,7 @@ def test_a_run_without_pictures_and_an_unreadable_one_are_no_obstacle(
     broken = tmp_path / "runs" / "broken"
     broken.mkdir()
     (broken / files.RESULT).write_text("{}")
-    assert report.main(["--results-root", str(tmp_path)]) == 0
+    assert main(["report", "--results-root", str(tmp_path)]) == 0
     assert "left out" in capsys.readouterr().err
     assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
     with pytest.raises(ResultsError, match="make bench"):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.errors import BenchmarkError, ConfigError, DataError
-from benchmark.vlm import __main__ as command
 from benchmark.vlm import batching, prepare
 from benchmark.vlm.answers import AnswerStore
 from benchmark.vlm.exchange import export_answers, import_answers
@@ -125,7 +125,7 @@ def test_an_exported_file_is_scored_elsewhere_without_a_key(
 ) -> None:
     store = answered(tmp_path)
     file = tmp_path / name
-    assert command.main(["--answers", str(store.root), "export", str(file)]) == 0
+    assert main(["answers", "--answers", str(store.root), "export", str(file)]) == 0
     before = file.read_bytes()
     assert export_answers(store, file) == 4 and file.read_bytes() == before
     monkeypatch.delenv("GEMINI_API_KEY")
@@ -133,7 +133,7 @@ def test_an_exported_file_is_scored_elsewhere_without_a_key(
     # another machine compresses images in another way, so that other bytes would be sent
     monkeypatch.setattr(prepare, "encode", lambda image: replace(encode(image), data=encode(image).data + b"x"))
     other = tmp_path / "other"
-    assert command.main(["--answers", str(other / "answers"), "import", str(file)]) == 0
+    assert main(["answers", "--answers", str(other / "answers"), "import", str(file)]) == 0
     assert "4 new" in capsys.readouterr().out
     samples = images(tmp_path / "images", 4)
     here = predict(pipeline(tmp_path, "pipeline.answers.mode=replay"), context(tmp_path, samples))
@@ -141,7 +141,7 @@ def test_an_exported_file_is_scored_elsewhere_without_a_key(
     assert here == there and [p.outcome for p in there] == ["ok", "ok", "ok", "blocked"]
     again = import_answers(AnswerStore(other / "answers"), file)
     assert (again.new, again.known, again.kept) == (0, 4, 0)
-    assert command.main(["--answers", str(other / "answers"), "show"]) == 0
+    assert main(["answers", "--answers", str(other / "answers"), "show"]) == 0
     assert "3 answers" in capsys.readouterr().out
 
 

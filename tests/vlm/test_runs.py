@@ -66,10 +66,10 @@ def test_sat_from_the_command_to_the_report_and_replayed_without_server_and_key(
     assert second["digest"] == first["digest"]
     assert second["measured"]["counters"] == {"vlm/reused": 12.0, "vlm/hit_rate": 1.0, "vlm/spent_usd": 0.0}
 
-    from benchmark.results import report
+    from benchmark.cli.main import main
 
     page = tmp_path / "report.html"
-    assert report.main(["--results-root", str(tmp_path / "results"), "--out", str(page)]) == 0
+    assert main(["report", "--results-root", str(tmp_path / "results"), "--out", str(page)]) == 0
     assert "the solder shows what was seen" in page.read_text(encoding="utf-8")
     assert KEY not in done.stdout + done.stderr
     found = [(path, content) for path, content in everything_below(tmp_path) if KEY.encode() in content]
@@ -231,4 +231,4 @@ def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
         monkeypatch.delenv(name, raising=False)
     for missing in obstacles(asked, extra=places(tmp_path)):
         assert missing is not None and "no stored answers of gemini-2.5-pro" in missing.phrase
-        assert "benchmark.vlm import" in str(missing.mend)
+        assert "benchmark answers import" in str(missing.mend)

@@ -1,0 +1,18 @@
+"""The command line: one module a command, which parses, calls what lies elsewhere in the package, and prints."""
+
+OVERRIDES = ("run", "sweep")
+"""Commands whose words are overrides, read by Hydra."""
+COMMANDS = (
+    *OVERRIDES,
+    "reproduce",
+    "compare",
+    "report",
+    "doctor",
+    "data",
+    "weights",
+    "answers",
+    "cache",
+    "track",
+    "tables",
+    "reference",
+)

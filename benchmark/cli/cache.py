@@ -1,0 +1,80 @@
+"""``cache``: what the stage store holds, and how to make it smaller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.words import Command
+
+if TYPE_CHECKING:
+    from benchmark.store import Store
+
+app = typer.Typer(rich_markup_mode=None, help="The stage store: sizes (the default), prune, verify, explain.")
+Stages = Annotated[list[str] | None, typer.Option("--stage", help="Only this stage; may be given several times.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go; remove nothing.")]
+
+
+def _store(context: typer.Context) -> Store:
+    from benchmark.store import Store, store_root
+
+    return Store(store_root(context.obj))
+
+
+@app.callback(invoke_without_command=True)
+def _cache(
+    context: typer.Context,
+    root: Annotated[Path, typer.Option(envvar="BENCH_CACHE", help="Cache folder.")] = Path(".cache"),
+) -> None:
+    context.obj = root
+    if context.invoked_subcommand is None:
+        sizes(context)
+
+
+@app.command("sizes", cls=Command)
+def sizes(context: typer.Context, stage: Stages = None) -> None:
+    """Show entries, bytes and last use by stage."""
+    from benchmark.cache import show_sizes
+
+    show_sizes(_store(context), stage or [])
+
+
+@app.command("prune", cls=Command)
+def prune(
+    context: typer.Context,
+    stage: Stages = None,
+    older: Annotated[str | None, typer.Option(metavar="30d", help="Unused for so long.")] = None,
+    max_size: Annotated[str | None, typer.Option(metavar="10G", help="Until the rest is no larger than this.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Remove entries by age, size or stage, and what killed writers left behind."""
+    from benchmark import cache
+
+    seconds = None if older is None else cache.age(older)
+    limit = None if max_size is None else cache.size(max_size)
+    count, held = cache.prune(_store(context), stages=stage or [], older=seconds, max_size=limit, dry_run=dry_run)
+    print(f"{count:,} files, {cache.shown_size(held)} {'would be ' if dry_run else ''}removed")
+    if not stage and older is None and max_size is None:
+        print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
+
+
+@app.command("verify", cls=Command)
+def verify(context: typer.Context, stage: Stages = None, dry_run: DryRun = False) -> None:
+    """Read all entries and remove the damaged ones."""
+    from benchmark import cache
+
+    read, damaged = cache.verify(_store(context), stages=stage or [], dry_run=dry_run)
+    for entry in damaged:
+        print(f"damaged: {entry.path}")
+    gone = f" and {'would be ' if dry_run else ''}removed" if damaged else ""
+    print(f"{read:,} entries read, {len(damaged):,} damaged{gone}")
+
+
+@app.command("explain", cls=Command)
+def explain(context: typer.Context, stage: Stages = None) -> None:
+    """Say which settings results are stored for, and what changed between them."""
+    from benchmark.cache import show_settings
+
+    show_settings(_store(context), stage or [])

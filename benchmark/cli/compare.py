@@ -1,0 +1,39 @@
+"""``compare``: two runs, or a run and a published method, with paired intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.words import refuse
+from benchmark.errors import ResultsError
+
+
+def compare(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FIRST SECOND", help="Runs by folder, id or the beginning of it; or paper:method."),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False,
+    results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Folder for the table as .md, .csv and .tex.")] = None,
+) -> int:
+    """Compare two runs, or a run and a published method: compare sat-a sat-b, compare mtd-saa_plus iap_as_2025:SAA+."""
+    from benchmark.results.compare import compare as compared
+    from benchmark.results.compare import write
+    from benchmark.results.render import show
+
+    named = runs or []
+    refuse(named[2:], ["force"], what="a word of this command, which compares two runs at a time")
+    if len(named) < 2:
+        raise ResultsError(
+            'name two runs, or a run and a published method: make compare RUNS="FIRST SECOND"; '
+            f"the runs lie in {results_root / 'runs'}"
+        )
+    table, stem = compared(named[0], named[1], results_root=results_root, force=force)
+    show(table)
+    print(f"written: {write(table, (out or results_root / 'comparisons') / stem)}.md, .csv, .tex")
+    return 0

@@ -1,0 +1,42 @@
+"""``data``: get or check a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.words import refuse, settings_and_names
+from benchmark.errors import ConfigError, near_matches
+
+SWITCHES = ("verify", "dry_run", "offline")
+
+
+def data(
+    words: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="An option of conf/dataset.")] = None,
+    *,
+    verify: Annotated[bool, typer.Option("--verify", help="Check what is there against the card.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
+    data_root: Annotated[Path, typer.Option(envvar="DATA_ROOT", help="Where datasets lie.")] = Path("datasets"),
+) -> int:
+    """Get a dataset, or the steps to it, and check it against its card: data mvtec [verify]."""
+    from benchmark.config import options
+    from benchmark.data.fetch import Request, run
+
+    settings, names = settings_and_names(words)
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key != "run.data_root":
+            raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root'])}")
+        data_root = Path(value)
+    known = options("dataset")
+    refuse(names, [*known, *SWITCHES], what="a dataset or a word of this command")
+    if len(names) != 1:
+        raise ConfigError(
+            f"name one dataset, and any of: {', '.join(SWITCHES)}, data_root=FOLDER. Datasets: {', '.join(known)}"
+        )
+    return run(
+        Request(dataset=names[0], data_root=data_root.expanduser(), verify=verify, dry_run=dry_run, offline=offline)
+    )

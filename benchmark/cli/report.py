@@ -1,0 +1,25 @@
+"""``report``: one HTML file of all runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    *,
+    results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="RESULTS_ROOT/report.html")] = None,
+    megabytes: Annotated[float | None, typer.Option(help="Most megabytes of pictures.")] = None,
+) -> int:
+    """Write one HTML file of all runs, sweeps and images, to open without a server."""
+    from benchmark.results import files
+    from benchmark.results.report import MEGABYTES, page_of
+
+    count, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
+    target = out or results_root / "report.html"
+    files.write_atomically(target, page.encode())
+    print(f"{count} runs, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
+    return 0

@@ -1,0 +1,105 @@
+"""``run`` and ``sweep``: the Hydra application, whose words are Hydra's overrides."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from benchmark import sweep, sweeper
+from benchmark.cli import COMMANDS
+from benchmark.commands import fail
+from benchmark.config import build, explain_composition_error, groups, options
+from benchmark.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
+from benchmark.provenance import redact
+from benchmark.resources import CONF
+
+_stopped: list[tuple[str, bool]] = []
+"""Why the run ended early, and whether it was a dry run; the text alone, as an exception would keep what it passed."""
+
+
+@hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")
+def application(config: DictConfig) -> dict[str, Any] | float | None:
+    """Run one job, single or of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    job = HydraConfig.get()
+    choices = {str(k): str(v) for k, v in job.runtime.choices.items() if not str(k).startswith("hydra/")}
+    composed: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    overrides = list(job.overrides.task)
+    if job.mode == RunMode.MULTIRUN:
+        return sweep.run_point(composed, choices, number=int(job.job.num), overrides=overrides)
+    try:
+        return run_one(composed, choices, overrides)
+    except BenchmarkError as error:  # Hydra would print its own lines around it
+        _stopped.append((str(error), isinstance(error, DryRun)))
+        return None
+
+
+def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[str]) -> dict[str, Any]:
+    """Run, print the table, and return where the result lies."""
+    from benchmark.results.tables import print_result
+    from benchmark.run import execute
+
+    typed = build(composed, choices)
+    finished = execute(typed, composed, command=["python", "-m", "benchmark", *overrides])
+    if finished is None:
+        print(f"shard {typed.run.shard} is done; the last shard to finish writes the result")
+        return {"folder": None}
+    print_result(finished)
+    if finished.tracking_error:
+        raise TrackingError(finished.tracking_error)
+    return {"folder": str(finished.folder)}
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the application with these words, and turn every error that a user can mend into one message.
+
+    Raises:
+        ConfigError: a word is neither an override nor an option of Hydra's.
+    """
+    from hydra.errors import HydraException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
+    sweeper.compose_points_once()
+    _stopped.clear()
+    _refuse_stray_words(words)
+    # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
+    sys.argv[1:] = sorted(words, key=_is_override)
+    try:
+        application()
+    except (HydraException, OmegaConfBaseException) as error:
+        return fail(explain_composition_error(error, words))
+    except ValueError as error:
+        if "Config group override" not in str(error):  # pipeline=3
+            raise
+        return fail(explain_composition_error(error, words))
+    except KeyboardInterrupt:
+        return fail("interrupted; the same command goes on where it stopped", status=130)
+    if not _stopped:
+        return sweep.exit_code()
+    message, dry = _stopped[-1]
+    if not dry:
+        return fail(message)
+    print(redact(message))
+    return 0
+
+
+def _is_override(word: str) -> bool:
+    return word.startswith("~") or ("=" in word and not word.startswith("-"))
+
+
+def _refuse_stray_words(words: Sequence[str]) -> None:
+    for before, word in zip(["", *words], words, strict=False):
+        is_value = before.startswith("-") and before not in ("-m", "--multirun")
+        if is_value or word.startswith("-") or _is_override(word):
+            continue
+        fitting = [f"{'+' if group == 'sweep' else ''}{group}={word}" for group in groups() if word in options(group)]
+        near = f"write {' or '.join(fitting)}" if fitting else near_matches(word, [*COMMANDS, *groups()])
+        raise ConfigError(f"{word!r} is neither a command nor a setting with its key; {near}")

@@ -1,0 +1,115 @@
+"""The commands: listed, with words in both forms, and wrong ones refused before anything starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark import resources
+from benchmark.cli import COMMANDS
+from benchmark.cli.main import main
+from tests.harness import ROOT, command
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_every_command_is_registered_and_explains_itself(capsys: Capture) -> None:
+    from benchmark.cli.commands import app
+
+    registered = [str(c.name) for c in app.registered_commands] + [str(g.name) for g in app.registered_groups]
+    assert sorted(registered) == sorted(COMMANDS)
+    assert main(["--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name} " in listed for name in COMMANDS)
+    for name in set(COMMANDS) - {"run", "sweep"}:
+        assert main([name, "--help"]) == 0
+        assert f"fm-defect-bench {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["reprodcue"], 2, "Did you mean 'reproduce'"),
+        (["run", "constant"], 1, "write pipeline=constant"),
+        (["sweep", "smoothing"], 1, "write +sweep=smoothing"),
+        (["run", "pipeline=3"], 1, "pipeline=NAME"),
+        (["reproduce", "domain_gap", "1", "dryrun"], 1, "did you mean 'dry_run'"),
+        (["reproduce", "domain_gap", "7"], 1, "TABLE"),
+        (["reproduce", "domin_gap"], 1, "did you mean 'domain_gap'"),
+        (["reproduce"], 1, "domain_gap"),
+        (["reproduce", "domain_gap", "1", "run.limt=3"], 1, "did you mean 'limit'"),
+        (["reproduce", "domain_gap", "1", "sam_clip.sam.modle=vit_b"], 1, "did you mean 'model'"),
+        (["reproduce", "domain_gap", "1", "pipelin.x=1"], 1, "did you mean 'pipeline'"),
+        (["reproduce", "domain_gap", "1", "clipseg.text=x"], 1, "no cell of these tables is of clipseg"),
+        (["data", "mtd", "verfy"], 1, "did you mean 'verify'"),
+        (["data", "mtd", "--verfy"], 2, "--verify"),
+        (["data", "mtd", "data_rot=x"], 1, "'data_root'"),
+        (["weights", "resnet_mlp", "dryrun"], 1, "did you mean 'dry_run'"),
+        (["doctor", "verfy"], 1, "did you mean 'verify'"),
+        (["reference", "chek"], 1, "did you mean 'check'"),
+        (["cache", "prun"], 2, "Did you mean 'prune'"),
+        (["cache", "prune", "--older", "30"], 1, "write 30d"),
+        (["report", "megabyte=3"], 2, "megabyte"),
+        (["track"], 2, "FOLDER"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_line_before_anything_starts(
+    words: list[str], status: int, said: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == status
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and said in told and told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["dry_run", "mirror=http://m"], ["--dry-run", "--mirror", "http://m"]])
+def test_bare_words_and_options_mean_the_same(words: list[str], capsys: Capture) -> None:
+    assert main(["weights", "sam_vit_b", *words]) == 0
+    out = capsys.readouterr().out
+    assert "http://m/" in out and out.index("http://m/") < out.index("https://")
+
+
+def test_the_value_of_an_option_is_no_word(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["compare", "a", "b", "--results-root", str(tmp_path), "--out", "force"]) == 1
+    assert "no run 'a'" in capsys.readouterr().err
+
+
+def test_a_sweep_is_a_command_too(tmp_path: Path) -> None:
+    words = ("dataset=sat", "dataset.n_good=2", "dataset.n_defective=2", "dataset.n_train=2", "dataset.size=64")
+    places = [f"run.{name}_root={tmp_path / name}" for name in ("data", "results", "cache")]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", "sweep", *words, *places, "tracking=none", "pipeline=constant",
+         "run.seed=0,1"],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "results" / "runs").glob("*/result.json"))) == 2
+
+
+def test_options_of_hydra_may_stand_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "own" / "dataset").mkdir(parents=True)
+    done = command("dataset=sat", "--config-dir", str(tmp_path / "own"), "pipeline=constnt")
+    assert done.returncode == 1 and "did you mean 'constant'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("make data DATASET=mtd ARGS=verify", "fm-defect-bench data mtd verify"),
+        ('`make weights PIPELINE="a b"`, then', "`fm-defect-bench weights a b`, then"),
+        ("first (make bench)", "first (fm-defect-bench run)"),
+        ("make bench DATASET=sat ARGS=run.seed=1", "fm-defect-bench run dataset=sat run.seed=1"),
+        ("run `make cache ARGS='prune --max-size 10G'`;", "run `fm-defect-bench cache prune --max-size 10G`;"),
+        ("make the folder writable", "make the folder writable"),
+    ],
+)  # fmt: skip
+def test_commands_of_make_are_named_as_the_console_has_them(
+    made: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resources.commands_here(made) == made
+    monkeypatch.setattr(resources, "CHECKOUT", None)
+    assert resources.commands_here(made) == told

@@ -27,8 +27,11 @@ with_pip() { empty && $(call PIP,$1) install $(LOCKED) -r $2; }; \
 echo "building $1 from $2; the first time this downloads about 3 GB"; \
 if test "$(INSTALLER)" = pip; then with_pip || exit 1; \
 elif ! with_uv; then echo "uv could not do it, so pip tries; that takes minutes" >&2; with_pip || exit 1; fi; \
-$(call PIP,$1) install --quiet --no-deps --no-index --no-build-isolation -e . && $(call PIP,$1) check && touch $1/.ready
+$(call PIP,$1) install --quiet --no-deps --no-index --no-build-isolation -e . && $(call PIP,$1) check && \
+{ for some in $(FIRST_IMPORTS); do $1/bin/python -I -c "import $$some" >/dev/null 2>&1 & done; wait; touch $1/.ready; }
 endef
+# Compiled at set-up, side by side, so that the first run need not: uv leaves that to the first import.
+FIRST_IMPORTS := timm,torchvision mlflow,pandas,pyarrow.parquet,sklearn.linear_model,scipy.ndimage,matplotlib.pyplot
 
 # What to run. ARGS takes any further key=value of the config, or the words a target knows.
 EXPERIMENT ?=
@@ -45,7 +48,7 @@ CHOICES = $(if $(EXPERIMENT),experiment=$(EXPERIMENT)) $(if $(DATASET),dataset=$
 	$(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
-# uv leaves compiling to the first import: kept beside the packages, it is done once, and not in every process of a test.
+# What an import compiles is kept beside the packages: it is done once, and not in every process of a test.
 unexport PYTHONDONTWRITEBYTECODE
 
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may

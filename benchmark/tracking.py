@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import BenchmarkError, TrackingError
-from benchmark.core.provenance import redact
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.results.figures import run_figures
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows

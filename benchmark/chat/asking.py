@@ -21,8 +21,8 @@ from benchmark.chat.limits import Budget, Limiter
 from benchmark.chat.pricing import Price, cost, cost_at_most
 from benchmark.chat.providers.base import CallError, Provider, Raw
 from benchmark.chat.question import Draft, Question, SentImage, digest
-from benchmark.chat.secrets import scrub
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.secrets import redact
 
 log = logging.getLogger(__name__)
 LONG = 10
@@ -205,7 +205,7 @@ class Asker:
             dataset=self.dataset,
             sample=draft.sample_id,
             response=raw.response if raw else None,
-            failure=None if failure is None else f"{scrub(str(failure))} (after {attempts} attempts)",
+            failure=None if failure is None else f"{redact(str(failure))} (after {attempts} attempts)",
             cost_usd=paid if raw and self.price is not None else None,
             attempts=attempts,
             latency_s=round(latency, 3),
@@ -261,10 +261,10 @@ class Asker:
             raise self.limiter.stop(f"the quota is used up: {failure}")
         if failure.kind == "refused" or (first and failure.kind == "request"):
             self.limiter.stop(str(failure))
-            raise ConfigError(f"{self.provider.model} cannot be asked: {scrub(str(failure))}")
+            raise ConfigError(f"{self.provider.model} cannot be asked: {redact(str(failure))}")
         if first and failure.kind == "transport":
             self.limiter.stop(str(failure))
-            raise BenchmarkError(f"{self.provider.model} cannot be reached: {scrub(str(failure))}")
+            raise BenchmarkError(f"{self.provider.model} cannot be reached: {redact(str(failure))}")
 
     def _account(self, raw: Raw) -> float:
         usage = self.provider.read(raw.response).usage

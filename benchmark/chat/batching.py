@@ -20,8 +20,8 @@ from benchmark.chat.pricing import Price, cost, cost_at_most
 from benchmark.chat.providers.base import CallError
 from benchmark.chat.providers.google import Google, calls, plain_response
 from benchmark.chat.question import Draft, digest
-from benchmark.chat.secrets import scrub
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.results.files import write_atomically
 
@@ -200,7 +200,7 @@ class Batches:
             with _service():
                 content = client.files.download(file=file)
         elif state in ("FAILED", "CANCELLED"):
-            reason = scrub(str(now.error.message if now.error else "no reason given"))
+            reason = redact(str(now.error.message if now.error else "no reason given"))
             self._forget(path, job)
             raise BenchmarkError(f"batch job {job.name} ended as {state}: {reason}; the same command sends it anew")
         self._keep(job, content, state)
@@ -235,7 +235,7 @@ class Batches:
                 self.answered += 1
             else:
                 reason = (line_of.get("error") or {}).get("message") or f"no answer in a job that ended as {state}"
-                changes["failure"] = scrub(str(reason))
+                changes["failure"] = redact(str(reason))
             done = record.model_copy(update=changes)
             self.store.put(done, "answers" if done.response is not None and blocked is None else "misses")
 

@@ -12,11 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
+from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
-from benchmark.core.provenance import redact
 from benchmark.core.resources import CONF
+from benchmark.core.secrets import redact
 from benchmark.running import hydra_patch, sweep
 
 _stopped: list[tuple[str, bool]] = []
@@ -71,7 +72,7 @@ def run(words: Sequence[str]) -> int:
     _stopped.clear()
     _refuse_stray_words(words)
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
-    sys.argv[1:] = sorted(words, key=_is_override)
+    sys.argv[1:] = without_secrets(readable(sorted(words, key=_is_override)))
     try:
         application()
     except (HydraException, OmegaConfBaseException) as error:

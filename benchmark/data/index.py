@@ -23,6 +23,7 @@ from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
+from benchmark.core.settings import folder_of
 from benchmark.data.images import load_levels, opened
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class FileFacts:
 
 def cache_folder() -> Path:
     """Return the folder of everything that can be computed again: ``BENCH_CACHE``, else ``.cache``."""
-    return Path(os.environ.get("BENCH_CACHE") or ".cache").absolute()
+    return folder_of("BENCH_CACHE", ".cache").absolute()
 
 
 def file_facts(

@@ -22,6 +22,7 @@ from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
 from benchmark.core.progress import Progress, StageProgress
+from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
 from benchmark.results import files
 from benchmark.results.finished import Finished
@@ -81,6 +82,7 @@ def execute(
     settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
+    told = how_called(composed, command)
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         return Finished(folder=folder, result=files.read_result(folder), reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
@@ -92,7 +94,7 @@ def execute(
         evaluation = evaluate(config, plan, context, gallery)
     rows = evaluation.rows()
     facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
-    measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
+    measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
     result = RunResult(**facts, measured=measured).sealed()
     files.write_run(folder, result, rows, encode_replicates(evaluation))
     try:
@@ -118,7 +120,7 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
-    return dict(plain(recorded(kept))) | read_files(config.pipeline, dataset)
+    return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
 
 def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
@@ -326,13 +328,16 @@ def _scored_labels(rows: Sequence[Mapping[str, Any]], protocol: Protocol) -> lis
     return [bool(r["defective"]) for r in rows if r["outcome"] == "ok" or protocol.failures != "exclude"]
 
 
-def measure(
-    context: Context, *, started: str, seconds: float, composed: Mapping[str, Any], command: Sequence[str]
-) -> Measured:
-    """Collect what differs from run to run."""
-    commit, dirty = provenance.git_state()
+def how_called(composed: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """Return the command line, and the settings that change no result, as JSON values without keys and passwords."""
     run = {k: v for k, v in composed["run"].items() if k in NOT_IN_RESULT}
     place = {"dataset.path": composed["dataset"].get("path"), "tracking": composed["tracking"]}
+    return {"settings": redact_values(plain({**run, **place})), "command": [redact(word) for word in command]}
+
+
+def measure(context: Context, *, started: str, seconds: float, told: Mapping[str, Any]) -> Measured:
+    """Collect what differs from run to run; ``told`` is that of ``how_called``."""
+    commit, dirty = provenance.git_state()
     return Measured(
         started=started,
         seconds=round(seconds, 3),
@@ -348,6 +353,5 @@ def measure(
         platform=sys.platform,
         hardware=provenance.hardware(),
         packages=provenance.packages(),
-        settings=json.loads(provenance.redact(json.dumps(plain({**run, **place})))),
-        command=[provenance.redact(word) for word in command],
+        **told,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from benchmark.core.atomic import replacing
+from benchmark.core.settings import folder_of
 
 CHUNK = 1 << 22
 
@@ -39,7 +39,7 @@ def file_digests(path: Path) -> tuple[str, str]:
 
 
 def _note_of(path: Path) -> Path:
-    folder = Path(os.environ.get("BENCH_CACHE") or ".cache") / "digests"
+    folder = folder_of("BENCH_CACHE", ".cache") / "digests"
     return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
 
 

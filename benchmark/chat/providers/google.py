@@ -15,9 +15,10 @@ from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling, Thinking, check, profile_of
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.question import Question, digest
-from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, schema
 from benchmark.core.errors import ConfigError
+from benchmark.core.secrets import redact, without_keys_in
 from benchmark.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def plain_response(reply: types.GenerateContentResponse) -> dict[str, Any]:
     """Return a reply as JSON values that the SDK can read back, without headers and secrets."""
     left_out = {"sdk_http_response", "parsed", "automatic_function_calling_history"}
     dumped = reply.model_dump(mode="json", exclude_none=True, exclude=left_out)
-    found: dict[str, Any] = scrub_json(dumped)
+    found: dict[str, Any] = without_keys_in(dumped)
     return found
 
 
@@ -260,9 +261,9 @@ def calls() -> Iterator[None]:
     except ValueError:  # not JSON, or JSON that is not a reply
         failure = CallError("the reply is not what the API promises", kind="server")
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
-        failure = CallError(f"{type(error).__name__}: {scrub(str(error)) or 'no reply'}", kind="transport")
+        failure = CallError(f"{type(error).__name__}: {redact(str(error)) or 'no reply'}", kind="transport")
     except GoogleAuthError as error:
-        failure = CallError(scrub(f"credentials refused: {error}"), kind="refused")
+        failure = CallError(redact(f"credentials refused: {error}"), kind="refused")
     else:
         return
     raise failure from None
@@ -270,7 +271,7 @@ def calls() -> Iterator[None]:
 
 def _explained(error: Any) -> CallError:
     code = int(error.code or 0)
-    message = scrub(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
+    message = redact(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
     details = list(_details(error.details))
     delay = next((_seconds(d["retryDelay"]) for d in details if "retryDelay" in d), None)
     if code == 429:

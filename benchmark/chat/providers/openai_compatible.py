@@ -11,8 +11,9 @@ from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.question import Question, digest
-from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.core.secrets import redact, without_keys_in
 from benchmark.core.settings import Settings
 
 
@@ -82,7 +83,7 @@ class OpenAICompatible:
                 allow_redirects=False,  # the key goes to no other place
             )
         except requests.RequestException as error:
-            raise CallError(f"{type(error).__name__}: {scrub(str(error))}", kind="transport") from None
+            raise CallError(f"{type(error).__name__}: {redact(str(error))}", kind="transport") from None
         if reply.status_code != 200:
             raise _explained(reply)
         try:
@@ -90,8 +91,8 @@ class OpenAICompatible:
         except ValueError:
             raise CallError("the reply is not JSON", kind="server") from None
         if not isinstance(read, dict) or not read.get("choices"):
-            raise CallError(scrub(f"the reply has no choices: {str(read)[:300]}"), kind="server")
-        return Raw(response=scrub_json(read), software="chat-completions")
+            raise CallError(redact(f"the reply has no choices: {str(read)[:300]}"), kind="server")
+        return Raw(response=without_keys_in(read), software="chat-completions")
 
     def _body(self, question: Question) -> dict[str, Any]:
         s = self.settings
@@ -152,7 +153,7 @@ def _explained(reply: Any) -> CallError:
         body = {}
     error = body.get("error") if isinstance(body, dict) else None
     facts = error if isinstance(error, dict) else {"message": error or reply.text}
-    message = scrub(f"{code} {facts.get('message') or reply.reason}")[:500]
+    message = redact(f"{code} {facts.get('message') or reply.reason}")[:500]
     if code == 429:
         spent = "insufficient_quota" in (facts.get("code"), facts.get("type"))
         return CallError(message, kind="quota" if spent else "rate", retry_after=_delay(reply))

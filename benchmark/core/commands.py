@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.secrets import redact, redact_outputs
+from benchmark.core.text import print_anything
 
 P = ParamSpec("P")
 
@@ -28,6 +29,7 @@ def reporting(main: Callable[P, int]) -> Callable[P, int]:
     @functools.wraps(main)
     def reported(*args: P.args, **kwargs: P.kwargs) -> int:
         redact_outputs()
+        print_anything()
         try:
             return main(*args, **kwargs)
         except BenchmarkError as error:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from benchmark.core.text import encodable
+
 HIDDEN = "***"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "MLFLOW_TRACKING_PASSWORD")
 """Variables whose values are secret, whether they are used or not."""
@@ -52,9 +54,10 @@ def redact(text: str) -> str:
     """Replace known keys, and what has the form of a credential, by ``***``.
 
     Those forms are user and password of an address, values behind ``password=``, ``…token=``, ``…key=``, ``sig=`` and
-    their like, the same as fields of JSON, and the words of an ``Authorization`` header.
+    their like, the same as fields of JSON, and the words of an ``Authorization`` header. What cannot be encoded is escaped, so that the
+    text can be written and printed (``benchmark.core.text``).
     """
-    return _FORMS.sub(_hide, without_keys(text))
+    return _FORMS.sub(_hide, without_keys(encodable(text)))
 
 
 def _hide(match: re.Match[str]) -> str:

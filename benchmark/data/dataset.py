@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.settings import FolderPath, Settings
+from benchmark.core.text import encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
@@ -92,7 +93,7 @@ class Dataset(Settings, ABC):
             dataset=self.name,
             samples=tuple(self._sample(record, index, path_of) for record in chosen),
             expected_test=self._expected(index, chosen),
-            notes=index.notes,
+            notes=tuple(encodable(note) for note in index.notes),
         )
 
     def index(self, data_root: Path) -> Index:
@@ -216,14 +217,14 @@ class Dataset(Settings, ABC):
             mask = None
         assert record.split != "all", record
         return Sample(
-            id=record.image,
+            id=encodable(record.image),
             image=path_of(record.image),
             mask=None if mask is None else path_of(mask),
             mask_format=record.mask_format,
             defective=record.defective,
-            category=self.name if self.unit == "dataset" else record.category,
-            defect_type=record.defect_type,
-            group=record.group or record.image,
+            category=self.name if self.unit == "dataset" else encodable(record.category),
+            defect_type=encodable(record.defect_type),
+            group=encodable(record.group or record.image),
             split=record.split,
             sha256=index.facts[record.image].sha256,
             mask_sha256=None if mask is None else index.facts[mask].sha256,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from benchmark.core.atomic import replacing
@@ -40,7 +41,7 @@ def file_digests(path: Path) -> tuple[str, str]:
 
 def _note_of(path: Path) -> Path:
     folder = folder_of("BENCH_CACHE", ".cache") / "digests"
-    return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
+    return folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
 
 
 def _remembered(note: Path, state: list[int]) -> tuple[str, str] | None:

@@ -41,6 +41,10 @@ class Sample:
     sha256: str
     """Content hash of the image file (hex)."""
     mask_sha256: str | None = None
+    mask_peak: int | None = None
+    """Highest level of the mask; None: not known."""
+    mask_lossy: bool = False
+    """Whether the mask's levels are blurred by its compression (JPEG)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,18 +69,20 @@ class Dataset(Settings, ABC):
         """Mend labels and groups where they need the files' contents."""
         return Scan(records=tuple(records))
 
-    def manifest(self, data_root: Path) -> Manifest:
+    def manifest(self, data_root: Path, *, keep_unreadable: bool = False) -> Manifest:
         """Index the data and return its ordered samples.
 
         Args:
             data_root: folder that holds one folder for each dataset.
+            keep_unreadable: an image or mask that cannot be read, or does not fit the other, has a sample all the
+                same, which fails when it is predicted or scored.
 
         Raises:
             ConfigError: an unknown category, or no path where one is needed.
             DataError: the folder is missing or empty, a file is damaged, image and mask do not fit together, or the
                 counts are not the card's; the message names the file and what to do.
         """
-        index = self.index(data_root)
+        index = self.index(data_root, keep_unreadable=keep_unreadable)
         chosen = split_records(
             index.records,
             policy=self.split,
@@ -96,7 +98,7 @@ class Dataset(Settings, ABC):
             notes=tuple(encodable(note) for note in index.notes),
         )
 
-    def index(self, data_root: Path) -> Index:
+    def index(self, data_root: Path, *, keep_unreadable: bool = False) -> Index:
         """Find, read and check every image and mask; raises as ``manifest`` does."""
         root = self.locate(data_root)
         card = find_card(self.name)
@@ -112,8 +114,11 @@ class Dataset(Settings, ABC):
         if not self.labels_from_masks:
             # Names are enough to see that data are missing, so no file has to be read before saying so.
             differences = self._differences(root, card, records)
-        facts = file_facts(root, files_of(records))
-        self._raise_first(size_problems(root, records, facts))
+        # Where masks decide what is defective, one that cannot be read leaves its image without a label.
+        keep_unreadable = keep_unreadable and not self.labels_from_masks
+        facts = file_facts(root, files_of(records), keep_unreadable=keep_unreadable)
+        if not keep_unreadable:
+            self._raise_first(size_problems(root, records, facts))
         refined = self.refine(records, facts)
         self._raise_first(refined.problems)
         if self.labels_from_masks:
@@ -228,6 +233,8 @@ class Dataset(Settings, ABC):
             split=record.split,
             sha256=index.facts[record.image].sha256,
             mask_sha256=None if mask is None else index.facts[mask].sha256,
+            mask_peak=None if mask is None else index.facts[mask].peak,
+            mask_lossy=mask is not None and index.facts[mask].lossy,
         )
 
 

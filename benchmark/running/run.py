@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ def execute(
     os.environ["BENCH_CACHE"] = str(config.run.cache_root)  # index and digests are remembered beside the stage store
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = config.dataset.manifest(config.run.data_root)
+    manifest = make_manifest(config)
     settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
@@ -103,6 +103,23 @@ def execute(
     except TrackingError as error:
         tracking_id, tracking_error = None, str(error)
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
+
+
+def make_manifest(config: RunConfig) -> Manifest:
+    """Index the data, and check that the protocol reads its masks as they are meant.
+
+    Raises:
+        DataError: the folder, a file of it, or all masks cannot be used (``on_error: record``: a file is one row).
+    """
+    from benchmark.data.dataset import Dataset
+    from benchmark.data.ground_truth import check_masks
+
+    if config.run.on_error == "record" and isinstance(config.dataset, Dataset):
+        manifest = config.dataset.manifest(config.run.data_root, keep_unreadable=True)
+    else:
+        manifest = config.dataset.manifest(config.run.data_root)
+    notes = check_masks(manifest.test, threshold=config.protocol.mask_threshold)
+    return replace(manifest, notes=(*manifest.notes, *notes))
 
 
 def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> dict[str, Any]:
@@ -222,7 +239,12 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
                 _add_failed(evaluation, config, context, due)
             else:
                 raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-            truth = truth_of(config, sample)
+            try:
+                truth = truth_of(config, sample)
+            except DataError as error:
+                context.report(sample, error, step="ground truth")
+                _add_failed(evaluation, config, context, sample)
+                continue
             evaluation.add(sample, prediction, truth)
             gallery.add(sample, prediction, truth)
             if progress is not None:
@@ -240,11 +262,14 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
 
 def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
     from benchmark.core.samples import Prediction
+    from benchmark.data.ground_truth import truth_of_failed
 
     if sample.id not in context.failed:
         raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
     failed = Prediction(outcome="failed", message=context.failed[sample.id])
-    evaluation.add(sample, failed, truth_of(config, sample))
+    protocol = config.protocol
+    truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
+    evaluation.add(sample, failed, truth)
 
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from benchmark.cli import COMMANDS
 from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
+from benchmark.config.strict_files import read_options_strictly
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
 from benchmark.core.resources import CONF
@@ -69,6 +70,7 @@ def run(words: Sequence[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
     hydra_patch.compose_points_once()
+    read_options_strictly()
     _stopped.clear()
     _refuse_stray_words(words)
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.

@@ -23,9 +23,11 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
 
     from benchmark.config.override_words import readable
     from benchmark.config.schema import explain_composition_error
+    from benchmark.config.strict_files import read_options_strictly
     from benchmark.core.resources import CONF
 
     words = readable(overrides)
+    read_options_strictly()
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()
     try:

@@ -25,9 +25,8 @@ def readable(words: Sequence[str]) -> list[str]:
       ones there may be, the settings decide.
     """
     folders = ("--config-dir", "-cd")
-    made = [_folder(word) if before in folders else _readable(word)
-            for before, word in zip(("", *words), words, strict=False)]  # fmt: skip
-    return made
+    pairs = zip(("", *words), words, strict=False)
+    return [_folder(word) if before in folders else _readable(word) for before, word in pairs]
 
 
 def without_secrets(words: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ class Sample:
     """One image of a dataset, with its ground truth."""
 
     id: str
-    """Unique in its dataset and stable across machines: the image's path relative to the dataset root, ``encodable``."""
+    """Unique in its dataset and stable across machines: the image's path below the dataset root, ``encodable``."""
     image: Path
     mask: Path | None
     """Ground-truth mask file; None means an all-zero mask (good image, or no pixel truth)."""

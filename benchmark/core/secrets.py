@@ -54,8 +54,8 @@ def redact(text: str) -> str:
     """Replace known keys, and what has the form of a credential, by ``***``.
 
     Those forms are user and password of an address, values behind ``password=``, ``…token=``, ``…key=``, ``sig=`` and
-    their like, the same as fields of JSON, and the words of an ``Authorization`` header. What cannot be encoded is escaped, so that the
-    text can be written and printed (``benchmark.core.text``).
+    their like, the same as fields of JSON, and the words of an ``Authorization`` header. What cannot be encoded is
+    escaped, so that the text can be written and printed (``benchmark.core.text``).
     """
     return _FORMS.sub(_hide, without_keys(encodable(text)))
 

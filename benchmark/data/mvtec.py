@@ -51,11 +51,12 @@ class MvtecLayout(Dataset):
         return Scan(records=tuple(records), problems=tuple(problems), notes=tuple(notes))
 
     def _not_used(self, root: Path, records: Sequence[Record]) -> list[str]:
-        """Tell of files that lie among the images and are none that is used."""
+        """Tell of files that lie among the images and are none that is used; not of categories that are not scored."""
         told = unused_files(root, files_of(records))
-        if self.categories is not None and not (root / "test").is_dir():
-            told = [note for note in told if note.partition(":")[0].partition("/")[0] in self.categories]
-        return told
+        if (root / "test").is_dir():
+            return told
+        scored = [c for c in self.categories or folders(root) if (root / c / "test").is_dir()]
+        return [note for note in told if note.partition(":")[0].partition("/")[0] in (*scored, ".")]
 
     def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
         """Note defective images whose mask shows no defect: one's own data have no card to be compared with."""

@@ -17,7 +17,7 @@ ArchiveSplit = Literal["train", "test", "all"]
 """Where the archive itself puts an image; ``all`` where it has no split."""
 
 _DOCUMENTS = frozenset(
-    {".txt", ".md", ".pdf", ".yaml", ".yml", ".json", ".csv", ".html", ".xml", ".zip", ".tar", ".xz", ".gz"}
+    {".txt", ".md", ".pdf", ".yaml", ".yml", ".json", ".csv", ".html", ".xml"} | {".zip", ".tar", ".xz", ".gz"}
 )
 GOOD = "good"
 """Defect type of good images."""

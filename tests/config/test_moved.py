@@ -62,7 +62,7 @@ def test_every_new_module_is_there() -> None:
 def test_groups_that_change_no_result_are_not_recorded() -> None:
     choices = {
         "dataset": "a", "pipeline": "b", "protocol": "c", "metric": "d", "backbone@pipeline.backbone": "e",
-        "tagger@pipeline.tagger": "f", "tracking": "mlflow", "sweep": "smoothing", "experiment": "x", "hydra/launcher": "y",
+        "tagger@pipeline.tagger": "f", "tracking": "mlflow", "sweep": "smoothing", "hydra/launcher": "y",
     }  # fmt: skip
     kept = ["backbone@pipeline.backbone", "dataset", "metric", "pipeline", "protocol", "tagger@pipeline.tagger"]
     assert list(recorded_choices(choices)) == kept

@@ -170,7 +170,7 @@ def missing_data(folder: Path, dataset: str) -> str:
 
 
 def _is_junk(name: str) -> bool:
-    """Hidden files, macOS resource forks and the folder that it puts into zip archives, what Windows keeps of a folder."""
+    """Hidden files, macOS resource forks and its folder in zip archives, what Windows keeps of a folder."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 

@@ -159,14 +159,18 @@ class Asker:
         if kept is not None and kept.reply is not None:
             return kept if reading(self.provider, kept.reply).is_answer else None
         missed = self.store.get(key, "misses")
-        if missed is None or missed.came is None:
+        record = None if missed is None else self._read_anew(missed)
+        if record is not None:
+            self.store.put(record, "answers")
+        return record
+
+    def _read_anew(self, missed: Record) -> Record | None:
+        """Return a miss as the answer that its last reply is to today's parser; None where it is none."""
+        if missed.failure is None or missed.came is None:
             return None
         read = reading(self.provider, missed.came)
-        if not read.is_answer or read.blocked is not None:
-            return None
-        record = missed.model_copy(update={"failure": None})
-        self.store.put(record, "answers")
-        return record
+        answer = read.is_answer and read.blocked is None
+        return missed.model_copy(update={"failure": None}) if answer else None
 
     def begin(self) -> None:
         """Get ready to spend: key or credentials, and no other process that asks the same model."""
@@ -334,7 +338,7 @@ class Asker:
         if found is None:
             return None
         self.counted["reused"] += 1
-        return self._checked(found)
+        return self._checked(self._read_anew(found) or found)
 
 
 def estimate_tokens(question: Question) -> int:

@@ -122,8 +122,8 @@ class MvtecLayout(Dataset):
                 f"or, if the images are good, say dataset.good_names=[{images.name}]"
             )
             return {}
-        pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes)
-        problems += [problem for problem in pairing.problems if needed or "without mask" not in problem]
+        pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes, needed=needed)
+        problems += pairing.problems
         return pairing.mask_of
 
 

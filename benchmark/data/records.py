@@ -108,7 +108,13 @@ def unused_files(root: Path, used: Iterable[str]) -> list[str]:
 
 
 def pair(
-    images: Path, image_names: Sequence[str], masks: Path, mask_names: Sequence[str], *, suffixes: Sequence[str]
+    images: Path,
+    image_names: Sequence[str],
+    masks: Path,
+    mask_names: Sequence[str],
+    *,
+    suffixes: Sequence[str],
+    needed: bool = True,
 ) -> Pairing:
     """Pair every image with its mask by stem, never by position; ``é`` is one letter, whichever way it is composed.
 
@@ -117,9 +123,10 @@ def pair(
 
     Args:
         images: folder of the images, named in problems; ``masks`` likewise.
-        image_names: file names of images that must have a mask.
+        image_names: file names of the images.
         mask_names: file names of all masks.
         suffixes: what a mask's stem has behind its image's stem, the usual one first (``_mask``, or nothing).
+        needed: whether every image must have a mask.
     """
     problems: list[str] = []
     mask_by_stem = _by_stem(masks, mask_names, problems)
@@ -127,11 +134,11 @@ def pair(
     for stem, name in _by_stem(images, image_names, problems).items():
         known = (mask_by_stem.get(normalize("NFC", stem + suffix)) for suffix in suffixes)
         mask = next((mask for mask in known if mask is not None), None)
-        if mask is None:
+        if mask is not None:
+            mask_of[name] = mask
+        elif needed:
             wanted = masks / f"{stem}{suffixes[0]}.*"
             problems.append(f"{images / name}: an image without mask; put its mask at {wanted}, or move the image")
-        else:
-            mask_of[name] = mask
     used = set(mask_of.values())
     problems += [
         f"{masks / name}: a mask without image; put its image into {images}, or remove the mask"

@@ -110,6 +110,8 @@ def test_what_earlier_versions_kept_is_read_again(tmp_path: Path, name: str) -> 
     assert prediction.label is True and fake.log == []
     store.put(record.model_copy(update={"failure": "the reply could not be read"}), "misses")
     path.unlink()
+    (prediction,), fake = run(tmp_path, name, lambda image, number: failed(500), "pipeline.answers.mode=replay")
+    assert prediction.label is True and fake.log == []
     (prediction,), fake = run(tmp_path, name, lambda image, number: failed(500))
     assert prediction.label is True and fake.log == []
 

@@ -101,7 +101,7 @@ cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=ver
 	@$(PY) -m benchmark cache $(ARGS)
 
 ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
-	@$(VENV)/bin/mlflow ui --workers 1 --backend-store-uri sqlite:///$(abspath $(or $(RESULTS_ROOT),results))/mlflow/mlflow.db $(ARGS)
+	@$(PY) -m benchmark ui $(ARGS)
 
 tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
 	@$(PY) -m benchmark tables

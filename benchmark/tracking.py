@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import BenchmarkError, TrackingError
-from benchmark.core.provenance import redact
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.results.figures import run_figures
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
 BATCH = 100  # MLflow takes at most this many parameters in one call
+LONGEST_NAME = 250
+"""Most characters of a name in MLflow."""
 
 
 class NoTracking(Settings):
@@ -50,7 +53,12 @@ class Mlflow(Settings):
 
     def address(self, results_root: Path) -> str:
         """Return the tracking URI in force."""
-        return self.uri or f"sqlite:///{(results_root / 'mlflow' / 'mlflow.db').resolve()}"
+        if self.uri is not None:
+            return self.uri
+        path = str((results_root / "mlflow" / "mlflow.db").resolve())
+        quoted = path.replace("%", "%25").replace("?", "%3F")  # what means something in an address
+        # With the driver's name MLflow makes no folder of the quoted name.
+        return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
 
     def log(self, folder: Path, *, results_root: Path) -> str | None:
         """Log a finished run from its folder and return the MLflow run id.
@@ -89,11 +97,12 @@ class Mlflow(Settings):
         """Give a client and the experiment's id; any failure becomes a TrackingError."""
         _quiet_environment()
         address = self.address(results_root)
+        local = results_root / "mlflow"
         try:
+            _find_home(local)
             from filelock import FileLock
             from mlflow import MlflowClient
 
-            local = results_root / "mlflow"
             local.mkdir(parents=True, exist_ok=True)
             # Several processes that create one fresh SQLite store race in its migrations and break it.
             with FileLock(str(local / ".lock")):
@@ -111,11 +120,58 @@ class Mlflow(Settings):
             ) from None
 
     def _experiment_id(self, client: MlflowClient, local: Path) -> str:
+        place = self._artifacts(local)
+        if self.uri is None:
+            _follow(local, (local / "artifacts").resolve().as_uri())
         found = client.get_experiment_by_name(self.experiment)
         if found is not None:
             return str(found.experiment_id)
-        place = (local / "artifacts").resolve().as_uri() if self.uri is None else None
         return str(client.create_experiment(self.experiment, artifact_location=place))
+
+    def _artifacts(self, local: Path) -> str | None:
+        """Return where artifacts go; None where a server decides.
+
+        MLflow would put those of a database into ``./mlruns`` of whatever folder a run was started in.
+        """
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        if self.uri is None:
+            return (local / "artifacts").resolve().as_uri()
+        try:
+            address = make_url(self.uri)
+        except ArgumentError:
+            return None
+        if address.get_backend_name() == "sqlite" and address.database:
+            return (Path(address.database).resolve().parent / "artifacts").as_uri()
+        databases = ("postgresql", "mysql", "mssql")
+        return (local / "artifacts").resolve().as_uri() if address.get_backend_name() in databases else None
+
+
+def _follow(local: Path, place: str) -> None:
+    """Let the embedded store find its artifacts again after the results folder was moved or copied."""
+    import sqlite3
+    from contextlib import closing
+
+    path = local / "mlflow.db"
+    if not path.is_file():
+        return
+    with closing(sqlite3.connect(path)) as store, store:
+        places = store.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        for (old,) in places:
+            if not old or old == place or not old.endswith("/mlflow/artifacts"):
+                continue
+            store.execute("UPDATE experiments SET artifact_location = ? WHERE artifact_location = ?", (place, old))
+            moved = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) WHERE substr(artifact_uri, 1, ?) = ?"
+            store.execute(moved, (place, len(old) + 1, len(old) + 1, f"{old}/"))
+
+
+def _find_home(local: Path) -> None:
+    """Name a home folder for MLflow where the user has none, as in a container with a user number of its own."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(local.resolve())
 
 
 def _quiet_environment() -> None:
@@ -139,7 +195,7 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
     run_id = str(client.create_run(experiment, run_name=name, tags=tags, start_time=start).info.run_id)
-    params = [Param(k, v[:6000]) for k, v in sorted(flatten(result.config).items())]
+    params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
     for at in range(0, len(params), BATCH):
         client.log_batch(run_id, params=params[at : at + BATCH])
     values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
@@ -180,8 +236,18 @@ def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float])
 
 
 def allowed_name(name: str) -> str:
-    """Keep the characters that MLflow allows in a metric's name."""
-    return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
+    """Return a name of a metric or parameter that MLflow takes; different names stay different.
+
+    A name that MLflow would refuse (characters, empty or dotted parts between slashes, more than 250 characters) gets
+    the first digits of its hash behind it.
+    """
+    kept = "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
+    parts = ["_" if part in ("", ".", "..") else part for part in kept.split("/")]
+    allowed = "/".join(parts)
+    if allowed == name and len(name) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{allowed[: LONGEST_NAME - 9]}-{mark}"
 
 
 def _tags(result: RunResult) -> dict[str, str]:

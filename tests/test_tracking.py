@@ -222,10 +222,78 @@ def test_metrics_go_out_in_batches_that_mlflow_takes(number: int, sizes: list[in
 
 @pytest.mark.parametrize(
     ("name", "allowed"),
-    [("ap/mean", "ap/mean"), ("a_b-c.d e:f", "a_b-c.d e:f"), ("a+b|c", "a_b_c"), ("ü/1", "ü/1"), ("", "")],
-)
+    [
+        ("ap/mean", "ap/mean"), ("a_b-c.d e:f", "a_b-c.d e:f"), ("ü/1", "ü/1"), ("a+b|c", "a_b_c-be9fb1f1"),
+        ("", "_-e3b0c442"), ("a//b", "a/_/b-5fb3ee6d"), ("../x", "_/x-3c6a3b2f"), ("m" * 300, "m" * 241),
+    ],
+)  # fmt: skip
 def test_metric_names_keep_what_mlflow_allows(name: str, allowed: str) -> None:
-    assert allowed_name(name) == allowed
+    told = allowed_name(name)
+    assert told.startswith(allowed.rpartition("-")[0] or allowed) and len(told) <= 250
+    assert (told == name) == (allowed == name)
+    from mlflow.utils.validation import _validate_metric_name, _validate_param_name
+
+    _validate_metric_name(told)
+    _validate_param_name(told)
+
+
+def test_different_names_stay_different() -> None:
+    names = ["a+b", "a_b", "a|b", "a b", "a//b", "a/_/b", "a/../b", "a/./b", "a/", "/a", "m" * 300, "m" * 301]
+    assert len({allowed_name(name) for name in names}) == len(names)
+
+
+def test_a_prompt_for_a_category_of_any_name_is_logged(tmp_path: Path, parent: None) -> None:
+    done = run(tmp_path, *SMALL_SAT, "pipeline=constant", "run.gallery=0")
+    path = done.folder / "result.json"
+    result = read_result(done.folder)
+    odd = {**result.config, "prompts": {"a+b": ["x"], "a_b": ["y"], "a//b": ["z"]}}
+    path.write_text(result.model_copy(update={"config": odd}).model_dump_json())
+    found = Mlflow(uri=None, experiment="odd").log(done.folder, results_root=tmp_path)
+    logged = client_of(tmp_path).get_run(str(found))
+    assert logged.info.status == "FINISHED"
+    assert sorted(v for k, v in logged.data.params.items() if k.startswith("prompts.")) == ["['x']", "['y']", "['z']"]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a b#c"])
+def test_a_results_folder_of_any_name_holds_its_store(folder: Path, tmp_path: Path, parent: None, name: str) -> None:
+    root = tmp_path / name
+    store = Mlflow(uri=None, experiment="x")
+    store.log(folder, results_root=root)
+    assert sorted(p.name for p in (root / "mlflow").iterdir() if not p.name.startswith(".")) == [
+        "artifacts",
+        "mlflow.db",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_moved_results_folder_keeps_its_artifacts(folder: Path, tmp_path: Path, parent: None) -> None:
+    store = Mlflow(uri=None, experiment="x")
+    first = str(store.log(folder, results_root=tmp_path / "before"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    second = str(store.log(folder, results_root=tmp_path / "after"))
+    assert not (tmp_path / "before").exists()
+    client = client_of(tmp_path / "after")
+    for one in (first, second):
+        assert "result.json" in [file.path for file in client.list_artifacts(one)]
+
+
+def test_a_database_of_ones_own_has_its_artifacts_beside_it(
+    folder: Path, tmp_path: Path, parent: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    Mlflow(uri=f"sqlite:///{tmp_path / 'own' / 'my.db'}", experiment="x").log(folder, results_root=tmp_path / "results")
+    assert not (tmp_path / "mlruns").exists()
+    assert list((tmp_path / "own" / "artifacts").rglob("result.json"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [("postgresql://u:p@h/m", "file:///r/artifacts"), ("mysql+pymysql://h/m", "file:///r/artifacts"),
+     ("https://server", None), ("file:///somewhere", None), ("databricks", None), ("sqlite:////a/m.db", "file:///a/artifacts")],
+)  # fmt: skip
+def test_where_artifacts_go(uri: str, place: str | None) -> None:
+    assert Mlflow(uri=uri, experiment="x")._artifacts(Path("/r")) == place
 
 
 SWITCHES = {

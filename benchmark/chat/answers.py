@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.chat.question import digest
+from benchmark.chat.reply import Reply
 from benchmark.core.errors import StoreError
 from benchmark.results.files import write_atomically
 
@@ -32,10 +33,12 @@ class Record(BaseModel):
     dataset: str
     sample: str
     """The first sample that was asked about with these bytes."""
-    response: dict[str, Any] | None
-    """The raw reply; None where a call failed."""
+    body: str | None = None
+    """The reply as it came (``benchmark.chat.reply``); None where none did."""
+    response: dict[str, Any] | None = None
+    """The reply as earlier versions kept it."""
     failure: str | None
-    """Why there is no reply."""
+    """Why there is no answer; the last reply may be there all the same."""
     cost_usd: float | None
     """At the price on the day; None where no price is known."""
     attempts: int
@@ -46,6 +49,16 @@ class Record(BaseModel):
     digest: str = ""
     """sha256 (hex) of all the rest."""
 
+    @property
+    def reply(self) -> Reply | None:
+        """The reply that is an answer; None where there is none."""
+        return None if self.failure is not None else self.came
+
+    @property
+    def came(self) -> Reply | None:
+        """The last reply, be it an answer or not."""
+        return self.response if self.body is None else self.body
+
     def sealed(self) -> Record:
         """Return a copy with its digest."""
         return self.model_copy(update={"digest": self._own_digest()})
@@ -55,7 +68,8 @@ class Record(BaseModel):
         return self.digest == self._own_digest() and self.key == digest(self.request)
 
     def _own_digest(self) -> str:
-        return digest(json.loads(self.model_dump_json(exclude={"digest"})))
+        missing = {"body"} if self.body is None else set()  # the digests of earlier versions know nothing of it
+        return digest(json.loads(self.model_dump_json(exclude={"digest", *missing})))
 
 
 class AnswerStore:

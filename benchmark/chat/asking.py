@@ -19,10 +19,10 @@ from benchmark.chat.access import Calls
 from benchmark.chat.answers import AnswerStore, Record
 from benchmark.chat.limits import Budget, Limiter
 from benchmark.chat.pricing import Price, cost, cost_at_most
-from benchmark.chat.providers.base import CallError, Provider, Raw
+from benchmark.chat.providers.base import CallError, Provider, Raw, reading
 from benchmark.chat.question import Draft, Question, SentImage, digest
-from benchmark.chat.secrets import scrub
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.secrets import redact
 
 log = logging.getLogger(__name__)
 LONG = 10
@@ -82,7 +82,9 @@ class Asker:
         self._under_way: dict[str, Future[Record]] = {}
         self._settled: dict[str, Record | None] = {}
         """Keys that this run asked: None where the store has the answer, else the miss."""
-        self._first = True
+        self._begun = False
+        self._works = False
+        """Whether the model has answered a question with these settings, in this run or an earlier one."""
         self._failures_in_a_row = 0
         self._most_prompt_tokens = 0
 
@@ -103,7 +105,7 @@ class Asker:
         """Return the record of a draft, now or later.
 
         Raises:
-            ConfigError: the first question shows that no question will be answered.
+            ConfigError: the key, the address or the name of the model is refused.
             Stop: nothing more may be sent.
         """
         question, prepared = draft.make()
@@ -116,23 +118,25 @@ class Asker:
             stored = self._stored(key)
             if stored is not None:
                 self.counted["reused"] += 1
+                self._works = self._works or stored.reply is not None
                 return _done(self._checked(stored))
-            first, self._first = self._first, False
-            if first:
+            if not self._begun:
+                self._begun = True
                 self.begin()
+            alone = not self._works
             future: Future[Record] = Future()
             self._under_way[key] = future
 
         def work() -> None:
             try:
-                future.set_result(self._ask(draft, question, prepared, request, key, first=first))
+                future.set_result(self._ask(draft, question, prepared, request, key))
             except BaseException as error:
                 future.set_exception(error)
             finally:
                 with self._lock:
                     self._under_way.pop(key, None)
 
-        if first:  # alone: a wrong key or model name is to cost one call, not one for every thread
+        if alone:  # until one is answered: a wrong key or model name is to cost one call, not one for every thread
             work()
             future.result()
         else:
@@ -143,7 +147,30 @@ class Asker:
     def _stored(self, key: str) -> Record | None:
         if key in self._settled:
             return self._settled[key] or self.store.get(key)
-        return None if self.refresh else self.store.get(key)
+        return None if self.refresh else self._answer(key)
+
+    def _answer(self, key: str) -> Record | None:
+        """Return what the store has and what is an answer, as replies are read today.
+
+        A reply that an earlier version could not read is one where today's reads it; what was taken for an answer
+        although the model did nothing is asked again.
+        """
+        kept = self.store.get(key)
+        if kept is not None and kept.reply is not None:
+            return kept if reading(self.provider, kept.reply).is_answer else None
+        missed = self.store.get(key, "misses")
+        record = None if missed is None else self._read_anew(missed)
+        if record is not None:
+            self.store.put(record, "answers")
+        return record
+
+    def _read_anew(self, missed: Record) -> Record | None:
+        """Return a miss as the answer that its last reply is to today's parser; None where it is none."""
+        if missed.failure is None or missed.came is None:
+            return None
+        read = reading(self.provider, missed.came)
+        answer = read.is_answer and read.blocked is None
+        return missed.model_copy(update={"failure": None}) if answer else None
 
     def begin(self) -> None:
         """Get ready to spend: key or credentials, and no other process that asks the same model."""
@@ -164,8 +191,6 @@ class Asker:
         prepared: dict[str, Any],
         request: dict[str, Any],
         key: str,
-        *,
-        first: bool,
     ) -> Record:
         """Get one answer and keep it at once."""
         stored = self._stored(key)  # another process may have asked while this one waited
@@ -185,18 +210,19 @@ class Asker:
                     attempts += 1
                     start = time.monotonic()
                     raw = self._call(question)
+                    paid += self._account(raw)
+                    if not reading(self.provider, raw.body).is_answer:
+                        raise CallError("the reply holds no answer", kind="server")
         except CallError as error:
             failure = error
         finally:
             latency = time.monotonic() - start
-            if raw is not None:
-                paid = self._account(raw)
             self.budget.settle(most, paid)
             with self._lock:
                 self.counted["attempts"] += attempts
                 self.counted["retries"] += max(0, attempts - 1)
         if failure is not None:
-            self._explain(failure, first=first)
+            self._explain(failure)
         record = Record(
             key=key,
             recipe=draft.recipe,
@@ -204,8 +230,8 @@ class Asker:
             prepared=prepared,
             dataset=self.dataset,
             sample=draft.sample_id,
-            response=raw.response if raw else None,
-            failure=None if failure is None else f"{scrub(str(failure))} (after {attempts} attempts)",
+            body=raw.body if raw else None,
+            failure=None if failure is None else f"{redact(str(failure))} (after {attempts} attempts)",
             cost_usd=paid if raw and self.price is not None else None,
             attempts=attempts,
             latency_s=round(latency, 3),
@@ -215,15 +241,16 @@ class Asker:
         return self._checked(self._keep(record))
 
     def _keep(self, record: Record) -> Record:
-        answered = record.response is not None and self.provider.read(record.response).blocked is None
+        answered = record.reply is not None and reading(self.provider, record.reply).blocked is None
         if answered and self.refresh:
             self.store.retire(record.key)
         self.store.put(record, "answers" if answered else "misses")
         with self._lock:
             self._settled[record.key] = None if answered else record
-            failed = record.response is None
+            failed = record.reply is None
             self.counted["failed" if failed else "answered" if answered else "blocked"] += 1
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
+            self._works = self._works or not failed
             if self._failures_in_a_row >= self.calls.give_up_after:
                 reason = f"{self._failures_in_a_row} questions in a row failed, the last one with: {record.failure}"
                 raise self.limiter.stop(reason)
@@ -255,19 +282,19 @@ class Asker:
             reraise=True,
         )
 
-    def _explain(self, failure: CallError, *, first: bool) -> None:
+    def _explain(self, failure: CallError) -> None:
         """Raise where a failure is not that of one question alone."""
         if failure.kind == "quota":
             raise self.limiter.stop(f"the quota is used up: {failure}")
-        if failure.kind == "refused" or (first and failure.kind == "request"):
+        if failure.kind == "refused":
             self.limiter.stop(str(failure))
-            raise ConfigError(f"{self.provider.model} cannot be asked: {scrub(str(failure))}")
-        if first and failure.kind == "transport":
+            raise ConfigError(f"{self.provider.model} cannot be asked: {redact(str(failure))}")
+        if failure.kind == "unreachable" and not self._works:
             self.limiter.stop(str(failure))
-            raise BenchmarkError(f"{self.provider.model} cannot be reached: {scrub(str(failure))}")
+            raise BenchmarkError(f"{self.provider.model} cannot be reached: {redact(str(failure))}")
 
     def _account(self, raw: Raw) -> float:
-        usage = self.provider.read(raw.response).usage
+        usage = reading(self.provider, raw.body).usage
         paid = cost(self.price, usage) or 0.0
         with self._lock:
             self._most_prompt_tokens = max(self._most_prompt_tokens, usage.prompt)
@@ -281,7 +308,7 @@ class Asker:
 
     def _checked(self, record: Record) -> Record:
         """Refuse the answer of a model that was put in the asked one's place."""
-        answered = None if record.response is None else self.provider.read(record.response).model_version
+        answered = None if record.reply is None else reading(self.provider, record.reply).model_version
         asked = self.provider.model
         same = answered is None or (answered.startswith(asked) and VERSION_SUFFIX.fullmatch(answered[len(asked) :]))
         if same or self.allow_drift:
@@ -311,7 +338,7 @@ class Asker:
         if found is None:
             return None
         self.counted["reused"] += 1
-        return self._checked(found)
+        return self._checked(self._read_anew(found) or found)
 
 
 def estimate_tokens(question: Question) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,15 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchmark.chat.answers import AnswerStore, Record
 from benchmark.chat.limits import Budget
 from benchmark.chat.pricing import Price, cost, cost_at_most
-from benchmark.chat.providers.base import CallError
-from benchmark.chat.providers.google import Google, calls, plain_response
+from benchmark.chat.providers.base import CallError, reading
+from benchmark.chat.providers.google import Google, calls
 from benchmark.chat.question import Draft, digest
-from benchmark.chat.secrets import scrub
+from benchmark.chat.reply import Unreadable, body_text, object_in, part, word
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.results.files import write_atomically
 
 log = logging.getLogger(__name__)
+_KEY = re.compile(r'"key"\s*:\s*"([0-9a-f]{64})"')
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
 """States after which nothing more happens (without their prefix)."""
 PROMPT_TOKENS = 8000
@@ -137,7 +140,7 @@ class Batches:
             question, prepared = draft.make()
             request = question.facts(facts)
             key = digest(request)
-            if key in seen or self.store.get(key) is not None:
+            if key in seen or self._is_kept(key):
                 continue
             seen.add(key)
             line = json.dumps({"key": key, "request": self.provider.batch_request(question)})
@@ -154,7 +157,6 @@ class Batches:
                     prepared=prepared,
                     dataset=self.dataset,
                     sample=draft.sample_id,
-                    response=None,
                     failure=None,
                     cost_usd=None,
                     attempts=1,
@@ -200,48 +202,65 @@ class Batches:
             with _service():
                 content = client.files.download(file=file)
         elif state in ("FAILED", "CANCELLED"):
-            reason = scrub(str(now.error.message if now.error else "no reason given"))
+            reason = redact(str(now.error.message if now.error else "no reason given"))
             self._forget(path, job)
             raise BenchmarkError(f"batch job {job.name} ended as {state}: {reason}; the same command sends it anew")
         self._keep(job, content, state)
         self._forget(path, job)
 
     def _keep(self, job: Job, content: bytes, state: str) -> None:
-        """Bring every line of a result file into the store; a question without a line becomes a miss."""
-        import warnings
+        """Bring every line of a result file into the store as it came; a question without an answer becomes a miss."""
+        from google.genai import __version__
 
-        from google.genai import __version__, types
-
-        lines: dict[str, dict[str, Any]] = {}
-        for line in content.decode("utf-8", errors="replace").splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # a damaged line leaves its question a miss
-                read = json.loads(line)
-                lines[str(read["key"])] = read
+        lines = dict(_lines(content))
         for record in job.records:
-            if self.store.get(record.key) is not None:
+            if self._is_kept(record.key):
                 continue  # kept before this process was stopped
-            line_of = lines.get(record.key, {})
+            body = lines.get(record.key)
             changes: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
             blocked = None
-            if "response" in line_of:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    raw = plain_response(types.GenerateContentResponse.model_validate(line_of["response"]))
-                reading = self.provider.read(raw)
-                blocked, paid = reading.blocked, cost(self.price, reading.usage, factor=self.factor)
-                changes |= {"response": raw, "cost_usd": paid, "software": f"google-genai {__version__} batch"}
+            if body is not None:
+                read = reading(self.provider, body)
+                blocked, paid = read.blocked, cost(self.price, read.usage, factor=self.factor)
+                changes |= {"body": body, "cost_usd": paid, "software": f"google-genai {__version__} batch"}
                 self.budget.settle(0.0, paid or 0.0)
                 self.usd += paid or 0.0
-                self.answered += 1
-            else:
-                reason = (line_of.get("error") or {}).get("message") or f"no answer in a job that ended as {state}"
-                changes["failure"] = scrub(str(reason))
+                self.answered += read.is_answer
+            if body is None or not read.is_answer:
+                changes["failure"] = _reason(body) or f"no answer in a job that ended as {state}"
             done = record.model_copy(update=changes)
-            self.store.put(done, "answers" if done.response is not None and blocked is None else "misses")
+            self.store.put(done, "answers" if done.reply is not None and blocked is None else "misses")
+
+    def _is_kept(self, key: str) -> bool:
+        kept = self.store.get(key)
+        return kept is not None and kept.reply is not None and reading(self.provider, kept.reply).is_answer
 
     def _forget(self, path: Path, job: Job) -> None:
         path.with_name(f"{job.display_name}.jsonl").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+
+
+def _lines(content: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the key of every line and the line; lines end at a newline alone, not at a separator inside of a text."""
+    for line in content.split(b"\n"):
+        body = body_text(line)
+        try:
+            key = word(part(object_in(body), "key"))
+        except Unreadable:  # the answer in it; the key stands beside that
+            named = _KEY.search(body)
+            key = named[1] if named else None
+        if key is not None:
+            yield key, body
+
+
+def _reason(body: str | None) -> str | None:
+    """Return why the service says that it did not answer a line."""
+    try:
+        error = part(object_in(body or ""), "error")
+    except Unreadable:
+        return None
+    said = word(part(error, "message"))
+    return redact(said) if said else None
 
 
 @contextmanager

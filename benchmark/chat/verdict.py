@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.chat.json_objects import json_objects, without_thinking
 from benchmark.core.samples import Outcome
+from benchmark.core.text import encodable_values
 
 Order = Literal["reasoning_first", "label_first"]
 Label = Literal["OK", "NOK"]
@@ -47,6 +49,13 @@ class Reading:
     model_version: str | None = None
     response_id: str | None = None
     usage: Usage = field(default_factory=Usage)
+    unreadable: str | None = None
+    """Why the reply cannot be read, though it is one."""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the model did anything: a reply without text, block or output tokens is asked for again."""
+        return bool(self.text or self.blocked or self.truncated or self.unreadable or self.usage.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,19 +102,27 @@ def instruction(order: Order) -> str:
 
 
 def judge(reading: Reading) -> Verdict:
-    """Validate a reply: blocked, invalid, or ok with its label and reasoning."""
+    """Validate a reply: blocked, invalid, or ok with its label and reasoning.
+
+    The last valid answer behind the model's thinking counts: what stands before it is a draft.
+    """
     if reading.blocked:
         return Verdict(outcome="blocked", status="blocked", message=f"blocked: {reading.blocked}")
+    if reading.unreadable:
+        message = f"the reply cannot be read ({reading.unreadable})"
+        return Verdict(outcome="invalid", status="not_json", message=message)
     text = (reading.text or "").strip()
-    found, status = _json_of(text)
-    if isinstance(found, dict):
+    problem: str | None = None
+    for found, status in reversed(_found(text)):
         try:
-            answer = Answer.model_validate(found)
+            answer = Answer.model_validate(encodable_values(found))
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            return Verdict(outcome="invalid", status="bad_label", message=f"{where}: {problem['msg']}")
+            first = error.errors()[0]
+            problem = problem or f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+            continue
         return Verdict(outcome="ok", status=status, label=answer.label, reasoning=answer.reasoning)
+    if problem is not None:
+        return Verdict(outcome="invalid", status="bad_label", message=problem)
     if reading.truncated:
         return Verdict(outcome="invalid", status="truncated", message="the answer ended at the token limit")
     if not text:
@@ -114,23 +131,22 @@ def judge(reading: Reading) -> Verdict:
     return Verdict(outcome="invalid", status="not_json", message="the answer holds no JSON object")
 
 
-def _json_of(text: str) -> tuple[Any, str]:
-    """Return the first JSON object of a text, and where it was found."""
+def _found(text: str) -> list[tuple[dict[str, Any], str]]:
+    """Return the JSON objects of a text in order, each with where it was found."""
+    whole = _whole(text)
+    if whole is not None:
+        return [(whole, "json")]
+    said = without_thinking(text).strip()
+    whole = _whole(said)
+    if whole is not None:
+        return [(whole, "json")]
+    fenced = {json.dumps(found) for block in _FENCE.findall(said) if (found := _whole(block)) is not None}
+    return [(found, "fenced" if json.dumps(found) in fenced else "embedded") for found in json_objects(said)]
+
+
+def _whole(text: str) -> dict[str, Any] | None:
     try:
-        return json.loads(text), "json"
-    except ValueError:
-        pass
-    fenced = _FENCE.search(text)
-    if fenced:
-        try:
-            return json.loads(fenced.group(1)), "fenced"
-        except ValueError:
-            pass
-    decoder = json.JSONDecoder()
-    for match in re.finditer(r"\{", text):
-        try:
-            found, _ = decoder.raw_decode(text, match.start())
-        except ValueError:
-            continue
-        return found, "embedded"
-    return None, "not_json"
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

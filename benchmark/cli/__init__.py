@@ -12,6 +12,7 @@ COMMANDS = (
     "weights",
     "answers",
     "cache",
+    "ui",
     "track",
     "tables",
     "reference",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import Command
+from benchmark.cli.words import Command, path
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,9 +19,11 @@ app = typer.Typer(
 @app.callback()
 def _store(
     context: typer.Context,
-    results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
+    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
+        "results"
+    ),
     answers: Annotated[
-        Path | None, typer.Option(help="Folder of the answer store.", show_default="RESULTS_ROOT/answers")
+        Path | None, typer.Option(parser=path, help="Folder of the answer store.", show_default="RESULTS_ROOT/answers")
     ] = None,
 ) -> None:
     context.obj = answers or results_root / "answers"
@@ -48,7 +50,7 @@ def show(context: typer.Context) -> None:
 @app.command("export", cls=Command)
 def export(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="answers.jsonl or answers.jsonl.gz")],
+    file: Annotated[Path, typer.Argument(parser=path, help="answers.jsonl or answers.jsonl.gz")],
     model: Annotated[str | None, typer.Option(help="Only answers of this model.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Only answers on this dataset.")] = None,
 ) -> None:
@@ -60,7 +62,9 @@ def export(
 
 
 @app.command("import", cls=Command)
-def import_file(context: typer.Context, file: Annotated[Path, typer.Argument(help="An exported file.")]) -> None:
+def import_file(
+    context: typer.Context, file: Annotated[Path, typer.Argument(parser=path, help="An exported file.")]
+) -> None:
     """Take over an exported file."""
     from benchmark.chat.answers import AnswerStore
     from benchmark.chat.exchange import import_answers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.words import Command
+from benchmark.cli.words import Command, path
 
 if TYPE_CHECKING:
     from benchmark.stages.store import Store
@@ -26,7 +26,7 @@ def _store(context: typer.Context) -> Store:
 @app.callback(invoke_without_command=True)
 def _cache(
     context: typer.Context,
-    root: Annotated[Path, typer.Option(envvar="BENCH_CACHE", help="Cache folder.")] = Path(".cache"),
+    root: Annotated[Path, typer.Option(parser=path, envvar="BENCH_CACHE", help="Cache folder.")] = Path(".cache"),
 ) -> None:
     context.obj = root
     if context.invoked_subcommand is None:

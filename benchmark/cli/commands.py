@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli import answers, cache, compare, data, doctor, reference, report, reproduce, tables, track, weights
+from benchmark.cli import (
+    answers,
+    cache,
+    compare,
+    data,
+    doctor,
+    reference,
+    report,
+    reproduce,
+    tables,
+    track,
+    ui,
+    weights,
+)
 from benchmark.cli.words import Command
 from benchmark.core.commands import fail
 
@@ -58,6 +71,7 @@ for name, function in (
     ("data", data.data),
     ("weights", weights.weights),
     ("track", track.track),
+    ("ui", ui.ui),
     ("tables", tables.tables),
     ("reference", reference.reference),
 ):

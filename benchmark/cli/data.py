@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import refuse, settings_and_names
+from benchmark.cli.words import path, refuse, settings_and_names
 from benchmark.core.errors import ConfigError, near_matches
 
 SWITCHES = ("verify", "dry_run", "offline")
@@ -19,7 +19,9 @@ def data(
     verify: Annotated[bool, typer.Option("--verify", help="Check what is there against the card.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be downloaded.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Use no network.")] = False,
-    data_root: Annotated[Path, typer.Option(envvar="DATA_ROOT", help="Where datasets lie.")] = Path("datasets"),
+    data_root: Annotated[Path, typer.Option(parser=path, envvar="DATA_ROOT", help="Where datasets lie.")] = Path(
+        "datasets"
+    ),
 ) -> int:
     """Get a dataset, or the steps to it, and check it against its card: data mvtec [verify]."""
     from benchmark.config.needs import dataset_settings
@@ -31,7 +33,7 @@ def data(
         key, _, value = setting.partition("=")
         if key != "run.data_root":
             raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root'])}")
-        data_root = Path(value)
+        data_root = path(value)
     known = options("dataset")
     refuse(names, [*known, *SWITCHES], what="a dataset or a word of this command")
     if len(names) != 1:
@@ -42,7 +44,7 @@ def data(
         Request(
             dataset=names[0],
             settings=dataset_settings(names[0]),
-            data_root=data_root.expanduser(),
+            data_root=data_root,
             verify=verify,
             dry_run=dry_run,
             offline=offline,

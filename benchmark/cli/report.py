@@ -7,11 +7,17 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.words import path
+
 
 def report(
     *,
-    results_root: Annotated[Path, typer.Option(envvar="RESULTS_ROOT", help="Where runs lie.")] = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="The file.", show_default="RESULTS_ROOT/report.html")] = None,
+    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
+        "results"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="The file.", show_default="RESULTS_ROOT/report.html")
+    ] = None,
     megabytes: Annotated[float | None, typer.Option(help="Most megabytes of pictures.")] = None,
 ) -> int:
     """Write one HTML file of all runs, sweeps and images, to open without a server."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from benchmark.cli.words import refuse, settings_and_names
 from benchmark.core.errors import ConfigError
+from benchmark.core.settings import expanded
 
 
 def reproduce(
@@ -40,7 +40,7 @@ def reproduce(
         if dry_run:
             show_plan(chosen, table, planned)
         else:
-            root = Path(compose(general(settings))[0]["run"]["results_root"])
+            root = expanded(compose(general(settings))[0]["run"]["results_root"])
             show_table(chosen, table, planned)
             print("written:", write_table(root / "papers", name, chosen, table, planned))
     return 0

@@ -13,11 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
 from benchmark.config.compose import chosen_options
+from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
+from benchmark.config.strict_files import read_options_strictly
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
-from benchmark.core.provenance import redact
 from benchmark.core.resources import CONF
+from benchmark.core.secrets import redact
 from benchmark.running import hydra_patch, sweep
 
 _stopped: list[tuple[str, bool]] = []
@@ -69,10 +71,11 @@ def run(words: Sequence[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed and cut short by Hydra
     hydra_patch.compose_points_once()
+    read_options_strictly()
     _stopped.clear()
     _refuse_stray_words(words)
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
-    sys.argv[1:] = sorted(words, key=_is_override)
+    sys.argv[1:] = without_secrets(readable(sorted(words, key=_is_override)))
     try:
         application()
     except (HydraException, OmegaConfBaseException) as error:

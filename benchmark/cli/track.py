@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.words import path
+
 
 def track(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of finished runs.")],
+    folders: Annotated[list[Path], typer.Argument(parser=path, metavar="FOLDER...", help="Folders of finished runs.")],
     *,
     uri: Annotated[
         str | None, typer.Option(help="MLflow tracking URI.", show_default="the store in the results folder")

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from benchmark.core.commands import fail
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CHECKOUT
+from benchmark.core.settings import expanded
 
 
 class Command(TyperCommand):
@@ -38,6 +39,14 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             return fail("interrupted", status=130)
+
+
+def path(value: str) -> Path:
+    """Read a word that names a file or folder, with ``~`` and variables filled in."""
+    try:
+        return expanded(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def settings_and_names(words: Sequence[str] | None) -> tuple[list[str], list[str]]:

@@ -21,14 +21,18 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from benchmark.config.override_words import readable
     from benchmark.config.schema import explain_composition_error
+    from benchmark.config.strict_files import read_options_strictly
     from benchmark.core.resources import CONF
 
+    words = readable(overrides)
+    read_options_strictly()
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", list(overrides), return_hydra_config=True)
+            config = hydra_compose("config", words, return_hydra_config=True)
         choices = chosen_options(config.hydra.runtime.choices)
         plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
         composed: Any = OmegaConf.to_container(plain, resolve=True)

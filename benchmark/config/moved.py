@@ -47,6 +47,10 @@ REPLACED: dict[tuple[str, str], str] = {
 """(Group, old option) to the words that say the same now."""
 
 
+IN_RESULTS = frozenset({"dataset", "pipeline", "protocol", "metric"})
+"""Groups whose choice is part of a result."""
+
+
 def new_place(target: str) -> str | None:
     """Return the class path that an old ``_target_`` has now; None where it names no place that was left."""
     module, _, name = target.rpartition(".")
@@ -75,6 +79,16 @@ def _old_place(target: str) -> str:
 
 
 def recorded_choices(choices: Mapping[str, str]) -> dict[str, str]:
-    """Return group to chosen option, sorted, with every option under the name that results have for it."""
+    """Return group to chosen option, sorted, with every option under the name that results have for it.
+
+    Groups that change no result are left out (tracking, sweep, experiment), so that one run has one digest.
+    """
     old = {(group, new): old for (group, old), new in OPTIONS.items()}
-    return {group: old.get((group, option), option) for group, option in sorted(choices.items())}
+    chosen = sorted((group, option) for group, option in choices.items() if _changes_results(group))
+    return {group: old.get((group, option), option) for group, option in chosen}
+
+
+def _changes_results(group: str) -> bool:
+    """Whether a group is one of ``IN_RESULTS``, or belongs into an option of one (``backbone@pipeline.backbone``)."""
+    name, _, place = group.partition("@")
+    return (place.partition(".")[0] or name) in IN_RESULTS

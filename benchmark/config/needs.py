@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark.config.compose import compose
 from benchmark.config.schema import RunSettings, option_settings, options, pipeline_settings, settings_from
+from benchmark.config.strict_files import read_options_strictly
 from benchmark.core.resources import CONF
 from benchmark.core.settings import Settings
 from benchmark.weights.fetch import Request
@@ -52,6 +53,7 @@ def dataset_settings(option: str) -> Settings:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    read_options_strictly()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
     assert isinstance(composed, dict), option

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from pydantic import Field, ValidationError
 
 from benchmark.config.moved import new_place, new_words
+from benchmark.config.override_words import is_read, quoted_word, readable
 from benchmark.config.pipeline import Pipeline
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
-from benchmark.core.settings import FolderPath, Settings
+from benchmark.core.settings import FolderPath, Settings, expanded
 
 if TYPE_CHECKING:
     from benchmark.core.samples import Manifest
@@ -145,7 +146,10 @@ def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
         return f"{key.rpartition('.')[0]}: needs more values (got {problem['input']!r})"
     if problem["type"] == "missing":
         return f"{key} is not set; give it as {key}=…"
-    return f"{key}: {problem['msg']} (got {problem['input']!r})"
+    got = problem["input"]
+    looks = isinstance(got, bool | int | float) and problem["type"] in ("string_type", "path_type", "value_error")
+    fix = "; a text that looks like a number, true or null is written in quotes" if looks else ""
+    return f"{key}: {problem['msg']} (got {got!r}{fix})"
 
 
 def _keys_at(cls: type[Settings], place: Sequence[str | int]) -> list[str]:
@@ -171,7 +175,10 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     several = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text)
     if several:
         key, values = several.groups()
-        return f"{key}={values}: several values make a sweep, which wants -m (make sweep); a list is written [{values}]"
+        return (
+            f"{key}={values}: several values make a sweep, which wants -m (make sweep); a list is written [{values}], "
+            f"and a text with a comma in quotes: {quoted_word(key, values)}"
+        )
     if text.startswith("Config group override must be"):
         return f"{text}; an option is given by its name: pipeline=NAME"
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
@@ -180,6 +187,12 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         if words := new_words(group, option):
             return f"{group}={option} is now {words}"
         return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
+    if "hydra.cc/docs" in text:
+        return _explain_grammar(overrides)
+    unfilled = re.search(r"Interpolation key '(\w+)' not found", text)
+    if unfilled:
+        name = unfilled.group(1)
+        return f"${{{name}}} means another key of the config, and there is none; a variable is written ${name}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:
         return text.strip()
@@ -202,6 +215,18 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
 
 
+def _explain_grammar(overrides: Sequence[str]) -> str:
+    """Name the first word that Hydra's grammar refuses, and show where its quotes belong."""
+    word = next((word for word in readable(overrides) if not word.startswith("-") and not is_read(word)), "")
+    key, _, value = word.removeprefix("++").partition("=")
+    fix = "an element of a list or mapping with such characters is written in quotes"
+    example = "['…']" if value.startswith("[") else "{name: '…'}" if value.startswith("{") else "'…'"
+    return (
+        f"{key}={value}: cannot be read; {fix}: {key}={example}, and a text that begins with a bracket or quote too: "
+        f"{quoted_word(key, value)}"
+    )
+
+
 def options(group: str, overrides: Sequence[str] = ()) -> list[str]:
     """Names of the options of one group of ``conf/``, and of the user's config folders that ``overrides`` name."""
     return sorted({p.stem for folder in config_folders(overrides) for p in (folder / group).glob("*.yaml")})
@@ -222,7 +247,7 @@ def config_folders(overrides: Sequence[str]) -> list[Path]:
     for word, following in itertools.zip_longest(overrides, overrides[1:], fillvalue=""):
         key, _, value = word.partition("=")
         if key in ("--config-dir", "-cd"):
-            found.append(Path(value or following))
+            found.append(expanded(value or following))
         elif key == "hydra.searchpath":
             found += [Path(place.strip(" '\"").removeprefix("file://")) for place in value.strip("[]").split(",")]
     return found
@@ -230,7 +255,7 @@ def config_folders(overrides: Sequence[str]) -> list[Path]:
 
 def search_path(folders: Sequence[Path]) -> str:
     """Return the override that lets Hydra find options in config folders of the user."""
-    places = ",".join(f"'file://{folder.expanduser().resolve()}'" for folder in folders)
+    places = ",".join(f"'file://{expanded(folder).resolve()}'" for folder in folders)
     return f"hydra.searchpath=[{places}]"
 
 

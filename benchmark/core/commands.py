@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.core.provenance import redact
+from benchmark.core.secrets import redact, redact_outputs
+from benchmark.core.text import print_anything
 
 P = ParamSpec("P")
 
@@ -20,10 +21,15 @@ def fail(message: str, *, status: int = 1) -> int:
 
 
 def reporting(main: Callable[P, int]) -> Callable[P, int]:
-    """Let a program end with one message instead of a traceback where the user can fix what went wrong."""
+    """Let a program end with one message instead of a traceback where the user can fix what went wrong.
+
+    Neither messages nor tracebacks nor logs show a key or a password.
+    """
 
     @functools.wraps(main)
     def reported(*args: P.args, **kwargs: P.kwargs) -> int:
+        redact_outputs()
+        print_anything()
         try:
             return main(*args, **kwargs)
         except BenchmarkError as error:

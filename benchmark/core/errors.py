@@ -6,16 +6,17 @@ import difflib
 from collections.abc import Iterable
 
 from benchmark.core.resources import commands_here
+from benchmark.core.secrets import redact
 
 MOST_NAMES = 40
 """Names that a message lists at most."""
 
 
 class BenchmarkError(Exception):
-    """Something the user can fix; shown as one message without a traceback."""
+    """Something the user can fix; shown as one message without a traceback and without any key or password."""
 
     def __str__(self) -> str:
-        return commands_here(super().__str__())
+        return redact(commands_here(super().__str__()))
 
 
 class DryRun(BenchmarkError):

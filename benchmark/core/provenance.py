@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import re
 import resource
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from importlib import metadata
 from pathlib import Path
+from typing import TypeVar
 
 from benchmark.core.resources import CHECKOUT
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+NO_CHECKOUT: tuple[str | None, bool | None] = (None, None)
 PACKAGES = (
     "fm-defect-bench",
     "torch",
@@ -36,7 +42,24 @@ PACKAGES = (
 )
 
 
-@cache
+def _or(fallback: T) -> Callable[[Callable[[], T]], Callable[[], T]]:
+    """Let a function that looks at the machine return ``fallback`` where it fails: a result is worth more than that."""
+
+    def decorate(function: Callable[[], T]) -> Callable[[], T]:
+        @wraps(function)
+        def looked() -> T:
+            try:
+                return function()
+            except Exception as error:
+                log.warning("%s cannot be told (%s)", function.__name__, error)
+                return fallback
+
+        return cache(looked)
+
+    return decorate
+
+
+@_or(dict[str, str]())
 def packages() -> dict[str, str]:
     """Installed versions of the packages that can change a number."""
     found = {}
@@ -48,7 +71,7 @@ def packages() -> dict[str, str]:
     return found
 
 
-@cache
+@_or(NO_CHECKOUT)
 def git_state() -> tuple[str | None, bool | None]:
     """Commit of the checkout and whether it has uncommitted changes; (None, None) outside a checkout.
 
@@ -71,7 +94,7 @@ def _git(*arguments: str, folder: Path) -> str | None:
     return done.stdout.strip()
 
 
-@cache
+@_or(dict[str, str | int | None]())
 def hardware() -> dict[str, str | int | None]:
     """Processor, cores, memory and accelerator; torch is asked only when it is loaded already."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
@@ -102,13 +125,3 @@ def gpu_memory_mb() -> float | None:
         return None
     used: int = torch.cuda.max_memory_allocated()
     return round(used / 2**20, 1)
-
-
-SECRETS = re.compile(
-    r"(?i)(?P<url>(?<=://)[^/@\s]+(?=@))|(?P<key>(?<=key=)[^\s&]+|(?<=token=)[^\s&]+|(?<=password=)[^\s&]+|(?<=secret=)[^\s&]+)"
-)
-
-
-def redact(text: str) -> str:
-    """Replace credentials in addresses and ``…key=``, ``…token=`` words by ``***``."""
-    return SECRETS.sub("***", text)

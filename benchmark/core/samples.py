@@ -24,7 +24,7 @@ class Sample:
     """One image of a dataset, with its ground truth."""
 
     id: str
-    """Unique in its dataset and stable across machines: the image's path relative to the dataset root."""
+    """Unique in its dataset and stable across machines: the image's path below the dataset root, ``encodable``."""
     image: Path
     mask: Path | None
     """Ground-truth mask file; None means an all-zero mask (good image, or no pixel truth)."""
@@ -41,6 +41,10 @@ class Sample:
     sha256: str
     """Content hash of the image file (hex)."""
     mask_sha256: str | None = None
+    mask_peak: int | None = None
+    """Highest level of the mask; None: not known."""
+    mask_lossy: bool = False
+    """Whether the mask's levels are blurred by its compression (JPEG)."""
 
 
 @dataclass(frozen=True, kw_only=True)

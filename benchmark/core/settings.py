@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from benchmark.core.errors import ConfigError
+
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` and environment variables (``$NAME``, ``${NAME}``) filled in.
@@ -25,11 +27,28 @@ def expanded(path: str | Path) -> Path:
     found = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
     if not os.path.exists(found):  # noqa: PTH110
         if found.startswith("~"):
-            raise ValueError(f"there is no user {Path(found).parts[0][1:]!r}; write ./{found} for a name with a ~")
+            user = found[1:].partition("/")[0]
+            if not user:
+                raise ValueError(
+                    "~ stands for nothing, as this user has no home folder; set HOME or give the whole path"
+                )
+            raise ValueError(f"there is no user {user!r}; write ./{found} for a name with a ~")
         unset = re.search(r"\$(\w+|\{\w+\})", found)
         if unset:
             raise ValueError(f"the variable {unset[1].strip('{}')} is not set")
     return Path(found)
+
+
+def folder_of(variable: str, usual: str) -> Path:
+    """Return the folder that an environment variable names, expanded, and ``usual`` where it is unset or empty.
+
+    Raises:
+        ConfigError: the variable names a user or a variable that is not there.
+    """
+    try:
+        return expanded(os.environ.get(variable) or usual)
+    except ValueError as error:
+        raise ConfigError(f"{variable}={os.environ[variable]}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.settings import FolderPath, Settings
+from benchmark.core.text import encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
 from benchmark.data.images import size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
@@ -68,18 +69,20 @@ class Dataset(Settings, ABC):
         """Mend labels and groups where they need the files' contents."""
         return Scan(records=tuple(records))
 
-    def manifest(self, data_root: Path) -> Manifest:
+    def manifest(self, data_root: Path, *, keep_unreadable: bool = False) -> Manifest:
         """Index the data and return its ordered samples.
 
         Args:
             data_root: folder that holds one folder for each dataset.
+            keep_unreadable: an image or mask that cannot be read, or does not fit the other, has a sample all the
+                same, which fails when it is predicted or scored.
 
         Raises:
             ConfigError: an unknown category, or no path where one is needed.
             DataError: the folder is missing or empty, a file is damaged, image and mask do not fit together, or the
                 counts are not the card's; the message names the file and what to do.
         """
-        index = self.index(data_root)
+        index = self.index(data_root, keep_unreadable=keep_unreadable)
         chosen = split_records(
             index.records,
             policy=self.split,
@@ -92,10 +95,10 @@ class Dataset(Settings, ABC):
             dataset=self.name,
             samples=tuple(self._sample(record, index, path_of) for record in chosen),
             expected_test=self._expected(index, chosen),
-            notes=index.notes,
+            notes=tuple(encodable(note) for note in index.notes),
         )
 
-    def index(self, data_root: Path) -> Index:
+    def index(self, data_root: Path, *, keep_unreadable: bool = False) -> Index:
         """Find, read and check every image and mask; raises as ``manifest`` does."""
         root = self.locate(data_root)
         card = find_card(self.name)
@@ -111,8 +114,11 @@ class Dataset(Settings, ABC):
         if not self.labels_from_masks:
             # Names are enough to see that data are missing, so no file has to be read before saying so.
             differences = self._differences(root, card, records)
-        facts = file_facts(root, files_of(records))
-        self._raise_first(size_problems(root, records, facts))
+        # Where masks decide what is defective, one that cannot be read leaves its image without a label.
+        keep_unreadable = keep_unreadable and not self.labels_from_masks
+        facts = file_facts(root, files_of(records), keep_unreadable=keep_unreadable)
+        if not keep_unreadable:
+            self._raise_first(size_problems(root, records, facts))
         refined = self.refine(records, facts)
         self._raise_first(refined.problems)
         if self.labels_from_masks:
@@ -216,17 +222,19 @@ class Dataset(Settings, ABC):
             mask = None
         assert record.split != "all", record
         return Sample(
-            id=record.image,
+            id=encodable(record.image),
             image=path_of(record.image),
             mask=None if mask is None else path_of(mask),
             mask_format=record.mask_format,
             defective=record.defective,
-            category=self.name if self.unit == "dataset" else record.category,
-            defect_type=record.defect_type,
-            group=record.group or record.image,
+            category=self.name if self.unit == "dataset" else encodable(record.category),
+            defect_type=encodable(record.defect_type),
+            group=encodable(record.group or record.image),
             split=record.split,
             sha256=index.facts[record.image].sha256,
             mask_sha256=None if mask is None else index.facts[mask].sha256,
+            mask_peak=None if mask is None else index.facts[mask].peak,
+            mask_lossy=mask is not None and index.facts[mask].lossy,
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.errors import DataError
 from benchmark.core.memory import Memory
 from benchmark.core.samples import GroundTruth, Sample
 
@@ -33,6 +35,61 @@ class _Packed:
     def _unpacked(self, bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
         count = self.shape[0] * self.shape[1]
         return np.unpackbits(bits, count=count).view(np.bool_).reshape(self.shape)
+
+
+CLEAR = 64
+"""Thresholds from here on cut the noise that JPEG leaves around what is drawn in a mask."""
+
+
+def check_masks(samples: Sequence[Sample], *, threshold: int) -> list[str]:
+    """Refuse masks that a threshold would read wrongly, and return notes on those that it may.
+
+    Args:
+        samples: of a run.
+        threshold: a grey level above it is defect (0..254).
+
+    Raises:
+        DataError: JPEG masks under a threshold that takes their noise for defects, or masks of which none has a mark
+            above the threshold though all have some (0 and 1 in place of 0 and 255).
+    """
+    grey = [s for s in samples if s.mask is not None and s.mask_format == "grey" and s.mask_peak]
+    lossy = [s for s in grey if s.mask_lossy]
+    if lossy and threshold < CLEAR:
+        raise DataError(
+            f"{lossy[0].mask}: a mask in a lossy format ({len(lossy)} of {len(grey)} are): the noise around its marks "
+            f"counts as defect above protocol.mask_threshold={threshold}. Save the masks as PNG from their source, or "
+            "give protocol.mask_threshold=127"
+        )
+    dim = [s for s in grey if s.mask_peak is not None and s.mask_peak <= threshold]
+    if dim and len(dim) == len(grey):
+        highest = max(s.mask_peak or 0 for s in dim)
+        raise DataError(
+            f"{dim[0].mask}: no mask has a level above protocol.mask_threshold={threshold}, the highest is {highest} "
+            "(of 255; 16-bit levels are scaled to that): nothing would count as defect. Give protocol.mask_threshold=0,"
+            " or save the masks with 0 and 255"
+        )
+    if not dim:
+        return []
+    return [f"{len(dim)} masks have marks, but none above the protocol's threshold {threshold}; first {dim[0].id}"]
+
+
+def truth_of_failed(
+    sample: Sample, *, threshold: int, border: Literal["ignore", "foreground", "background"]
+) -> GroundTruth:
+    """Return the pixel truth of a sample that could not be predicted, as far as its files still tell it.
+
+    An image that cannot be read has the size of its mask; without a mask it has no pixels, so that it counts in
+    image-level metrics alone.
+    """
+    from benchmark.data.images import image_shape, load_truth
+
+    for sized in (sample.image, sample.mask):
+        try:
+            if sized is not None:
+                return load_truth(sample, shape=image_shape(sized), threshold=threshold, border=border)
+        except DataError:
+            continue
+    return GroundTruth(mask=np.zeros((0, 0), dtype=bool))
 
 
 def truth_of(

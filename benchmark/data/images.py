@@ -5,7 +5,7 @@ Images become 8-bit RGB:
 * greyscale (L, 1, LA) is repeated over the three channels; palette (P, PA, GIF) is looked up; an animation gives its
   first frame;
 * an alpha channel is dropped, not blended (RGBA, LA, PA, transparent palettes), as OpenCV's colour read does;
-* 16-bit greyscale is scaled linearly, ``round(v / 257)``: 0 stays 0 and 65535 becomes 255;
+* 16-bit greyscale (PNG, TIFF, PGM) is scaled linearly, ``round(v / 257)``: 0 stays 0 and 65535 becomes 255;
 * CMYK and YCbCr go through Pillow's conversion;
 * EXIF orientation is not applied: masks are drawn on the stored pixel grid;
 * 32-bit integer and float images are refused, because their value range is not known.
@@ -35,7 +35,10 @@ Border = Literal["ignore", "foreground", "background"]
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are read; anything else is refused before a decoder sees it."""
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+EXTENSIONS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
+    | {".pbm", ".pgm", ".ppm", ".pnm"}
+)
 """Lower-case file name endings that are taken for images when a folder is listed."""
 
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -56,11 +59,19 @@ def opened(source: Path, data: bytes | None = None) -> Iterator[Image]:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if data is None and source.exists() and not source.is_file():  # a pipe would be waited at for ever
+        raise DataError(f"{source}: named like an image, but it is no file; rename or remove it")
     try:
         with Image.open(source if data is None else io.BytesIO(data), formats=FORMATS) as image:
             yield image
     except FileNotFoundError as error:
+        if source.is_symlink():
+            raise DataError(
+                f"{source}: a link to {source.readlink()}, which is not there; mend or remove it"
+            ) from error
         raise DataError(f"{source}: no such file; was it moved after the dataset was indexed?") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise DataError(f"{source}: cannot be read ({error.strerror}); mend or remove it") from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{source}: not an image ({', '.join(FORMATS)} are read); replace or remove the file"
@@ -78,7 +89,7 @@ def load_image(path: Path) -> NDArray[np.uint8]:
         DataError: missing, truncated or damaged file, not an image, or a 32-bit image.
     """
     with opened(path) as image:
-        if image.mode in _SIXTEEN_BIT:
+        if _is_sixteen_bit(image):
             # +128 rounds to nearest: 257 is odd, so there are no ties.
             grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
@@ -104,10 +115,10 @@ def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | N
         DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image.
     """
     with opened(path, data) as image:
+        if _is_sixteen_bit(image):
+            return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
-        if image.mode in _SIXTEEN_BIT:
-            return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
         if image.mode in ("L", "1"):
             return np.array(image.convert("L"))
         if mask_format != "grey":
@@ -116,6 +127,12 @@ def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | N
             raise DataError(f"{path}: a {mask_format} mask is a one-channel image, this one is {image.mode}")
         brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
         return brightest
+
+
+def is_lossy(image: Image, levels: NDArray[np.uint8]) -> bool:
+    """Say whether a mask is in a lossy format (JPEG, WebP) and has other levels than zero and its highest."""
+    formats = image.format in ("JPEG", "WEBP") or image.info.get("compression") == "jpeg"
+    return bool(formats and not np.isin(levels, (0, levels.max(initial=0))).all())
 
 
 def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, border: Border = "ignore") -> GroundTruth:
@@ -155,6 +172,11 @@ def size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_siz
         f"{mask}: the mask is {mask_size[0]}x{mask_size[1]} (width x height) but its image {image} is "
         f"{image_size[0]}x{image_size[1]}; replace the one that is wrong"
     )
+
+
+def _is_sixteen_bit(image: Image) -> bool:
+    """Whether the values are 0..65535; Pillow holds those of a PGM, which it scales to that, in 32 bits."""
+    return image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")
 
 
 def _without_transparency(image: Image) -> Image:

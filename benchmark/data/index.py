@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,13 +24,14 @@ from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
-from benchmark.data.images import load_levels, opened
+from benchmark.core.settings import folder_of
+from benchmark.data.images import is_lossy, load_levels, opened
 
 logger = logging.getLogger(__name__)
 
 FileRole = Literal["image"] | MaskFormat
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the meaning of a stored row changes: older index files are then dropped."""
 _RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of a coarse clock (2 s on FAT,
@@ -47,15 +49,24 @@ class FileFacts:
     height: int
     peak: int | None
     """Largest level of a mask (0: nothing marked); None for images."""
+    lossy: bool = False
+    """Whether a mask's levels are blurred by its compression (JPEG)."""
+    problem: str | None = None
+    """Why the file cannot be used, where that was to be told (``keep_unreadable``); sizes are 0 then."""
 
 
 def cache_folder() -> Path:
     """Return the folder of everything that can be computed again: ``BENCH_CACHE``, else ``.cache``."""
-    return Path(os.environ.get("BENCH_CACHE") or ".cache").absolute()
+    return folder_of("BENCH_CACHE", ".cache").absolute()
 
 
 def file_facts(
-    root: Path, files: Mapping[str, FileRole], *, cache: Path | None = None, workers: int | None = None
+    root: Path,
+    files: Mapping[str, FileRole],
+    *,
+    cache: Path | None = None,
+    workers: int | None = None,
+    keep_unreadable: bool = False,
 ) -> dict[str, FileFacts]:
     """Return the facts of every file, reading only those that are new or changed.
 
@@ -64,6 +75,7 @@ def file_facts(
         files: path relative to ``root`` -> what the file is read as.
         cache: cache folder; None takes ``cache_folder()``.
         workers: reading threads; None takes the number of cores, at most 8.
+        keep_unreadable: a file that cannot be read has facts with its problem, instead of an error.
 
     Raises:
         DataError: a file is missing, not an image, or (masks) truncated or damaged.
@@ -75,12 +87,12 @@ def file_facts(
     base = f"{root}{os.sep}"
     for name, role in files.items():
         row = rows.get(name)
-        if row is not None and row[:4] == _signature(base + name, role):
+        if row is not None and row[:4] == _signature_or_none(base + name, role):
             facts[name] = FileFacts(*row[5:])
         else:
             stale.append(name)
     if stale:
-        _read_stale(root, stale, files, rows, facts, store, workers)
+        _read_stale(root, stale, files, rows, facts, store, workers, keep_unreadable)
     return facts
 
 
@@ -92,15 +104,28 @@ def _read_stale(
     facts: dict[str, FileFacts],
     store: Path,
     workers: int | None,
+    keep_unreadable: bool,
 ) -> None:
     """Read the files of ``stale`` into ``facts`` and ``rows``, and save the rows even when interrupted."""
     progress = Progress(f"Indexing {root.name}", len(stale))
     saved = time.monotonic()
     threads = workers or min(8, os.cpu_count() or 1)
+
+    def read(name: str) -> list[Any] | FileFacts:
+        try:
+            return _read(root, name, files[name])
+        except DataError as error:
+            if not keep_unreadable:
+                raise
+            return _unreadable(root / name, str(error))
+
     try:
         with ThreadPoolExecutor(threads) as pool:
             for batch in _batches(stale, _BATCH):
-                for name, row in zip(batch, pool.map(lambda n: _read(root, n, files[n]), batch), strict=True):
+                for name, row in zip(batch, pool.map(read, batch), strict=True):
+                    if isinstance(row, FileFacts):  # looked at anew by every run, as it may be mended
+                        facts[name] = row
+                        continue
                     facts[name] = FileFacts(*row[5:])
                     rows[name] = row
                 progress.advance(len(batch))
@@ -113,22 +138,48 @@ def _read_stale(
 
 
 def _read(root: Path, name: str, role: FileRole) -> list[Any]:
-    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak]."""
+    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak, lossy]."""
     path = root / name
     now = time.time_ns()
-    signature = _signature(str(path), role)
-    data = path.read_bytes()
+    signature = _signature(path, role)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
     with opened(path, data) as image:
         width, height = image.size
-    peak = None if role == "image" else int(load_levels(path, mask_format=role, data=data).max(initial=0))
-    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak]
+        if role == "image":
+            return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, None, False]
+    levels = load_levels(path, mask_format=role, data=data)
+    with opened(path, data) as image:
+        lossy = role == "grey" and is_lossy(image, levels)
+    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, int(levels.max(initial=0)), lossy]
 
 
-def _signature(path: str, role: FileRole) -> list[Any]:
+def _unreadable(path: Path, problem: str) -> FileFacts:
+    content = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else b""
+    return FileFacts(hashlib.sha256(content).hexdigest(), 0, 0, None, problem=problem)
+
+
+def _signature(path: Path, role: FileRole) -> list[Any]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        if path.is_symlink():
+            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; mend or remove it") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); was it removed while indexing?") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
+        raise DataError(f"{path}: named like an image, but it is {kind}; rename or remove it")
+    return [role, found.st_size, found.st_mtime_ns, found.st_ino]
+
+
+def _signature_or_none(path: str, role: FileRole) -> list[Any] | None:
+    """Return the signature of a file that is there; None where ``_signature`` has to say what is wrong."""
     try:
         found = os.stat(path)  # noqa: PTH116  # Path objects cost more than the call itself, 20,000 times
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); was it removed while indexing?") from error
+    except OSError:
+        return None
     return [role, found.st_size, found.st_mtime_ns, found.st_ino]
 
 
@@ -149,7 +200,7 @@ def _load(store: Path) -> dict[str, list[Any]]:
         return {}
     if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("rows"), dict):
         return {}
-    return {name: row for name, row in kept["rows"].items() if len(row) == 9 and row[2] < row[4] - _RACY_NS}
+    return {name: row for name, row in kept["rows"].items() if len(row) == 10 and row[2] < row[4] - _RACY_NS}
 
 
 def _save(store: Path, rows: Mapping[str, list[Any]]) -> None:

@@ -83,9 +83,9 @@ class Ksdd1(Dataset):
         ]
         return Scan(records=tuple(replace(r, group=group_of[r.category]) for r in kept), notes=tuple(notes))
 
-    def index(self, data_root: Path) -> Index:
+    def index(self, data_root: Path, *, keep_unreadable: bool = False) -> Index:
         """Index the whole images, then cut them where asked; raises as ``manifest`` does."""
-        whole = super().index(data_root)
+        whole = super().index(data_root, keep_unreadable=keep_unreadable and self.cut == "none")
         return whole if self.cut == "none" else _thirds(whole, self.name)
 
     def expected_counts(self, card: Card) -> tuple[Count, ...] | None:

@@ -53,7 +53,7 @@ class Mtd(Dataset):
     def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
         """Label by mask where asked, and say which defective images have an empty mask."""
         empty = [r.image for r in records if r.defective and r.mask is not None and facts[r.mask].peak == 0]
-        marked = [r.image for r in records if not r.defective and r.mask is not None and facts[r.mask].peak != 0]
+        marked = [r.image for r in records if not r.defective and r.mask is not None and facts[r.mask].peak]
         if self.label_from == "folder":
             problems = tuple(
                 f"{name}: a good image whose mask marks a defect; use dataset.label_from=mask, or move it"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmark.core.errors import ConfigError
 from benchmark.data.card import find_card
-from benchmark.data.dataset import Dataset
+from benchmark.data.dataset import Dataset, files_of
 from benchmark.data.index import FileFacts
-from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
+from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, unused_files
 
 
 class MvtecLayout(Dataset):
@@ -44,17 +44,29 @@ class MvtecLayout(Dataset):
                 records += self._test(folder, category, prefix, problems)
             elif find_card(self.name) is None and category in (self.categories or [category]):
                 notes.append(f"{category}: there is no folder test in it, so nothing of it is scored")
+        if find_card(self.name) is None:  # counts of a card would miss what is not used
+            notes += self._not_used(root, records)
         if records and all(record.split == "train" for record in records):
             problems.append(f"{root}: there are train images only; test images lie in <category>/test/<type>/")
         return Scan(records=tuple(records), problems=tuple(problems), notes=tuple(notes))
 
+    def _not_used(self, root: Path, records: Sequence[Record]) -> list[str]:
+        """Tell of files that lie among the images and are none that is used; not of categories that are not scored."""
+        told = unused_files(root, files_of(records))
+        if (root / "test").is_dir():
+            return told
+        scored = [c for c in self.categories or folders(root) if (root / c / "test").is_dir()]
+        return [note for note in told if note.partition(":")[0].partition("/")[0] in (*scored, ".")]
+
     def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
         """Note defective images whose mask shows no defect: one's own data have no card to be compared with."""
-        empty = [r.image for r in records if r.mask is not None and facts[r.mask].peak == 0]
+        empty = [r.image for r in records if r.defective and r.mask is not None and facts[r.mask].peak == 0]
         if find_card(self.name) is not None:
             empty = []
+        marked = [r for r in records if not r.defective and r.mask is not None and facts[r.mask].peak]
+        problems = [f"{r.image}: a good image, but its mask {r.mask} marks a defect; move one of them" for r in marked]
         notes = [f"{len(empty)} defective images have an all-zero mask, the first is {empty[0]}"] if empty else []
-        return Scan(records=tuple(records), notes=tuple(notes))
+        return Scan(records=tuple(records), notes=tuple(notes), problems=tuple(problems))
 
     def _train(self, folder: Path, category: str, prefix: str, problems: list[str]) -> Iterator[Record]:
         train = folder / "train"
@@ -79,35 +91,38 @@ class MvtecLayout(Dataset):
         for kind in kinds:
             names = _images(test / kind, problems)
             defective = kind not in self.good_names
-            mask_of = self._masks(test / kind, names, truth / kind, problems) if defective else {}
+            mask_of = self._masks(test / kind, names, truth / kind, problems, needed=defective)
             for name in names:
                 if defective and name not in mask_of:
                     continue
                 yield Record(
                     image=f"{prefix}test/{kind}/{name}",
-                    mask=f"{prefix}ground_truth/{kind}/{mask_of[name]}" if defective else None,
+                    mask=f"{prefix}ground_truth/{kind}/{mask_of[name]}" if name in mask_of else None,
                     defective=defective,
                     category=category,
                     defect_type=kind if defective else GOOD,
                     split="test",
                 )
-        alone = (
-            [kind for kind in folders(truth) if kind not in kinds or kind in self.good_names] if truth.is_dir() else []
-        )
+        alone = [kind for kind in folders(truth) if kind not in kinds] if truth.is_dir() else []
         problems += [
             f"{truth / kind / masks[0]}: a mask without image; its image belongs into {test / kind}"
             for kind in alone
             if (masks := image_files(truth / kind))
         ]
 
-    def _masks(self, images: Path, names: Sequence[str], masks: Path, problems: list[str]) -> Mapping[str, str]:
+    def _masks(
+        self, images: Path, names: Sequence[str], masks: Path, problems: list[str], *, needed: bool
+    ) -> Mapping[str, str]:
+        """Pair the images of a folder; good ones need no masks, and those that have some show that they are blank."""
+        if not masks.is_dir() and not needed:
+            return {}
         if not masks.is_dir():
             problems.append(
                 f"{images}: a folder of defective images, but there is no {masks} with their masks; add it, "
                 f"or, if the images are good, say dataset.good_names=[{images.name}]"
             )
             return {}
-        pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes)
+        pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes, needed=needed)
         problems += pairing.problems
         return pairing.mask_of
 

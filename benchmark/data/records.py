@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
 from benchmark.core.samples import MaskFormat
 from benchmark.data.images import EXTENSIONS
@@ -15,6 +16,9 @@ from benchmark.data.images import EXTENSIONS
 ArchiveSplit = Literal["train", "test", "all"]
 """Where the archive itself puts an image; ``all`` where it has no split."""
 
+_DOCUMENTS = frozenset(
+    {".txt", ".md", ".pdf", ".yaml", ".yml", ".json", ".csv", ".html", ".xml"} | {".zip", ".tar", ".xz", ".gz"}
+)
 GOOD = "good"
 """Defect type of good images."""
 
@@ -57,7 +61,7 @@ class Pairing:
 
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key that puts ``Class2`` before ``Class10``."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part)
 
 
 def folders(root: Path) -> list[str]:
@@ -68,36 +72,73 @@ def folders(root: Path) -> list[str]:
 
 
 def image_files(folder: Path) -> list[str]:
-    """Names of the image files right in ``folder``, sorted; junk files and other types are skipped."""
+    """Names of everything right in ``folder`` that is named like an image, sorted, without hidden files.
+
+    Broken links, folders and pipes are among them: whoever reads one says what it is.
+    """
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if _ending(e.name) in EXTENSIONS and not _is_junk(e.name) and e.is_file()]
+        names = [entry.name for entry in entries if _ending(entry.name) in EXTENSIONS and not _is_junk(entry.name)]
     return sorted(names)
 
 
+def unused_files(root: Path, used: Iterable[str]) -> list[str]:
+    """Tell, folder by folder, of files below ``root`` that are not used, with their number and the first name.
+
+    Hidden files, what systems put into folders, and documents that lie beside the folders of images are not told of.
+
+    Args:
+        root: dataset folder.
+        used: paths relative to it.
+    """
+    taken = set(used)
+    holds = {name.rpartition("/")[0] for name in taken}
+    left: dict[str, list[str]] = {}
+    for folder, inner, names in os.walk(root, followlinks=False):
+        inner[:] = sorted((name for name in inner if not _is_junk(name)), key=natural)
+        place = Path(folder).relative_to(root).as_posix()
+        prefix = "" if place == "." else f"{place}/"
+        for name in sorted(names):
+            document = prefix.rstrip("/") not in holds and _ending(name) in _DOCUMENTS
+            if prefix + name not in taken and not _is_junk(name) and not document:
+                left.setdefault(place, []).append(name)
+    return [
+        f"{place}: {len(names)} file{'s' * (len(names) > 1)} not used, the first is {names[0]}"
+        for place, names in left.items()
+    ]
+
+
 def pair(
-    images: Path, image_names: Sequence[str], masks: Path, mask_names: Sequence[str], *, suffixes: Sequence[str]
+    images: Path,
+    image_names: Sequence[str],
+    masks: Path,
+    mask_names: Sequence[str],
+    *,
+    suffixes: Sequence[str],
+    needed: bool = True,
 ) -> Pairing:
-    """Pair every image with its mask by stem, never by position.
+    """Pair every image with its mask by stem, never by position; ``é`` is one letter, whichever way it is composed.
 
     Problems are an image without mask, a mask without image, and two files of one stem, where a pairing by name would
     be a guess.
 
     Args:
         images: folder of the images, named in problems; ``masks`` likewise.
-        image_names: file names of images that must have a mask.
+        image_names: file names of the images.
         mask_names: file names of all masks.
         suffixes: what a mask's stem has behind its image's stem, the usual one first (``_mask``, or nothing).
+        needed: whether every image must have a mask.
     """
     problems: list[str] = []
     mask_by_stem = _by_stem(masks, mask_names, problems)
     mask_of: dict[str, str] = {}
     for stem, name in _by_stem(images, image_names, problems).items():
-        mask = next((mask_by_stem[stem + suffix] for suffix in suffixes if stem + suffix in mask_by_stem), None)
-        if mask is None:
+        known = (mask_by_stem.get(normalize("NFC", stem + suffix)) for suffix in suffixes)
+        mask = next((mask for mask in known if mask is not None), None)
+        if mask is not None:
+            mask_of[name] = mask
+        elif needed:
             wanted = masks / f"{stem}{suffixes[0]}.*"
             problems.append(f"{images / name}: an image without mask; put its mask at {wanted}, or move the image")
-        else:
-            mask_of[name] = mask
     used = set(mask_of.values())
     problems += [
         f"{masks / name}: a mask without image; put its image into {images}, or remove the mask"
@@ -110,7 +151,7 @@ def pair(
 def _by_stem(folder: Path, names: Iterable[str], problems: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
-        stem = name.rpartition(".")[0]
+        stem = normalize("NFC", name.rpartition(".")[0])
         if stem in found:
             problems.append(f"{folder}: {found[stem]} and {name} have the same stem {stem!r}; keep one of them")
         else:
@@ -136,8 +177,8 @@ def missing_data(folder: Path, dataset: str) -> str:
 
 
 def _is_junk(name: str) -> bool:
-    """macOS resource forks, hidden files, and the folder that macOS puts into zip archives."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Hidden files, macOS resource forks and its folder in zip archives, what Windows keeps of a folder."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def _ending(name: str) -> str:

@@ -128,7 +128,7 @@ def _groups(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def _rank(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest()
 
 
 def _share(count: int) -> int:

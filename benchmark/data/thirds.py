@@ -27,7 +27,7 @@ def cut_thirds(whole: Index, folder: Path, name: str) -> Path:
     digest = hashlib.sha256()
     for record in whole.records:
         masked = whole.facts[record.mask].sha256 if record.mask else ""
-        digest.update(f"{record.image} {whole.facts[record.image].sha256} {masked}\n".encode())
+        digest.update(f"{record.image} {whole.facts[record.image].sha256} {masked}\n".encode(errors="surrogateescape"))
     target = folder / f"{name}_thirds-{digest.hexdigest()[:16]}"
     if target.is_dir():
         return target

@@ -37,7 +37,7 @@ class Visa(Dataset):
         records: list[Record] = []
         missing: list[str] = []
         problems: list[str] = []
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if absent := {"object", "split", "label", "image", "mask"} - set(rows.fieldnames or ()):
                 return Scan(records=(), problems=(f"{path}: no column {sorted(absent)[0]!r}; get the file again",))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.errors import DataError
+from benchmark.core.errors import ConfigError, DataError
 from benchmark.models.fusion import Kernels, prepare
 from benchmark.models.runtime import Device
 
@@ -167,10 +167,20 @@ class GroundingDino:
             tokens=probabilities[kept][:, :width],
         )
 
+    def check(self, captions: Sequence[str]) -> None:
+        """Refuse a caption that the network would cut; raises ConfigError, as for a text that CLIP cannot read."""
+        most = self.network.max_text_len
+        for caption, pieces in zip(captions, self.pieces(captions), strict=True):
+            if len(pieces) > most:
+                raise ConfigError(
+                    f"the text {caption!r} has {len(pieces)} tokens, GroundingDINO reads {most}: shorten it, or make "
+                    "several of it"
+                )
+
     def pieces(self, captions: Sequence[str]) -> list[list[str]]:
         """Return the word pieces of each caption, special tokens included."""
         tokenizer = self.network.tokenizer
-        return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"])[:256] for caption in captions]
+        return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"]) for caption in captions]
 
     def _encode(self, pixels: torch.Tensor) -> tuple[list[Any], list[Any], list[Any]]:
         """Image features of all levels, their padding masks and position codes: the part no caption enters."""
@@ -208,6 +218,7 @@ class GroundingDino:
         from groundingdino.models.GroundingDINO.bertwarper import generate_masks_with_special_tokens_and_transfer_map
 
         network = self.network
+        self.check(captions)
         tokenized = network.tokenizer(list(captions), padding="longest", return_tensors="pt").to(self.device.name)
         attention, positions, _ = generate_masks_with_special_tokens_and_transfer_map(
             tokenized, network.specical_tokens, network.tokenizer

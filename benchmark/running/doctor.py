@@ -28,8 +28,8 @@ def machine() -> Iterator[Cells]:
     facts = provenance.hardware()
     yield (
         "processor",
-        str(facts["cpu"]),
-        f"{facts['cores']} cores, {_gigabytes(int(facts['memory_mb'] or 0) * 2**20)} memory",
+        str(facts.get("cpu")),
+        f"{facts.get('cores')} cores, {_gigabytes(int(facts.get('memory_mb') or 0) * 2**20)} memory",
     )
     if torch.cuda.is_available():
         for at in range(torch.cuda.device_count()):

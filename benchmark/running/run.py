@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,9 @@ from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
 from benchmark.core.progress import Progress, StageProgress
+from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
+from benchmark.core.text import encodable_values
 from benchmark.results import files
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
@@ -77,10 +79,11 @@ def execute(
     os.environ["BENCH_CACHE"] = str(config.run.cache_root)  # index and digests are remembered beside the stage store
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    manifest = config.dataset.manifest(config.run.data_root)
+    manifest = make_manifest(config)
     settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
+    told = how_called(composed, command)
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         return Finished(folder=folder, result=files.read_result(folder), reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
@@ -90,9 +93,9 @@ def execute(
     limit = config.run.gallery if thumbnails else 0
     with Gallery(folder, choose(context.samples, limit), store=context.store, workers=config.run.workers) as gallery:
         evaluation = evaluate(config, plan, context, gallery)
-    rows = evaluation.rows()
+    rows = encodable_values(evaluation.rows())
     facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
-    measured = measure(context, started=started, seconds=time.monotonic() - start, composed=composed, command=command)
+    measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
     result = RunResult(**facts, measured=measured).sealed()
     files.write_run(folder, result, rows, encode_replicates(evaluation))
     try:
@@ -100,6 +103,23 @@ def execute(
     except TrackingError as error:
         tracking_id, tracking_error = None, str(error)
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
+
+
+def make_manifest(config: RunConfig) -> Manifest:
+    """Index the data, and check that the protocol reads its masks as they are meant.
+
+    Raises:
+        DataError: the folder, a file of it, or all masks cannot be used (``on_error: record``: a file is one row).
+    """
+    from benchmark.data.dataset import Dataset
+    from benchmark.data.ground_truth import check_masks
+
+    if config.run.on_error == "record" and isinstance(config.dataset, Dataset):
+        manifest = config.dataset.manifest(config.run.data_root, keep_unreadable=True)
+    else:
+        manifest = config.dataset.manifest(config.run.data_root)
+    notes = check_masks(manifest.test, threshold=config.protocol.mask_threshold)
+    return replace(manifest, notes=(*manifest.notes, *notes))
 
 
 def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> dict[str, Any]:
@@ -118,7 +138,7 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     kept["dataset"].pop("path", None)  # the manifest's fingerprint stands for the place
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
-    return dict(plain(recorded(kept))) | read_files(config.pipeline, dataset)
+    return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
 
 def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
@@ -218,7 +238,12 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
                 _add_failed(evaluation, config, context, due)
             else:
                 raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-            truth = truth_of(config, sample)
+            try:
+                truth = truth_of(config, sample)
+            except DataError as error:
+                context.report(sample, error, step="ground truth")
+                _add_failed(evaluation, config, context, sample)
+                continue
             evaluation.add(sample, prediction, truth)
             gallery.add(sample, prediction, truth)
             if progress is not None:
@@ -236,11 +261,14 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
 
 def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
     from benchmark.core.samples import Prediction
+    from benchmark.data.ground_truth import truth_of_failed
 
     if sample.id not in context.failed:
         raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
     failed = Prediction(outcome="failed", message=context.failed[sample.id])
-    evaluation.add(sample, failed, truth_of(config, sample))
+    protocol = config.protocol
+    truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
+    evaluation.add(sample, failed, truth)
 
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
@@ -325,13 +353,16 @@ def _scored_labels(rows: Sequence[Mapping[str, Any]], protocol: Protocol) -> lis
     return [bool(r["defective"]) for r in rows if r["outcome"] == "ok" or protocol.failures != "exclude"]
 
 
-def measure(
-    context: Context, *, started: str, seconds: float, composed: Mapping[str, Any], command: Sequence[str]
-) -> Measured:
-    """Collect what differs from run to run."""
-    commit, dirty = provenance.git_state()
+def how_called(composed: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """Return the command line, and the settings that change no result, as JSON values without keys and passwords."""
     run = {k: v for k, v in composed["run"].items() if k in NOT_IN_RESULT}
     place = {"dataset.path": composed["dataset"].get("path"), "tracking": composed["tracking"]}
+    return {"settings": redact_values(plain({**run, **place})), "command": [redact(word) for word in command]}
+
+
+def measure(context: Context, *, started: str, seconds: float, told: Mapping[str, Any]) -> Measured:
+    """Collect what differs from run to run; ``told`` is that of ``how_called``."""
+    commit, dirty = provenance.git_state()
     return Measured(
         started=started,
         seconds=round(seconds, 3),
@@ -347,6 +378,5 @@ def measure(
         platform=sys.platform,
         hardware=provenance.hardware(),
         packages=provenance.packages(),
-        settings=json.loads(provenance.redact(json.dumps(plain({**run, **place})))),
-        command=[provenance.redact(word) for word in command],
+        **told,
     )

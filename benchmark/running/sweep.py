@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
+from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, TrackingError
-from benchmark.core.provenance import redact
+from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import expanded
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def run_point(
         else:
             record["run"] = finished.folder.name
             if finished.tracking_error:
-                record |= {"status": "not tracked", "message": redact(finished.tracking_error)}
+                record |= {"status": "not tracked", "message": finished.tracking_error}
             value = objective(finished.result, config.run.objective)
     except BenchmarkError as error:
-        record |= {"status": "failed", "message": redact(str(error))}
+        record |= {"status": "failed", "message": str(error)}
     except Exception as error:
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), file=sys.stderr)
         record |= {"status": "failed", "message": redact(f"{type(error).__name__}: {error}")}
     _write_record(record)
     _print_record(record, value)
@@ -93,14 +94,14 @@ def _write_record(record: Mapping[str, Any]) -> None:
     folder = os.environ.get(FOLDER_VARIABLE)
     if folder:
         path = Path(folder) / "points" / f"{record['number']:05d}.json"
-        write_atomically(path, json.dumps(record, indent=1).encode())
+        write_atomically(path, json.dumps(redact_values(record), indent=1).encode())
 
 
 def _print_record(record: Mapping[str, Any], value: float) -> None:
     swept = _swept_keys()
     point = " ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept)
     outcome = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
-    print(f"[{record['number']}] {point}: {outcome}", flush=True)
+    print(redact(f"[{record['number']}] {point}: {outcome}"), flush=True)
 
 
 def _swept_keys() -> set[str]:
@@ -119,9 +120,9 @@ class SweepSummary(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Name the sweep by its command line, so that a rerun goes on in the same folder."""
         composed = self._composed(config)
-        words = sorted(str(o) for o in OmegaConf.select(config, "hydra.overrides.task") or [])
+        words = sorted(redact(str(o)) for o in OmegaConf.select(config, "hydra.overrides.task") or [])
         params = OmegaConf.select(config, "hydra.sweeper.params")
-        words += [f"{k}={v}" for k, v in sorted((params or {}).items())]
+        words += [redact(f"{k}={v}") for k, v in sorted((params or {}).items())]
         name = "sweep-" + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
         folder = self._run(composed).results_root.resolve() / "sweeps" / name
         shutil.rmtree(folder / "points", ignore_errors=True)
@@ -165,4 +166,4 @@ class SweepSummary(Callback):
             call(option_settings("tracking", composed["tracking"]), SweepSummary._run(composed).results_root)
         except TrackingError as error:
             _failed += 1
-            print(f"error: {error}", file=sys.stderr)
+            fail(str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class Protocol(Settings):
     A comparison is fair only between rows of one ``hash``.
     """
 
-    size: tuple[int, int] | None
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None
     """(height, width) at which pixels are compared; None is the native size of each image."""
     interpolation: Interpolation
     """How score maps are brought to ``size``; masks and ground truth always go by nearest neighbour."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Manifest, Sample
+from benchmark.core.secrets import redact
 from benchmark.stages.codec import Artifact
 from benchmark.stages.prefetch import Prefetcher
 from benchmark.stages.scheduler import FATAL, stream
@@ -230,4 +231,4 @@ class Context:
         message = f"stage {step!r} failed on {sample.image}: {type(error).__name__}: {error}"
         if self.on_error == "stop":
             raise BenchmarkError(message) from error
-        self.failed[sample.id] = message
+        self.failed[sample.id] = redact(message)

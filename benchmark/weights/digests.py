@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from benchmark.core.atomic import replacing
+from benchmark.core.settings import folder_of
 
 CHUNK = 1 << 22
 
@@ -39,8 +40,8 @@ def file_digests(path: Path) -> tuple[str, str]:
 
 
 def _note_of(path: Path) -> Path:
-    folder = Path(os.environ.get("BENCH_CACHE") or ".cache") / "digests"
-    return folder / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.json"
+    folder = folder_of("BENCH_CACHE", ".cache") / "digests"
+    return folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
 
 
 def _remembered(note: Path, state: list[int]) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.core.errors import WeightsError
+from benchmark.core.secrets import redact
 from benchmark.fetching.download import Remote, download
 from benchmark.fetching.download_progress import shown
 from benchmark.weights.local import check_file, readable_size
@@ -100,4 +101,4 @@ def _print_plan(file: WeightsFile, target: Path, *, mirror: str | None) -> None:
     state = "missing" if not target.is_file() else "embedded" if file.package else "there"
     print(f"  {target} ({state}; {readable_size(file.size)}; checked by {_check_of(file)})")
     for url in _urls(file, mirror=mirror):
-        print(f"    {url}")
+        print(f"    {redact(url)}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.core.errors import WeightsError, near_matches
+from benchmark.core.settings import folder_of
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 from benchmark.weights.used import WeightsUsed
@@ -49,7 +49,7 @@ def weights_root(configured: Path | None = None) -> Path:
     """Folder of the weights files: ``configured``, else the variable BENCH_WEIGHTS, else ``.cache/weights``."""
     if configured is not None:
         return configured
-    return Path(os.environ.get("BENCH_WEIGHTS") or DEFAULT_ROOT).expanduser()
+    return folder_of("BENCH_WEIGHTS", str(DEFAULT_ROOT))
 
 
 def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -> dict[str, LocalWeights]:

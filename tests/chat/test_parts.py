@@ -17,10 +17,11 @@ from benchmark.chat.limits import Budget, Limiter, Stop
 from benchmark.chat.pricing import Price, cost, load_prices
 from benchmark.chat.profiles import profile_of
 from benchmark.chat.question import Question, SentImage, digest
-from benchmark.chat.secrets import api_key, scrub
+from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Reading, Usage, judge, schema
 from benchmark.config.prompt_files import FOLDER
 from benchmark.core.errors import ConfigError
+from benchmark.core.secrets import redact
 from benchmark.pipelines.vlm import voting
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
 
@@ -229,7 +230,7 @@ def test_missing_texts_are_named_with_near_ones() -> None:
 def test_keys_are_scrubbed_from_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "quite-secret-1234")
     assert api_key("MY_KEY", fix="x") == "quite-secret-1234"
-    assert scrub("with quite-secret-1234 and key=abc") == "with *** and key=***"
+    assert redact("with quite-secret-1234 and key=abc") == "with *** and key=***"
     monkeypatch.delenv("MY_KEY")
     with pytest.raises(ConfigError, match="MY_KEY"):
         api_key("MY_KEY", fix="x")

@@ -113,3 +113,51 @@ def test_commands_of_make_are_named_as_the_console_has_them(
     assert resources.commands_here(made) == made
     monkeypatch.setattr(resources, "CHECKOUT", None)
     assert resources.commands_here(made) == told
+
+
+NO_HOME = """
+import os, pwd, sys
+for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
+    os.environ.pop(name, None)
+def unknown(*_):
+    raise KeyError("getpwuid(): uid not found: 54321")
+pwd.getpwuid = unknown
+from benchmark.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def without_home(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user number without a home and without an entry in the password file, as in a container."""
+    argv = [sys.executable, "-c", NO_HOME, *words]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+
+
+def test_a_user_without_a_home_runs_and_tracks(tmp_path: Path) -> None:
+    words = ("dataset=sat", "dataset.n_good=2", "dataset.n_defective=2", "dataset.n_train=2", "dataset.size=64")
+    places = [f"run.{name}_root={tmp_path / name}" for name in ("data", "results", "cache")]
+    done = without_home("run", *words, *places, "pipeline=constant")
+    assert done.returncode == 0, done.stderr
+    assert "MLflow run" in done.stdout
+    done = without_home("run", "dataset=folder", "dataset.path=~/parts", *places, "pipeline=constant")
+    assert done.returncode == 1 and "set HOME or give the whole path" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "it's"])
+def test_places_may_have_any_name_and_begin_at_home(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name / "runs").mkdir(parents=True)
+    for words in (["report", f"results_root=~/{name}"], ["report", "--results-root", f"$HOME/{name}", "out=~/r.html"]):
+        main(words)
+    assert not (tmp_path / "~").exists() and not (tmp_path / "$HOME").exists()
+
+
+def test_the_interface_is_opened_on_the_store_of_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "call", lambda words: called.append(words) or 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["ui", "results_root=~/my results", "port=5001"]) == 0
+    (words,) = called
+    store = words[words.index("--backend-store-uri") + 1]
+    assert store == f"sqlite:///{tmp_path}/my results/mlflow/mlflow.db" and words[-1] == "5001"

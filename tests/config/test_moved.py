@@ -57,3 +57,12 @@ def test_an_old_option_is_answered_with_the_new_one_and_recorded_under_the_old(m
 def test_every_new_module_is_there() -> None:
     for old, new in MOVED.items():
         assert find_spec(new) is not None and old != new
+
+
+def test_groups_that_change_no_result_are_not_recorded() -> None:
+    choices = {
+        "dataset": "a", "pipeline": "b", "protocol": "c", "metric": "d", "backbone@pipeline.backbone": "e",
+        "tagger@pipeline.tagger": "f", "tracking": "mlflow", "sweep": "smoothing", "hydra/launcher": "y",
+    }  # fmt: skip
+    kept = ["backbone@pipeline.backbone", "dataset", "metric", "pipeline", "protocol", "tagger@pipeline.tagger"]
+    assert list(recorded_choices(choices)) == kept

@@ -99,7 +99,7 @@ def test_a_file_in_another_role_is_read_again(tree: dict[str, FileRole], tmp_pat
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"format": 0, "rows": {}}', '{"format": 1, "rows": {"0.png": [1]}}']
+    "damage", ["", "{", "[]", '{"format": 0, "rows": {}}', '{"format": 2, "rows": {"0.png": [1]}}']
 )
 def test_a_damaged_index_is_built_again(
     damage: str, tree: dict[str, FileRole], tmp_path: Path, reads: list[str], _own_cache: Path
@@ -110,7 +110,7 @@ def test_a_damaged_index_is_built_again(
     reads.clear()
     assert file_facts(tmp_path, tree) == facts
     assert len(reads) == 5
-    assert json.loads(stored.read_text())["format"] == 1
+    assert json.loads(stored.read_text())["format"] == 2
 
 
 def test_an_unwritable_cache_costs_only_time(

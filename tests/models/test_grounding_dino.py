@@ -9,7 +9,7 @@ import torch
 from groundingdino.models.GroundingDINO.ms_deform_attn import multi_scale_deformable_attn_pytorch
 from PIL import Image
 
-from benchmark.core.errors import DataError, WeightsError
+from benchmark.core.errors import ConfigError, DataError, WeightsError
 from benchmark.models.deformable import deformable_attention
 from benchmark.models.grounding_dino import Detections, GroundingDino, normalise, phrase, scale_for_detector
 from benchmark.models.grounding_dino_build import load_grounding_dino
@@ -175,3 +175,10 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
         bert_tokenizer(path)
     with pytest.raises(WeightsError, match="cannot be read"):
         bert_tokenizer(tmp_path / "absent.txt")
+
+
+def test_a_caption_that_the_network_would_cut_is_refused(detector: GroundingDino) -> None:
+    fits = " ".join(["a"] * (detector.network.max_text_len - 3)) + "."
+    assert detector.raw(picture(0), [fits])[0].shape[0] == 1
+    with pytest.raises(ConfigError, match=r"has \d+ tokens, GroundingDINO reads 256: shorten it"):
+        detector.raw(picture(0), ["crack.", "a " + fits])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from benchmark.chat.question import Question
+from benchmark.chat.reply import Reply, Unreadable
 from benchmark.chat.verdict import Reading
 
-Kind = Literal["rate", "quota", "server", "transport", "request", "refused"]
+log = logging.getLogger(__name__)
+PASSING = frozenset({408, 425, 499})
+"""Statuses below 500 that say nothing of the request: a time-out, too early, and a call that was cut off."""
+Kind = Literal["rate", "quota", "server", "transport", "unreachable", "request", "refused"]
 
 
 class CallError(Exception):
@@ -17,6 +22,7 @@ class CallError(Exception):
     Args:
         message: without any secret.
         kind: ``rate``: asked to slow down; ``quota``: nothing more today; ``server`` and ``transport``: may pass;
+            ``unreachable``: there was not even a connection;
             ``request``: this request is not accepted; ``refused``: no request will be (key, model name, endpoint).
         retry_after: seconds that the server asks to wait.
     """
@@ -29,14 +35,15 @@ class CallError(Exception):
     @property
     def passing(self) -> bool:
         """Whether another attempt may succeed."""
-        return self.kind in ("rate", "server", "transport")
+        return self.kind in ("rate", "server", "transport", "unreachable")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """One reply as JSON values, without secrets."""
+    """One reply as it came, without secrets."""
 
-    response: dict[str, Any]
+    body: str
+    """As ``body_text`` returns it; ``reading`` says what is in it."""
     software: str
     """Client and version that fetched it."""
 
@@ -59,8 +66,8 @@ class Provider(Protocol):
         """Send one question; raises CallError."""
         ...
 
-    def read(self, response: dict[str, Any]) -> Reading:
-        """Read a raw reply, fresh or stored."""
+    def read(self, reply: Reply) -> Reading:
+        """Read a reply, fresh or stored; raises Unreadable. Go through ``reading``, which raises nothing."""
         ...
 
     def count_tokens(self, question: Question) -> int | None:
@@ -70,3 +77,14 @@ class Provider(Protocol):
     def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+def reading(provider: Provider, reply: Reply) -> Reading:
+    """Return what a reply says; whatever it is, it has a reading, and a better parser can read it anew."""
+    try:
+        return provider.read(reply)
+    except Unreadable as error:
+        return Reading(text=None, unreadable=str(error))
+    except Exception as error:  # a shape that nobody thought of is one bad answer, not the end of a run
+        log.warning("a reply of %s cannot be read (%s: %s)", provider.model, type(error).__name__, error)
+        return Reading(text=None, unreadable=f"{type(error).__name__}: {error}")

@@ -13,11 +13,13 @@ from pydantic import Field, field_validator
 
 from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling, Thinking, check, profile_of
-from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw
 from benchmark.chat.question import Question, digest
-from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
+from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, schema
 from benchmark.core.errors import ConfigError
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -142,15 +144,13 @@ class Google:
 
     def ask(self, question: Question) -> Raw:
         """Send one question; raises CallError."""
-        import warnings
-
         from google.genai import __version__
 
         contents, config = self._contents(question), self._config()
-        with calls(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an unknown finish reason is counted, not warned of
+        with calls():
             reply = self.client.models.generate_content(model=self.model, contents=contents, config=config)
-        return Raw(response=plain_response(reply), software=f"google-genai {__version__}")
+        body = reply.sdk_http_response.body if reply.sdk_http_response else None
+        return Raw(body=body_text(body or ""), software=f"google-genai {__version__}")
 
     def _contents(self, question: Question) -> types.ContentListUnionDict:
         from google.genai import types
@@ -164,7 +164,8 @@ class Google:
     def _config(self) -> types.GenerateContentConfig:
         from google.genai import types
 
-        return types.GenerateContentConfig.model_validate(self._generation() | self._safety())
+        as_it_came = {"should_return_http_response": True}  # kept before it is understood
+        return types.GenerateContentConfig.model_validate(self._generation() | self._safety() | as_it_came)
 
     def _generation(self) -> dict[str, Any]:
         """The generation settings in the SDK's names, which are the API's in snake case."""
@@ -200,27 +201,27 @@ class Google:
             **self._safety(),
         }
 
-    def read(self, response: dict[str, Any]) -> Reading:
-        """Read a raw reply; thought parts are not part of the text."""
-        candidates = response.get("candidates") or [{}]
-        first = candidates[0]
-        parts = (first.get("content") or {}).get("parts") or []
-        text = "".join(p.get("text") or "" for p in parts if not p.get("thought"))
-        finish = first.get("finish_reason")
-        feedback = (response.get("prompt_feedback") or {}).get("block_reason")
+    def read(self, reply: Reply) -> Reading:
+        """Read a reply, or a line of a batch's results; raises Unreadable. Thought parts are not part of the text."""
+        found = object_in(reply)
+        found = part(found, "response") if "response" in found else found
+        candidate = first(part(found, "candidates"))
+        finish = word(part(candidate, "finishReason", "finish_reason"))
+        feedback = word(part(part(found, "promptFeedback", "prompt_feedback"), "blockReason", "block_reason"))
         blocked = f"prompt, {feedback}" if feedback else f"answer, {finish}" if finish in BLOCKS else None
-        used = response.get("usage_metadata") or {}
+        used = part(found, "usageMetadata", "usage_metadata")
+        thoughts = number(part(used, "thoughtsTokenCount", "thoughts_token_count"))
         return Reading(
-            text=text or None,
+            text=joined(part(part(candidate, "content"), "parts")),
             blocked=blocked,
-            truncated=finish == "MAX_TOKENS",
+            truncated=finish in ("MAX_TOKENS", "CONTINUATION"),
             finish=finish,
-            model_version=response.get("model_version"),
-            response_id=response.get("response_id"),
+            model_version=word(part(found, "modelVersion", "model_version")),
+            response_id=word(part(found, "responseId", "response_id")),
             usage=Usage(
-                prompt=int(used.get("prompt_token_count") or 0),
-                output=int(used.get("candidates_token_count") or 0) + int(used.get("thoughts_token_count") or 0),
-                cached=int(used.get("cached_content_token_count") or 0),
+                prompt=number(part(used, "promptTokenCount", "prompt_token_count")),
+                output=number(part(used, "candidatesTokenCount", "candidates_token_count")) + thoughts,
+                cached=number(part(used, "cachedContentTokenCount", "cached_content_token_count")),
             ),
         )
 
@@ -238,14 +239,6 @@ class Google:
                 self._client = None
 
 
-def plain_response(reply: types.GenerateContentResponse) -> dict[str, Any]:
-    """Return a reply as JSON values that the SDK can read back, without headers and secrets."""
-    left_out = {"sdk_http_response", "parsed", "automatic_function_calling_history"}
-    dumped = reply.model_dump(mode="json", exclude_none=True, exclude=left_out)
-    found: dict[str, Any] = scrub_json(dumped)
-    return found
-
-
 @contextmanager
 def calls() -> Iterator[None]:
     """Turn every way in which the SDK fails into a CallError without secrets."""
@@ -257,12 +250,20 @@ def calls() -> Iterator[None]:
         yield
     except errors.APIError as error:
         failure = _explained(error)
-    except ValueError:  # not JSON, or JSON that is not a reply
+    except (
+        ValueError,
+        RecursionError,
+        TypeError,
+        AttributeError,
+        KeyError,
+    ):  # of the SDK, over a body of another shape
         failure = CallError("the reply is not what the API promises", kind="server")
     except (httpx2.HTTPError, ConnectionError, TimeoutError) as error:
-        failure = CallError(f"{type(error).__name__}: {scrub(str(error)) or 'no reply'}", kind="transport")
+        unreachable = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | ConnectionRefusedError)
+        kind: Kind = "unreachable" if unreachable else "transport"
+        failure = CallError(f"{type(error).__name__}: {redact(str(error)) or 'no reply'}", kind=kind)
     except GoogleAuthError as error:
-        failure = CallError(scrub(f"credentials refused: {error}"), kind="refused")
+        failure = CallError(redact(f"credentials refused: {error}"), kind="refused")
     else:
         return
     raise failure from None
@@ -270,14 +271,14 @@ def calls() -> Iterator[None]:
 
 def _explained(error: Any) -> CallError:
     code = int(error.code or 0)
-    message = scrub(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
+    message = redact(f"{code} {error.status or ''}: {error.message or ''}").strip()[:500]
     details = list(_details(error.details))
     delay = next((_seconds(d["retryDelay"]) for d in details if "retryDelay" in d), None)
     if code == 429:
         violations = [v for d in details for v in d.get("violations") or [] if isinstance(v, dict)]
         daily = any("perday" in str(v.get("quotaId", "")).lower() for v in violations)
         return CallError(message, kind="quota" if daily else "rate", retry_after=delay)
-    if code == 408 or code >= 500:
+    if code in PASSING or code >= 500:
         return CallError(message, kind="server", retry_after=delay)
     wrong_key = any(d.get("reason") == "API_KEY_INVALID" for d in details) or "api key not valid" in message.lower()
     return CallError(message, kind="refused" if code in (401, 403, 404) or wrong_key else "request")

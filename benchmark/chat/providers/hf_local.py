@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import threading
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pydantic import Field
 from benchmark.chat.profiles import Sampling
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.question import Question
+from benchmark.chat.reply import Reply, body_text, number, object_in, part, word
 from benchmark.chat.verdict import Order, Reading, Usage, instruction
 from benchmark.core.errors import WeightsError
 from benchmark.core.settings import FolderPath, Settings
@@ -115,7 +117,7 @@ class LocalModel:
         ended = len(new) > 0 and int(new[-1]) in (ends if isinstance(ends, list) else [ends])
         text = processor.decode(new, skip_special_tokens=True)
         reply = {"text": text, "prompt_tokens": sent, "output_tokens": len(new), "ended": ended, "model": s.model}
-        return Raw(response=reply, software=f"transformers {transformers.__version__}")
+        return Raw(body=body_text(json.dumps(reply)), software=f"transformers {transformers.__version__}")
 
     def _inputs(self, processor: Any, question: Question) -> Any:
         from PIL import Image
@@ -126,14 +128,16 @@ class LocalModel:
         prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         return processor(text=prompt, images=images, return_tensors="pt")
 
-    def read(self, response: dict[str, Any]) -> Reading:
-        """Read a raw reply."""
+    def read(self, reply: Reply) -> Reading:
+        """Read a reply; raises Unreadable."""
+        found = object_in(reply)
+        ended = bool(part(found, "ended"))
         return Reading(
-            text=response["text"],
-            truncated=not response["ended"],
-            finish="stop" if response["ended"] else "length",
-            model_version=response["model"],
-            usage=Usage(prompt=int(response["prompt_tokens"]), output=int(response["output_tokens"])),
+            text=word(part(found, "text")),
+            truncated=not ended,
+            finish="stop" if ended else "length",
+            model_version=word(part(found, "model")),
+            usage=Usage(prompt=number(part(found, "prompt_tokens")), output=number(part(found, "output_tokens"))),
         )
 
     def count_tokens(self, question: Question) -> int | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling
-from benchmark.chat.providers.base import CallError, Raw
+from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw
 from benchmark.chat.question import Question, digest
-from benchmark.chat.secrets import api_key, scrub, scrub_json
+from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
+from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
 
 
 class OpenAISettings(Settings):
@@ -82,25 +87,19 @@ class OpenAICompatible:
                 allow_redirects=False,  # the key goes to no other place
             )
         except requests.RequestException as error:
-            raise CallError(f"{type(error).__name__}: {scrub(str(error))}", kind="transport") from None
+            raise CallError(f"{type(error).__name__}: {redact(str(error))}", kind=_connected(error)) from None
         if reply.status_code != 200:
             raise _explained(reply)
-        try:
-            read = reply.json()
-        except ValueError:
-            raise CallError("the reply is not JSON", kind="server") from None
-        if not isinstance(read, dict) or not read.get("choices"):
-            raise CallError(scrub(f"the reply has no choices: {str(read)[:300]}"), kind="server")
-        return Raw(response=scrub_json(read), software="chat-completions")
+        return Raw(body=body_text(reply.content), software="chat-completions")
 
     def _body(self, question: Question) -> dict[str, Any]:
         s = self.settings
         content: list[dict[str, Any]] = []
-        for part in question.parts:
-            if isinstance(part, str):
-                content.append({"type": "text", "text": part})
+        for piece in question.parts:
+            if isinstance(piece, str):
+                content.append({"type": "text", "text": piece})
                 continue
-            url = f"data:{part.mime};base64,{base64.b64encode(part.data).decode()}"
+            url = f"data:{piece.mime};base64,{base64.b64encode(piece.data).decode()}"
             content.append(
                 {"type": "image_url", "image_url": {"url": url} | ({"detail": s.detail} if s.detail else {})}
             )
@@ -115,24 +114,25 @@ class OpenAICompatible:
                 body["response_format"] = {"type": "json_object"}
         return {**body, "messages": [{"role": "user", "content": content}]}
 
-    def read(self, response: dict[str, Any]) -> Reading:
-        """Read a raw reply."""
-        first = response["choices"][0]
-        message, finish = first.get("message") or {}, first.get("finish_reason")
-        refusal = message.get("refusal")
+    def read(self, reply: Reply) -> Reading:
+        """Read a reply; raises Unreadable."""
+        found = object_in(reply)
+        choice = first(part(found, "choices"))
+        message, finish = part(choice, "message"), word(part(choice, "finish_reason"))
+        refusal = word(part(message, "refusal"))
         blocked = f"answer, {refusal}" if refusal else "answer, content_filter" if finish == "content_filter" else None
-        used = response.get("usage") or {}
+        used = part(found, "usage")
         return Reading(
-            text=message.get("content"),
+            text=joined(part(message, "content")),
             blocked=blocked,
             truncated=finish == "length",
             finish=finish,
-            model_version=response.get("model"),
-            response_id=response.get("id"),
+            model_version=word(part(found, "model")),
+            response_id=word(part(found, "id")),
             usage=Usage(
-                prompt=int(used.get("prompt_tokens") or 0),
-                output=int(used.get("completion_tokens") or 0),
-                cached=int((used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+                prompt=number(part(used, "prompt_tokens")),
+                output=number(part(used, "completion_tokens")),
+                cached=number(part(part(used, "prompt_tokens_details"), "cached_tokens")),
             ),
         )
 
@@ -144,19 +144,29 @@ class OpenAICompatible:
         """Nothing is kept open."""
 
 
+def _connected(error: requests.RequestException) -> Kind:
+    """Tell a server that cannot be reached from one that went away while it answered."""
+    import requests
+
+    tried = getattr(error.args[0], "reason", None) if error.args else None  # of urllib3, where no attempt got through
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "unreachable"
+    return "unreachable" if isinstance(error, requests.ConnectionError) and tried is not None else "transport"
+
+
 def _explained(reply: Any) -> CallError:
     code = int(reply.status_code)
     try:
         body = reply.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     error = body.get("error") if isinstance(body, dict) else None
     facts = error if isinstance(error, dict) else {"message": error or reply.text}
-    message = scrub(f"{code} {facts.get('message') or reply.reason}")[:500]
+    message = redact(f"{code} {facts.get('message') or reply.reason}")[:500]
     if code == 429:
         spent = "insufficient_quota" in (facts.get("code"), facts.get("type"))
         return CallError(message, kind="quota" if spent else "rate", retry_after=_delay(reply))
-    if code == 408 or code >= 500:
+    if code in PASSING or code >= 500:
         return CallError(message, kind="server", retry_after=_delay(reply))
     elsewhere = 300 <= code < 400  # no redirect is followed: the address is wrong for every request
     return CallError(message, kind="refused" if elsewhere or code in (401, 403, 404) else "request")

@@ -99,7 +99,7 @@ def read_record(path: Path) -> PromptRecord:
         ConfigError: it cannot be read or is not one.
     """
     try:
-        return PromptRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        return PromptRecord.model_validate_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the prompt record {path} cannot be read ({error})") from error
     except ValidationError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.chat.answers import Record
-from benchmark.chat.providers.base import Provider
+from benchmark.chat.providers.base import Provider, reading
 from benchmark.chat.question import digest
 from benchmark.chat.verdict import Reading, Verdict, judge
 from benchmark.core.samples import Prediction
@@ -24,8 +24,8 @@ def predict(records: Sequence[Record], provider: Provider) -> Prediction:
     The image score is the share of valid answers that call the image defective. Without a valid answer the
     outcome is that of the first one.
     """
-    readings = [None if r.response is None else provider.read(r.response) for r in records]
-    verdicts = [_verdict(record, reading) for record, reading in zip(records, readings, strict=True)]
+    readings = [None if r.reply is None else reading(provider, r.reply) for r in records]
+    verdicts = [_verdict(record, read) for record, read in zip(records, readings, strict=True)]
     valid = [v for v in verdicts if v.label is not None]
     facts = _facts(records, readings, verdicts)
     if not valid:
@@ -36,17 +36,17 @@ def predict(records: Sequence[Record], provider: Provider) -> Prediction:
     return Prediction(image_score=share, label=called, rationale=reasons[0], extra=facts)
 
 
-def _verdict(record: Record, reading: Reading | None) -> Verdict:
-    if reading is None:
+def _verdict(record: Record, read: Reading | None) -> Verdict:
+    if read is None:
         return Verdict(outcome="failed", status="failed", message=record.failure)
-    return judge(reading)
+    return judge(read)
 
 
 def _facts(
     records: Sequence[Record], readings: Sequence[Reading | None], verdicts: Sequence[Verdict]
 ) -> dict[str, float | int | str | None]:
     known = [r for r in readings if r is not None]
-    costs = [r.cost_usd for r, reading in zip(records, readings, strict=True) if reading is not None]
+    costs = [r.cost_usd for r, read in zip(records, readings, strict=True) if read is not None]
     versions = sorted({r.model_version for r in known if r.model_version})
     return {
         "votes": " ".join(v.label or v.outcome for v in verdicts),

@@ -65,7 +65,7 @@ def published(folder: Path = BASELINES) -> tuple[PublishedRow, ...]:
 
 def read_csv(path: Path, *, known_protocols: Sequence[str]) -> list[PublishedRow]:
     """Read one file of published numbers; raises ResultsError naming the line."""
-    with path.open(encoding="utf-8", newline="") as handle:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ResultsError(f"{path}: the columns must be {','.join(COLUMNS)}; found {reader.fieldnames}")

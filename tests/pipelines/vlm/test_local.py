@@ -70,7 +70,7 @@ def test_a_local_model_answers_and_is_not_asked_twice(tmp_path: Path, model: Pat
     assert {p.extra["output_tokens"] for p in predictions} <= set(range(1, 7))
     assert where.weights["local"].sha256 and where.counters["vlm/answered"] == 2
     (record, _) = AnswerStore(tmp_path / "answers").records()
-    assert record.request["files"] == where.weights["local"].sha256 and record.response is not None
+    assert record.request["files"] == where.weights["local"].sha256 and record.reply is not None
     again = context(tmp_path, samples)
     assert predict(pipeline(tmp_path, *given, name="vlm_local"), again) == predictions
     assert again.counters["vlm/reused"] == 2 and "vlm/answered" not in again.counters

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.providers.openai_compatible import OpenAICompatible, _explained
-from benchmark.chat.verdict import Usage
+from benchmark.chat.verdict import Reading, Usage
 from benchmark.core.errors import BenchmarkError
 from benchmark.pipelines.iap.prompters import asking
 from benchmark.pipelines.iap.prompters.asking import Retries
@@ -20,7 +20,7 @@ KINDS = {
     ),  # the address is wrong, and the key is sent to no other place
     **dict.fromkeys((401, 403, 404), "refused"),
     **dict.fromkeys((400, 405, 409, 413, 415, 422), "request"),
-    **dict.fromkeys((408, 500, 502, 503, 504, 529), "server"),
+    **dict.fromkeys((408, 425, 499, 500, 502, 503, 504, 529), "server"),
     429: "rate",
 }
 
@@ -108,7 +108,10 @@ class Provider:
         self.asked += 1
         if self.failures:
             raise self.failures.pop(0)
-        return Raw(response={}, software="toy")
+        return Raw(body="words", software="toy")
+
+    def read(self, reply: Any) -> Reading:
+        return Reading(text=reply)
 
 
 def busy(after: float | None = None) -> CallError:

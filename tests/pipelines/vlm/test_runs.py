@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -127,8 +128,8 @@ def labels_of(folder: Path) -> dict[str, Any]:
     read = {}
     for record in AnswerStore(folder / "answers").records():
         parts = [p for p in record.request["parts"] if "sha256" in p]
-        assert record.response is not None
-        read[parts[-1]["sha256"]] = record.response["candidates"][0]["content"]["parts"][0]["text"]
+        assert record.body is not None
+        read[parts[-1]["sha256"]] = json.loads(record.body)["candidates"][0]["content"]["parts"][0]["text"]
     return read
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.chat.providers.base import CallError, Provider, Raw
+from benchmark.chat.providers.base import CallError, Provider, Raw, reading
 from benchmark.chat.question import Question
 from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.core.settings import Settings
@@ -47,22 +47,22 @@ def ask(provider: Provider, request: Request, retries: Retries, *, allow_model_d
         raw = _reply(provider, Question(parts=(request.system, request.user), draw=0), request, retries)
     finally:
         provider.close()
-    reading = provider.read(raw.response)
-    if reading.model_version not in (None, provider.model) and not allow_model_drift:
+    read = reading(provider, raw.body)
+    if read.model_version not in (None, provider.model) and not allow_model_drift:
         raise BenchmarkError(
-            f"{provider.name} was asked for {provider.model!r}, but {reading.model_version!r} answered; name that "
+            f"{provider.name} was asked for {provider.model!r}, but {read.model_version!r} answered; name that "
             "model if it is the one that you want, or set pipeline.prompter.allow_model_drift=true"
         )
     facts: dict[str, Any] = {
         **provider.facts(),
         "software": raw.software,
-        "model_version": reading.model_version,
-        "response_id": reading.response_id,
-        "finish": reading.finish,
-        "truncated": reading.truncated,
-        "tokens": {"prompt": reading.usage.prompt, "output": reading.usage.output},
+        "model_version": read.model_version,
+        "response_id": read.response_id,
+        "finish": read.finish,
+        "truncated": read.truncated,
+        "tokens": {"prompt": read.usage.prompt, "output": read.usage.output},
     }
-    return Answer(raw=reading.text or "", facts=facts, withheld=reading.blocked)
+    return Answer(raw=read.text or "", facts=facts, withheld=read.blocked)
 
 
 def _reply(provider: Provider, question: Question, request: Request, retries: Retries) -> Raw:
@@ -70,7 +70,10 @@ def _reply(provider: Provider, question: Question, request: Request, retries: Re
     delay = retries.first_delay_s
     for attempt in range(1, retries.attempts + 1):
         try:
-            return provider.ask(question)
+            raw = provider.ask(question)
+            if not reading(provider, raw.body).is_answer:
+                raise CallError("the reply holds no answer", kind="server")
+            return raw
         except CallError as error:
             wait = delay if error.retry_after is None else error.retry_after
             if not error.passing or attempt == retries.attempts or wait > retries.longest_delay_s:

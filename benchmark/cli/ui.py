@@ -1,0 +1,32 @@
+"""``ui``: the tracked runs in MLflow's own interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.words import path
+
+
+def ui(
+    *,
+    port: Annotated[int, typer.Option(help="Port of this machine.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address that is listened at.")] = "127.0.0.1",
+    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
+        "results"
+    ),
+    uri: Annotated[
+        str | None, typer.Option(help="MLflow tracking URI.", show_default="the store in the results folder")
+    ] = None,
+) -> int:
+    """Open the tracked runs in MLflow's own interface (Ctrl-C ends it): ui [port=5001]."""
+    import subprocess
+    import sys
+
+    from benchmark.tracking import Mlflow
+
+    store = Mlflow(uri=uri, experiment="").address(results_root)
+    words = ["ui", "--workers", "1", "--backend-store-uri", store, "--host", host, "--port", str(port)]
+    return subprocess.call([sys.executable, "-m", "mlflow", *words])

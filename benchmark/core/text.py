@@ -1,0 +1,44 @@
+"""Texts that any file and terminal can take, and the way back."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    r"""Return a text that UTF-8 can hold: half characters are written as ``\udce9``; all else stays as it is.
+
+    Such a half is a byte of a file's name that is no UTF-8 (``caf\xe9.png`` written in Latin-1, PEP 383), or one half
+    of an emoji that a language model was cut off in. ``original`` is the way back.
+    """
+    return text if text.isascii() else _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def original(text: str) -> str:
+    """Return the text that ``encodable`` was given, if that did not show such an escape itself."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+
+
+def encodable_values(value: Any) -> Any:
+    """Return JSON values (mappings, lists, texts, numbers) with ``encodable`` on every text, those of keys included."""
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, Mapping):
+        return {encodable(k) if isinstance(k, str) else k: encodable_values(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable_values(v) for v in value]
+    return value
+
+
+def print_anything() -> None:
+    """Let what a terminal or file cannot show be printed as an escape instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -206,7 +206,9 @@ def test_progress_is_reported(tmp_path: Path) -> None:
     assert seen == [(i, 9) for i in range(1, 10)]
 
 
-@pytest.mark.parametrize("change", [{"size": 8}, {"n_good": -1}, {"contrast": -0.1}, {"area": 0}, {"sed": 1}, {"seed": "x"}])
+@pytest.mark.parametrize(
+    "change", [{"size": 8}, {"n_good": -1}, {"contrast": -0.1}, {"area": 0}, {"sed": 1}, {"seed": "x"}]
+)
 def test_bad_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         sat(**change)

@@ -1,4 +1,4 @@
-"""Weights files of backbones that must not be loaded: each is refused by its name, whichever library has the network."""
+"""Weights files that no backbone may load: each is refused by its name, whichever library has the network."""
 
 from __future__ import annotations
 

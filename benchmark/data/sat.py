@@ -30,7 +30,7 @@ from benchmark.core.progress import Progress
 from benchmark.core.samples import Manifest, Sample, Split
 from benchmark.core.settings import Settings
 from benchmark.data.index import FileRole, file_facts
-from benchmark.data.sat_defects import KINDS, Kind
+from benchmark.data.sat_defects import KINDS, Areas, DefectSettings, Kind
 from benchmark.data.sat_maths import Stream
 from benchmark.data.sat_scan import Nuisances, scan
 
@@ -70,6 +70,11 @@ class Sat(Settings):
     n_good: int = Field(ge=0)
     n_defective: int = Field(ge=0)
     contrast: float = Field(ge=0)
+    """Factor on the defects' grey levels."""
+    area: Areas
+    """Factors on the median areas of the types of defect."""
+    area_spread: float = Field(ge=0, le=3)
+    """Deviation of the logarithm of a defect's area."""
     nuisance: float = Field(ge=0)
     nuisances: Nuisances
 
@@ -188,7 +193,8 @@ def render(settings: Sat, shot: Shot) -> tuple[NDArray[np.uint8], NDArray[np.boo
     kind = 0 if shot.kind is None else 1 + KINDS.index(shot.kind)
     stream = Stream(settings.seed, 0 if shot.split == "train" else 1, kind, shot.number)
     nuisances = settings.nuisances.scaled(settings.nuisance)
-    return scan(stream, shot.kind, size=settings.size, contrast=settings.contrast, nuisances=nuisances)
+    defects = DefectSettings(contrast=settings.contrast, area=settings.area, area_spread=settings.area_spread)
+    return scan(stream, shot.kind, size=settings.size, defects=defects, nuisances=nuisances)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from benchmark.core.settings import Settings
 from benchmark.data.sat_maths import F32, Stream, exp, rotation, smooth_field
 from benchmark.data.sat_scene import FRAME, Grid, Item, Part, distance
 
 Kind = Literal["void", "crack", "delamination"]
 KINDS: tuple[Kind, ...] = ("void", "crack", "delamination")
+Factor = Annotated[float, Field(gt=0, le=20)]
 
 MIN_AREA, MAX_AREA = 0.0001, 0.03
 """Bounds of a defect's share of the image area."""
@@ -23,11 +26,29 @@ _MAX_AREA: dict[Kind, float] = {"void": MAX_AREA, "crack": 0.006, "delamination"
 """A longer or wider crack would be a broken package."""
 
 _MEDIAN_AREA: dict[Kind, float] = {"void": 0.0014, "crack": 0.0016, "delamination": 0.0050}
-_AREA_SPREAD = 0.8
-"""Deviation of the logarithm of the area."""
+"""Share of the image where the factor on it is 1."""
 _GREY: dict[Kind, tuple[float, float]] = {"void": (20.0, 42.0), "crack": (34.0, 58.0), "delamination": (16.0, 32.0)}
 """Range of the echo's change in grey levels at contrast 1."""
 _MIN_PIXELS = 6
+
+
+class Areas(Settings):
+    """Factor on the median area of each type of defect; its least and largest areas stay."""
+
+    void: Factor
+    crack: Factor
+    delamination: Factor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DefectSettings:
+    """How visible and how large the defects are."""
+
+    contrast: float
+    """Factor on their grey levels."""
+    area: Areas
+    area_spread: float
+    """Deviation of the logarithm of the area."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +65,7 @@ class Defect:
         return image + self.change
 
 
-def make_defect(stream: Stream, kind: Kind, item: Item, grid: Grid, *, contrast: float) -> Defect:
+def make_defect(stream: Stream, kind: Kind, item: Item, grid: Grid, settings: DefectSettings) -> Defect:
     """Draw one defect into a package.
 
     The area is log-normal within [MIN_AREA, MAX_AREA]; the shape is grown until it has just that many pixels, so
@@ -56,11 +77,12 @@ def make_defect(stream: Stream, kind: Kind, item: Item, grid: Grid, *, contrast:
         kind: which defect.
         item: the package, whose die attach and underfill carry the defects.
         grid: where each pixel lies.
-        contrast: factor on the grey levels.
+        settings: how visible and how large it is.
     """
-    share = min(_MAX_AREA[kind], max(MIN_AREA, _MEDIAN_AREA[kind] * exp(_AREA_SPREAD * stream.normal())))
+    median = _MEDIAN_AREA[kind] * getattr(settings.area, kind)
+    share = min(_MAX_AREA[kind], max(MIN_AREA, median * exp(settings.area_spread * stream.normal())))
     n = max(_MIN_PIXELS, int(share * grid.x.size + 0.5))
-    grey = contrast * stream.uniform(*_GREY[kind])
+    grey = settings.contrast * stream.uniform(*_GREY[kind])
     field, allowed, softness = _FIELDS[kind](stream, item, grid, share)
     mask, level = _grow(field, allowed, n)
     inside = np.float32(level) - field

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.core.settings import Settings
-from benchmark.data.sat_defects import Kind, make_defect
+from benchmark.data.sat_defects import DefectSettings, Kind, make_defect
 from benchmark.data.sat_maths import F32, Stream, blur, rotation, smooth_line
 from benchmark.data.sat_scene import FRAME, Grid, draw, make_item
 
@@ -56,7 +56,7 @@ BASE_SPREAD = 0.6
 
 
 def scan(
-    stream: Stream, kind: Kind | None, *, size: int, contrast: float, nuisances: Nuisances
+    stream: Stream, kind: Kind | None, *, size: int, defects: DefectSettings, nuisances: Nuisances
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Make one image and its mask.
 
@@ -64,7 +64,7 @@ def scan(
         stream: source of randomness, one per image.
         kind: defect to draw, None for a good package.
         size: side of the image in pixels.
-        contrast: factor on the defect's grey levels.
+        defects: how visible and how large defects are.
         nuisances: deviations, already scaled.
 
     Returns:
@@ -73,7 +73,7 @@ def scan(
     shape = (size, size)
     grid = _positions(stream, size, nuisances)
     item = make_item(stream, shape=shape, tolerance=nuisances.tolerance, gate=nuisances.gate, texture=nuisances.texture)
-    defect = None if kind is None else make_defect(stream, kind, item, grid, contrast=contrast)
+    defect = None if kind is None else make_defect(stream, kind, item, grid, defects)
     ideal = draw(item, grid, defect.apply if defect else None)
     image = _receive(stream, ideal, nuisances, grid.scale)
     mask = defect.mask if defect else np.zeros(shape, dtype=bool)

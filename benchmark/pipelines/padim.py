@@ -16,6 +16,7 @@ from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
+from benchmark.models.score_map import reach, smooth
 from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -69,7 +70,7 @@ class Padim(Pipeline):
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
-        if self._reach() >= self.side:
+        if reach(self.smoothing) >= self.side:
             raise ConfigError(
                 f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
             )
@@ -161,20 +162,14 @@ class Padim(Pipeline):
         own = {"channels": self.channels, "regularisation": self.regularisation, "seed": context.seed}
         return {**self.backbone.facts(), **own}
 
-    def _reach(self) -> int:
-        """Half the side of the Gaussian over the map."""
-        return int(4.0 * self.smoothing + 0.5)
-
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
         """Draw the distances over the image, smoothed; also the maximum before the map takes the image's size."""
         import torch
         from torch.nn import functional as F
-        from torchvision.transforms.functional import gaussian_blur
 
         grid = round(len(distances) ** 0.5)
         places = torch.from_numpy(distances).view(1, 1, grid, grid)
         drawn = F.interpolate(places, (self.side, self.side), mode="bilinear", align_corners=False)
-        if self.smoothing:
-            drawn = gaussian_blur(drawn, 2 * self._reach() + 1, self.smoothing)
-        whole = F.interpolate(drawn, size, mode="bilinear", align_corners=False)[0, 0]
-        return np.asarray(whole.numpy(), dtype=np.float32), float(drawn.max())
+        smoothed = smooth(drawn[0, 0].numpy(), deviation=self.smoothing)
+        whole = F.interpolate(torch.from_numpy(smoothed)[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+        return np.asarray(whole.numpy(), dtype=np.float32), float(smoothed.max())

@@ -19,6 +19,7 @@ from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks, ResolvedWeights
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
+from benchmark.models.score_map import reach, smooth
 from benchmark.pipelines.references import GOOD, content_of, normal_images
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -78,7 +79,7 @@ class PatchCore(Pipeline):
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
-        if self._reach() >= self.side:
+        if reach(self.smoothing) >= self.side:
             raise ConfigError(
                 f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
             )
@@ -183,19 +184,13 @@ class PatchCore(Pipeline):
     def _bank_facts(self, context: Context) -> dict[str, Any]:
         return {"candidates": self.candidates, "share": self.share, "most": self.most, "seed": context.seed}
 
-    def _reach(self) -> int:
-        """Half the side of the Gaussian over the map."""
-        return int(4.0 * self.smoothing + 0.5)
-
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
         """Draw the distances over the image, smoothed."""
         import torch
         from torch.nn import functional as F
-        from torchvision.transforms.functional import gaussian_blur
 
         grid = math.isqrt(len(distances))
         drawn = F.interpolate(torch.from_numpy(distances).view(1, 1, grid, grid), (self.side, self.side))
-        if self.smoothing:
-            drawn = gaussian_blur(drawn, 2 * self._reach() + 1, self.smoothing)
-        whole = F.interpolate(drawn, size, mode="bilinear", align_corners=False)[0, 0]
+        smoothed = torch.from_numpy(smooth(drawn[0, 0].numpy(), deviation=self.smoothing))
+        whole = F.interpolate(smoothed[None, None], size, mode="bilinear", align_corners=False)[0, 0]
         return np.asarray(whole.numpy(), dtype=np.float32)

@@ -14,14 +14,16 @@ from benchmark.core.errors import BenchmarkError, ConfigError, ResultsError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.settings import Record
 from benchmark.core.yaml_files import read_yaml
-from benchmark.report.tables import interval, number
+from benchmark.report.tables import interval, number, weights_lines
 from benchmark.results import files
 from benchmark.results.schema import RunResult
 
 TOLERANCE = 2e-3
 """Largest difference of a value on another machine: random features and heads differ there in their last bits."""
-SHOWN = ("iou", "max_iou", "ap", "f1_max", "f2", "image_auroc")
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+SHOWN = ("iou", "max_iou", "ap", "f1_max", "auroc", "f2", "image_auroc")
+DEFAULT = "sat-patchcore"
+"""The run that comes of no setting."""
+SHOWN_OF_DEFAULT = ("image_auroc", "image_f2_max", "auroc", "aupro", "ap", "f1_max", "max_iou")
 
 
 class ReferenceRun(Record):
@@ -92,8 +94,16 @@ def results_table(folder: Path = REFERENCE) -> str:
         data = result.dataset
         whole = data.n_samples_expected in (None, data.n_samples_original)
         images = f"{data.n_samples_effective}" + ("" if whole else f" of {data.n_samples_expected}")
-        lines.append(f"| `{result.choices['dataset']}` | {_pipeline(result)} | {images} | {cells} |")
+        lines.append(f"| {_dataset(result)} | {_pipeline(result)} | {images} | {cells} |")
     return "\n".join(lines)
+
+
+def _dataset(result: RunResult) -> str:
+    """The option, and the split where it is not the option's own, which is another set of images."""
+    option = result.choices["dataset"]
+    split = result.config["dataset"].get("split")
+    changed = any(word.startswith("dataset.split=") for word in result.measured.command)
+    return f"`{option}`" + (f", {split}" if split and changed else "")
 
 
 def _pipeline(result: RunResult) -> str:
@@ -109,15 +119,32 @@ def _cell(result: RunResult, metric: str) -> str:
     return "–" if row is None or row.value is None else f"{number(row.value, 3)} {interval(row)}".strip()
 
 
+def default_table(folder: Path = REFERENCE) -> str:
+    """Return what the default run prints, as a Markdown table, and below it what made the numbers."""
+    result = files.read_result(folder / DEFAULT)
+    rows = result.headline()
+    data = result.dataset
+    lines = [
+        f"| `{result.choices['dataset']}` × `{result.choices['pipeline']}` | value | 95 % interval |",
+        "|---|---:|---|",
+    ]
+    lines += [f"| {name} | {number(rows[name].value, 3)} | {interval(rows[name])} |" for name in SHOWN_OF_DEFAULT]
+    images = f"{data.n_samples_effective} images, {data.n_defective} of them defective"
+    return "\n".join([*lines, "", f"Of {images}; {'; '.join(weights_lines(result))}."])
+
+
 def update_readme(path: Path, *, write: bool) -> bool:
-    """Put the table between its markers; returns whether the file differed. Without markers nothing is done."""
+    """Put each table between its markers; returns whether the file differed. A table without markers is left out."""
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text:
-        return False
-    head, _, rest = text.partition(BEGIN)
-    if END not in rest:
-        raise ConfigError(f"{path}: {BEGIN} has no {END} behind it; add it to the file")
-    new = f"{head}{BEGIN}\n{results_table()}\n{END}{rest.partition(END)[2]}"
+    new = text
+    for name, table in (("bench", default_table), ("results", results_table)):
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in new:
+            continue
+        head, _, rest = new.partition(begin)
+        if end not in rest:
+            raise ConfigError(f"{path}: {begin} has no {end} behind it; add it to the file")
+        new = f"{head}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
     if write and new != text:
         path.write_text(new, encoding="utf-8")
     return new != text

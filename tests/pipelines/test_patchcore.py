@@ -11,7 +11,9 @@ import torch
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Manifest
-from benchmark.models.patch_bank import choose_spread, compare
+from benchmark.models import patch_bank
+from benchmark.models.patch_bank import PROJECTED, choose_spread, compare
+from benchmark.models.score_map import reach, smooth
 from benchmark.pipelines.patchcore import PatchCore
 from benchmark.pipelines.references import normal_images
 from benchmark.stages.context import Context
@@ -55,6 +57,47 @@ def test_the_rule_that_spreads_the_memory_is_that_of_anomalib() -> None:
     points = torch.from_numpy(np.random.default_rng(3).standard_normal((300, 20)).astype(np.float32))
     assert choose_spread(points, number=30, seed=11).tolist() == PUBLIC["coreset"]["chosen"]
     assert choose_spread(points, number=400, seed=11).tolist() == list(range(300))
+
+
+def plain_spread(points: torch.Tensor, number: int, *, seed: int) -> list[int]:
+    """The rule in one piece, over all points at once."""
+    draws = np.random.default_rng(seed)
+    matrix = draws.standard_normal((points.shape[1], PROJECTED), dtype=np.float32) / np.sqrt(np.float32(PROJECTED))
+    points = points @ torch.from_numpy(matrix)
+    chosen = [int(draws.integers(len(points)))]
+    nearest = (points - points[chosen[0]]).square().sum(1)
+    while len(chosen) < number:
+        nearest[chosen[-1]] = -1.0
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (points - points[chosen[-1]]).square().sum(1))
+    return chosen
+
+
+def test_blocks_and_threads_change_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = torch.from_numpy(np.random.default_rng(4).standard_normal((777, 150)).astype(np.float32))
+    points[500:] = points[:277]  # equal distances: of these the first one is taken
+    expected = plain_spread(points, 600, seed=2)
+    for block, threads in ((1, 1), (PROJECTED * 100, 2), (PROJECTED * 300, 3), (1 << 20, 2)):
+        monkeypatch.setattr(patch_bank, "BLOCK", block)
+        torch.set_num_threads(threads)
+        try:
+            assert choose_spread(points, number=600, seed=2).tolist() == expected
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("deviation", [0.2, 1.0, 4.0])
+def test_the_gaussian_is_that_of_torchvision_and_nearer_to_the_true_one(deviation: float) -> None:
+    from scipy.ndimage import gaussian_filter
+    from torchvision.transforms.functional import gaussian_blur
+
+    score_map = np.random.default_rng(0).random((48, 70), dtype=np.float32)
+    expected = gaussian_blur(torch.from_numpy(score_map)[None], 2 * reach(deviation) + 1, deviation)[0].numpy()
+    true = gaussian_filter(score_map.astype(np.float64), deviation, radius=reach(deviation), mode="mirror")
+    np.testing.assert_allclose(smooth(score_map, deviation=deviation), expected, rtol=0, atol=3e-6)
+    np.testing.assert_allclose(smooth(score_map, deviation=deviation), true, rtol=0, atol=5e-7)
+    assert smooth(score_map, deviation=0) is score_map
 
 
 def test_distances_and_image_score_are_those_of_the_formulas() -> None:

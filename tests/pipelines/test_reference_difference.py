@@ -34,8 +34,8 @@ def pipeline(**changes: Any) -> ReferenceDifference:
     return ReferenceDifference(**{**option("pipeline", "reference_difference"), **changes})
 
 
-def sat(folder: Path, **changes: Any) -> Manifest:
-    return Sat(**{**option("dataset", "sat"), **changes}).manifest(folder)
+def sat(folder: Path, name: str = "sat", **changes: Any) -> Manifest:
+    return Sat(**{**option("dataset", name), **changes}).manifest(folder)
 
 
 def scene(seed: int = 0, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
@@ -240,25 +240,28 @@ def test_bad_settings_are_refused(change: dict[str, Any]) -> None:
         pipeline(**change)
 
 
-@pytest.mark.parametrize(("nuisance", "solved"), [(1.0, False), (0.0, True)])
-def test_real_variation_defeats_it_on_sat_and_nothing_else_does(tmp_path: Path, nuisance: float, solved: bool) -> None:
-    """On sat the difference is near chance; without nuisances the same defects are found almost perfectly.
+@pytest.mark.parametrize("name", ["sat", "sat_hard"])
+def test_real_variation_defeats_it_on_sat_and_nothing_else_does(name: str, tmp_path: Path) -> None:
+    """With nuisances it cannot tell defective images from good ones; without them it finds the same defects.
 
-    Measured on these 48 images: pixel AP 0.01 and image AUROC 0.56 with nuisances, 0.97 and 1.0 without.
+    Measured on these 48 images, pixel AP and image AUROC: sat 0.18 and 0.57 with nuisances, 0.99 and 1.0 without;
+    sat_hard 0.01 and 0.56, and 0.97 and 1.0.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    manifest = sat(tmp_path, n_train=10, n_good=28, n_defective=20, nuisance=nuisance)
-    predictions = predict(context(tmp_path, manifest.samples), pipeline())
-    maps = np.stack([p.score_map for p in predictions if p.score_map is not None])
-    truth = np.stack([load_truth(s, shape=(256, 256)).mask for s in manifest.test])
-    # Every second row and column is enough, and sorts four times faster.
-    pixel_ap = average_precision_score(truth[:, ::2, ::2].ravel(), maps[:, ::2, ::2].ravel())
-    image_auroc = roc_auc_score([s.defective for s in manifest.test], [p.image_score for p in predictions])
-    print(f"nuisance {nuisance}: pixel AP {pixel_ap:.3f}, image AUROC {image_auroc:.3f}")
-    if solved:
-        assert pixel_ap > 0.9
-        assert image_auroc > 0.99
-    else:
-        assert pixel_ap < 0.1
-        assert image_auroc < 0.75
+    found: list[tuple[float, float]] = []
+    for nuisance in (1.0, 0.0):
+        manifest = sat(tmp_path, name, n_train=10, n_good=28, n_defective=20, nuisance=nuisance)
+        predictions = predict(context(tmp_path, manifest.samples), pipeline())
+        maps = np.stack([p.score_map for p in predictions if p.score_map is not None])
+        truth = np.stack([load_truth(s, shape=(256, 256)).mask for s in manifest.test])
+        # Every second row and column is enough, and sorts four times faster.
+        pixel_ap = average_precision_score(truth[:, ::2, ::2].ravel(), maps[:, ::2, ::2].ravel())
+        image_auroc = roc_auc_score([s.defective for s in manifest.test], [p.image_score for p in predictions])
+        print(f"{name}, nuisance {nuisance}: pixel AP {pixel_ap:.3f}, image AUROC {image_auroc:.3f}")
+        found.append((pixel_ap, image_auroc))
+    (pixel_ap, image_auroc), solved = found
+    assert pixel_ap < {"sat": 0.3, "sat_hard": 0.1}[name]
+    assert image_auroc < 0.75
+    assert solved[0] > 0.9
+    assert solved[1] > 0.99

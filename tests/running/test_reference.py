@@ -10,9 +10,10 @@ import pytest
 from benchmark.cli.main import main
 from benchmark.core.errors import ConfigError
 from benchmark.results import files
+from benchmark.results.schema import plain
 from benchmark.running import reference
 from benchmark.running.reference import REFERENCE, ReferenceRun, differences, entries, make, portable, results_table
-from tests.harness import SMALL_SAT, places
+from tests.harness import SMALL_SAT, compose, places
 
 COMMITTED = [name for name in entries() if (REFERENCE / name / files.RESULT).exists()]
 
@@ -74,6 +75,23 @@ def test_the_table_lists_every_committed_run_with_intervals() -> None:
     sat = next(line for line in lines if line.startswith("| `sat` | `reference_difference`"))
     assert "| 263 |" in sat and "[" in sat
     assert any("of 399" in line for line in lines if line.startswith("| `ksdd1`"))
+    held_out = next(line for line in lines if line.startswith("| `mtd`, holdout20 | `patchcore`"))
+    assert "| 262 |" in held_out
+    assert {"reference_difference", "patchcore", "resnet_mlp"} <= {
+        line.split("`")[3] for line in lines if line.startswith("| `sat` |")
+    }
+
+
+def test_the_table_of_the_default_run_is_that_of_no_setting() -> None:
+    """What the README shows first is the result of the run that comes of no setting, and says what made it."""
+    composed, choices = compose()
+    committed = files.read_result(REFERENCE / reference.DEFAULT)
+    assert committed.choices["dataset"] == choices["dataset"] and committed.choices["pipeline"] == choices["pipeline"]
+    assert committed.config["dataset"] == plain(composed["dataset"])
+    assert committed.config["pipeline"] == plain(composed["pipeline"])
+    table = reference.default_table()
+    assert all(f"| {name} | 0." in table for name in reference.SHOWN_OF_DEFAULT)
+    assert "EfficientNet-Lite0" in table and "Apache-2.0" in table and "263 images" in table
 
 
 def test_the_readme_table_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
@@ -83,13 +101,18 @@ def test_the_readme_table_is_rewritten_between_its_markers_only(tmp_path: Path) 
     assert "old" in path.read_text()
     assert reference.update_readme(path, write=True)
     text = path.read_text()
+    assert reference.default_table() not in text, "without markers a table is left out"
     assert text.startswith("before\n") and text.endswith("\nafter\n") and results_table() in text
     assert not reference.update_readme(path, write=True)
     path.write_text("no table here")
     assert not reference.update_readme(path, write=True)
-    path.write_text("<!-- results:begin -->")
-    with pytest.raises(ConfigError, match="no <!-- results:end -->"):
-        reference.update_readme(path, write=True)
+    path.write_text("<!-- bench:begin --><!-- bench:end --><!-- results:begin --><!-- results:end -->")
+    assert reference.update_readme(path, write=True)
+    assert reference.default_table() in path.read_text() and results_table() in path.read_text()
+    for name in ("results", "bench"):
+        path.write_text(f"<!-- {name}:begin -->")
+        with pytest.raises(ConfigError, match=f"no <!-- {name}:end -->"):
+            reference.update_readme(path, write=True)
 
 
 def test_unknown_entries_name_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,6 +128,10 @@ def test_pretrained_features_do_what_they_are_known_to_do() -> None:
         assert found is not None
         return found
 
+    assert value("sat-patchcore", "auroc") >= 0.9
+    assert value("sat-reference_difference", "f2") < value("sat-constant", "f2") < value("sat-resnet_mlp", "f2")
+    assert value("sat-reference_difference", "image_auroc") < 0.75 < value("sat-patchcore", "image_auroc")
+    assert value("sat_hard-resnet_mlp", "f2") < value("sat-resnet_mlp", "f2")
     assert value("pets-resnet_mlp", "image_auroc") >= 0.99
     assert value("pets-resnet_mlp", "f2") >= 0.95
     mtd = files.read_result(REFERENCE / "mtd-resnet_mlp").metric("f2")

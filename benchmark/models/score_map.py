@@ -1,0 +1,29 @@
+"""What methods on patches do to their maps in the end."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def reach(deviation: float) -> int:
+    """Return half the side of the Gaussian's kernel, which ends at 4 deviations, pixels."""
+    return int(4.0 * deviation + 0.5)
+
+
+def smooth(score_map: NDArray[np.float32], *, deviation: float) -> NDArray[np.float32]:
+    """Convolve a map with a Gaussian, the map mirrored at its rim without repeating the outermost pixels.
+
+    The kernel and the rim are those of PatchCore's implementation in anomalib
+    (open-edge-platform/anomalib:src/anomalib/models/components/filters/blur.py), rows and columns one after the other.
+
+    Args:
+        score_map: (H, W) float32, each side longer than ``reach``.
+        deviation: of the Gaussian, pixels; 0: the map stays as it is.
+    """
+    import cv2
+
+    if not deviation:
+        return score_map
+    side = 2 * reach(deviation) + 1
+    return np.asarray(cv2.GaussianBlur(score_map, (side, side), deviation, borderType=cv2.BORDER_REFLECT_101))

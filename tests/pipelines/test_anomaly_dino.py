@@ -37,7 +37,7 @@ def predicted(where: Context, *words: str) -> Prediction:
 def test_planted_defects_stand_out_and_the_result_names_the_good_images(tmp_path: Path) -> None:
     finished = run(
         tmp_path,
-        *("dataset=sat", "dataset.n_good=6", "dataset.n_defective=9", "dataset.n_train=12"),
+        *("dataset=sat_hard", "dataset.n_good=6", "dataset.n_defective=9", "dataset.n_train=12"),
         *("dataset.contrast=2", "dataset.nuisance=0.3", "metric=full"),
         *(*TOY, "pipeline.backbone.side=256", "pipeline.shots=4", "pipeline.angles=[0]", "pipeline.smoothing=1"),
     )

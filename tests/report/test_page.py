@@ -142,9 +142,9 @@ def test_the_leaderboard_is_filtered_and_sorted(page: Page) -> None:
     page.run("d.value = 'sat'; d.dispatchEvent(new Event('input'))")
     page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2] button').click()")
     assert page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').ariaSort") == "descending"
+    place = page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').cellIndex")
     values = page.run(
-        "[...document.querySelectorAll('[data-dataset=sat] tbody tr')].map(r => r.querySelectorAll('td[data-value]'))"
-        ".map(c => Number(c[c.length - 1].dataset.value))"
+        f"[...document.querySelectorAll('[data-dataset=sat] tbody tr')].map(r => Number(r.cells[{place}].dataset.value))"
     )
     assert len(values) == 3
     assert values == sorted(values, reverse=True)

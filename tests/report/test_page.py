@@ -143,9 +143,8 @@ def test_the_leaderboard_is_filtered_and_sorted(page: Page) -> None:
     page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2] button').click()")
     assert page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').ariaSort") == "descending"
     place = page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').cellIndex")
-    values = page.run(
-        f"[...document.querySelectorAll('[data-dataset=sat] tbody tr')].map(r => Number(r.cells[{place}].dataset.value))"
-    )
+    rows = "[...document.querySelectorAll('[data-dataset=sat] tbody tr')]"
+    values = page.run(f"{rows}.map(r => Number(r.cells[{place}].dataset.value))")
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -31,9 +32,9 @@ def words_of(line: str) -> list[str]:
     """The words of ``python -m benchmark`` that a line of the README comes to."""
     words = shlex.split(line, comments=True)
     if words[0] == "make":
-        done = subprocess.run(
-            ["make", "-n", "-o", ".venv/.ready", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True
-        )
+        command = ["make", "-n", "-o", ".venv/.ready", *words[1:]]
+        alone = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # of the make that runs the tests
+        done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True)
         (recipe,) = done.stdout.splitlines()
         words = shlex.split(recipe)  # as bash does, which leaves a ~ behind a dot and an equals sign alone
     return words[words.index("benchmark") + 1 :] if "benchmark" in words else words[1:]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.chat.json_objects import json_objects, without_thinking
 from benchmark.core.samples import Outcome
-from benchmark.core.text import encodable_values
+from benchmark.core.text import each_text, encodable
 
 Order = Literal["reasoning_first", "label_first"]
 Label = Literal["OK", "NOK"]
@@ -115,7 +115,7 @@ def judge(reading: Reading) -> Verdict:
     problem: str | None = None
     for found, status in reversed(_found(text)):
         try:
-            answer = Answer.model_validate(encodable_values(found))
+            answer = Answer.model_validate(each_text(found, encodable))
         except ValidationError as error:
             first = error.errors()[0]
             problem = problem or f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -8,8 +8,6 @@ from typing import Any
 
 from benchmark.config.compose import compose
 from benchmark.config.schema import RunSettings, option_settings, options, pipeline_settings, settings_from
-from benchmark.config.strict_files import read_options_strictly
-from benchmark.core.resources import CONF
 from benchmark.core.settings import Settings
 from benchmark.weights.fetch import Request
 from benchmark.weights.local import custom
@@ -50,11 +48,4 @@ def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any
 
 def dataset_settings(option: str) -> Settings:
     """Return the settings of an option of the group ``dataset``."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    read_options_strictly()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = OmegaConf.to_container(compose(f"dataset/{option}"), resolve=True)
-    assert isinstance(composed, dict), option
-    return option_settings("dataset", composed["dataset"])
+    return option_settings("dataset", compose([f"dataset={option}"])[0]["dataset"])

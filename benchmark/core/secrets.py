@@ -11,11 +11,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from benchmark.core.text import encodable
+from benchmark.core.text import each_text, encodable
 
 HIDDEN = "***"
 KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "MLFLOW_TRACKING_PASSWORD")
@@ -67,22 +66,7 @@ def _hide(match: re.Match[str]) -> str:
 
 def redact_values(value: Any) -> Any:
     """Return JSON values (mappings, lists, texts, numbers) with ``redact`` on every text, those of keys included."""
-    return _each_text(value, redact)
-
-
-def without_keys_in(value: Any) -> Any:
-    """Return JSON values with ``without_keys`` on every text, those of keys included."""
-    return _each_text(value, without_keys)
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {change(str(k)): _each_text(v, change) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_each_text(v, change) for v in value]
-    return value
+    return each_text(value, redact)
 
 
 def redact_outputs() -> None:

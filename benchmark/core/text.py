@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
@@ -25,14 +25,14 @@ def original(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
-def encodable_values(value: Any) -> Any:
-    """Return JSON values (mappings, lists, texts, numbers) with ``encodable`` on every text, those of keys included."""
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return JSON values (mappings, lists, texts, numbers) with ``change`` on every text, those of keys included."""
     if isinstance(value, str):
-        return encodable(value)
+        return change(value)
     if isinstance(value, Mapping):
-        return {encodable(k) if isinstance(k, str) else k: encodable_values(v) for k, v in value.items()}
+        return {change(str(k)): each_text(v, change) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [encodable_values(v) for v in value]
+        return [each_text(v, change) for v in value]
     return value
 
 

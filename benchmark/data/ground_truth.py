@@ -101,7 +101,7 @@ def truth_of(
         sample: the image.
         threshold: mask values above it are defect, as in ``load_truth``.
         border: what the border class of a trimap counts as.
-        memory: where truths are kept by the content hashes of image and mask.
+        memory: where ground truths are kept by the content hashes of image and mask.
 
     Raises:
         DataError: the mask cannot be read or has not the size of the image.

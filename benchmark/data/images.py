@@ -67,11 +67,11 @@ def opened(source: Path, data: bytes | None = None) -> Iterator[Image]:
     except FileNotFoundError as error:
         if source.is_symlink():
             raise DataError(
-                f"{source}: a link to {source.readlink()}, which is not there; mend or remove it"
+                f"{source}: a link to {source.readlink()}, which is not there; fix or remove it"
             ) from error
         raise DataError(f"{source}: no such file; was it moved after the dataset was indexed?") from error
     except (PermissionError, IsADirectoryError) as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror}); mend or remove it") from error
+        raise DataError(f"{source}: cannot be read ({error.strerror}); fix or remove it") from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{source}: not an image ({', '.join(FORMATS)} are read); replace or remove the file"

@@ -123,7 +123,7 @@ def _read_stale(
         with ThreadPoolExecutor(threads) as pool:
             for batch in _batches(stale, _BATCH):
                 for name, row in zip(batch, pool.map(read, batch), strict=True):
-                    if isinstance(row, FileFacts):  # looked at anew by every run, as it may be mended
+                    if isinstance(row, FileFacts):  # looked at anew by every run, as it may be fixed
                         facts[name] = row
                         continue
                     facts[name] = FileFacts(*row[5:])
@@ -145,7 +145,7 @@ def _read(root: Path, name: str, role: FileRole) -> list[Any]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); mend or remove it") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from error
     with opened(path, data) as image:
         width, height = image.size
         if role == "image":
@@ -166,7 +166,7 @@ def _signature(path: Path, role: FileRole) -> list[Any]:
         found = path.stat()
     except OSError as error:
         if path.is_symlink():
-            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; mend or remove it") from error
+            raise DataError(f"{path}: a link to {path.readlink()}, which is not there; fix or remove it") from error
         raise DataError(f"{path}: cannot be read ({error.strerror}); was it removed while indexing?") from error
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"

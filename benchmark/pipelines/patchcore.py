@@ -14,13 +14,13 @@ from pydantic import Field, model_validator
 
 from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
-from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks, ResolvedWeights
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
-from benchmark.models.score_map import reach, smooth
-from benchmark.pipelines.references import GOOD, content_of, normal_images
+from benchmark.models.score_map import smooth
+from benchmark.pipelines.references import GOOD, check_learning, content_of, normal_images
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -79,12 +79,7 @@ class PatchCore(Pipeline):
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
-        if reach(self.smoothing) >= self.side:
-            raise ConfigError(
-                f"pipeline.smoothing={self.smoothing} is too wide for a map of pipeline.backbone.side={self.side}"
-            )
-        for category in context.categories:
-            normal_images(context, category, number=None, setting=NAME)
+        check_learning(context, smoothing=self.smoothing, side=self.side, name=NAME)
 
     def plan(self, context: Context) -> Plan:
         """Plan a score map and an image score; a category's memory is made when the first image needs it."""

@@ -6,8 +6,9 @@ import hashlib
 
 import numpy as np
 
-from benchmark.core.errors import DataError
+from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Sample
+from benchmark.models.score_map import reach
 from benchmark.stages.context import Context
 
 GOOD = "good training images"
@@ -39,3 +40,22 @@ def normal_images(context: Context, category: str, *, number: int | None, settin
 def content_of(samples: tuple[Sample, ...]) -> str:
     """Return one digest (hex) over the contents of some images, in order."""
     return hashlib.sha256("".join(sample.sha256 for sample in samples).encode()).hexdigest()
+
+
+def check_learning(context: Context, *, smoothing: float, side: int, name: str) -> None:
+    """Refuse what a pipeline of smoothed maps cannot learn from or draw, before any work.
+
+    Args:
+        context: of the run.
+        smoothing: standard deviation of the Gaussian over the map, pixels.
+        side: of the map, pixels.
+        name: of the pipeline, for the message.
+
+    Raises:
+        ConfigError: the Gaussian is wider than the map.
+        DataError: a category has no good training images.
+    """
+    if reach(smoothing) >= side:
+        raise ConfigError(f"pipeline.smoothing={smoothing} is too wide for a map of pipeline.backbone.side={side}")
+    for category in context.categories:
+        normal_images(context, category, number=None, setting=name)

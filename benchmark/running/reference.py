@@ -109,7 +109,7 @@ def _dataset(result: RunResult) -> str:
 def _pipeline(result: RunResult) -> str:
     config = result.config["pipeline"]
     network = result.choices.get("backbone@pipeline.backbone", "")
-    random = config.get("weights") == "none" or (network and config["backbone"]["weights"] == "random")
+    random = bool(network) and config["backbone"]["weights"] == "random"
     variant = config.get("policy", "").replace("_", " ") or ("random features" if random else network)
     return f"`{result.choices['pipeline']}`" + (f", {variant}" if variant else "")
 

@@ -24,7 +24,7 @@ from benchmark.core.errors import DataError, ResultsError, TrackingError
 from benchmark.core.progress import Progress, StageProgress
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
-from benchmark.core.text import encodable_values
+from benchmark.core.text import each_text, encodable
 from benchmark.results import files
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
@@ -93,7 +93,7 @@ def execute(
     limit = config.run.gallery if thumbnails else 0
     with Gallery(folder, choose(context.samples, limit), store=context.store, workers=config.run.workers) as gallery:
         evaluation = evaluate(config, plan, context, gallery)
-    rows = encodable_values(evaluation.rows())
+    rows = each_text(evaluation.rows(), encodable)
     facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
     measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
     result = RunResult(**facts, measured=measured).sealed()

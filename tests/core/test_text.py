@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.core.text import encodable, encodable_values, original, print_anything
+from benchmark.core.text import each_text, encodable, original, print_anything
 
 
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Cs", "Zs"))) | st.text("\\un0\ud83d\udce9"))
@@ -26,7 +26,7 @@ def test_names_of_other_encodings_and_cut_emoji() -> None:
     assert encodable(b"caf\xe9.png".decode(errors="surrogateescape")) == "caf\\udce9.png"
     assert encodable("good \ud83d") == "good \\ud83d"
     assert encodable("ü 日本 😀 C:\\new") == "ü 日本 😀 C:\\new"
-    assert encodable_values({"\udce9": ["\udce9", 1, None]}) == {"\\udce9": ["\\udce9", 1, None]}
+    assert each_text({"\udce9": ["\udce9", 1, None]}, encodable) == {"\\udce9": ["\\udce9", 1, None]}
 
 
 def test_printing_what_the_terminal_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:

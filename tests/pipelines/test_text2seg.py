@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.models.clip_stages import cut_out
 from benchmark.pipelines.sam_clip import probabilities
 from tests.data.dataset_trees import save
-from tests.harness import ROOT, result_of, run, typed
+from tests.harness import run, typed
 from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
 
 THREE = ("groundingdino_sam", "sam_clip", "clip_surgery_sam")
@@ -208,30 +204,9 @@ def test_a_mask_one_pixel_wide_gives_a_black_pixel() -> None:
 @pytest.mark.realdata
 @pytest.mark.parametrize("dataset", ["pets", "mtd"])
 @pytest.mark.parametrize("pipeline", THREE)
-def test_make_bench_on_real_images(tmp_path: Path, real_data: Path, dataset: str, pipeline: str) -> None:
-    words = ["run.limit=6", "tracking=none", *PIPELINES[pipeline]]
-    if dataset == "pets":
-        words += ["dataset.subset=null", "dataset.allow_partial=true"]
-    command = ["make", "--old-file=.venv/.ready", f"PY={sys.executable}", "bench"]
-    variables = {
-        **os.environ,
-        "DATA_ROOT": str(real_data),
-        "RESULTS_ROOT": str(tmp_path / "results"),
-        "BENCH_CACHE": str(tmp_path / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "HTTPS_PROXY": "http://127.0.0.1:9",  # a door that nobody answers: no network
-        "HTTP_PROXY": "http://127.0.0.1:9",
-    }
-    done = subprocess.run(
-        [*command, f"DATASET={dataset}", f"PIPELINE={pipeline}", f"ARGS={' '.join(words)}"],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    result = result_of(tmp_path)
-    assert result["outcomes"] == {"ok": 6} and result["meaningless"]
-    assert json.dumps(result["dataset"]).find('"n_samples_effective": 6') > 0
+def test_a_run_on_real_images(tmp_path: Path, real_data: Path, dataset: str, pipeline: str) -> None:
+    whole = ("dataset.subset=null", "dataset.allow_partial=true") if dataset == "pets" else ()
+    chosen = (f"dataset={dataset}", f"pipeline={pipeline}", *PIPELINES[pipeline], *whole)
+    result = run(tmp_path, *chosen, f"run.data_root={real_data}", "run.limit=4").result
+    assert result.outcomes == {"ok": 4} and result.meaningless
+    assert result.dataset.n_samples_effective == 4

@@ -153,7 +153,10 @@ def test_an_image_opens_and_its_overlay_follows_the_slider(page: Page) -> None:
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
     page.until("[...document.querySelectorAll('.tile img')].every(i => i.complete && i.naturalWidth > 0)")
-    assert page.run("document.querySelector('.tile .soft').textContent").startswith("scratch · IoU 0.00")
+    said = page.run("[...document.querySelector('.tile').querySelectorAll('span')].map(s => s.textContent)")
+    assert said[1:] == ["scratch · missed ✗", "score 12.2 · IoU 0.00"]
+    cut = "s => s.scrollWidth > s.clientWidth || s.scrollHeight > s.clientHeight + 1"
+    assert not page.run(f"[...document.querySelectorAll('.tile span')].some({cut})")
     page.run("document.querySelector('.tile').click()")
     assert page.run("document.getElementById('viewer').open")
     inside = "i.getBoundingClientRect().height <= i.parentElement.getBoundingClientRect().height + 1"

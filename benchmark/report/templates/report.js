@@ -131,15 +131,23 @@ function tile(image, at) {
   const button = make("button", { type: "button", className: "tile", title: label },
     make("div", { className: "stack" }, ...stack(image, $("g-view").value, 0.5)),
     make("span", { textContent: image.id.split("/").slice(-2).join("/") }),
-    make("span", { className: "soft", textContent: caption(image) }));
+    make("span", { className: wrong(image) ? "bad" : "soft", textContent: verdict(image) }),
+    make("span", { className: "soft numbers", textContent: numbers(image) }));
   button.addEventListener("click", () => show(at));
   return button;
 }
-function caption(image) {
+const wrong = (image) => image.called !== null && image.called !== image.defective;
+function verdict(image) {
+  const said = image.defective ? ["missed ✗", "found ✓"] : ["passed ✓", "false alarm ✗"];
   const parts = [image.defective ? image.type : "good"];
-  if (image.iou !== null) parts.push(`IoU ${image.iou.toFixed(2)}`);
-  else if (image.score_value !== null) parts.push(`score ${Number(image.score_value).toPrecision(3)}`);
+  if (image.called !== null) parts.push(said[Number(image.called)]);
   if (image.outcome !== "ok") parts.push(image.outcome);
+  return parts.join(" · ");
+}
+function numbers(image) {
+  const parts = [];
+  if (image.score_value !== null) parts.push(`score ${Number(image.score_value).toPrecision(3)}`);
+  if (image.iou !== null) parts.push(`IoU ${image.iou.toFixed(2)}`);
   return parts.join(" · ");
 }
 function drawMore() {

@@ -25,6 +25,8 @@ class Grid:
     """Lines below the table."""
     left: frozenset[int] = field(default=frozenset({0}))
     """Columns that are aligned to the left; the others hold numbers."""
+    marked: frozenset[int] = frozenset()
+    """Rows that stand out on the terminal."""
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit the columns."""
@@ -78,8 +80,8 @@ def show(grid: Grid, *, width: int | None = None) -> None:
     table = Table(title=escape(grid.title), title_justify="left", header_style="bold", show_lines=_is_tall(grid))
     for i, column in enumerate(grid.columns):
         table.add_column(escape(column), justify="left" if i in grid.left else "right", overflow="fold")
-    for row in grid.rows:
-        table.add_row(*(escape(c) for c in row))
+    for i, row in enumerate(grid.rows):
+        table.add_row(*(escape(c) for c in row), style="bold" if i in grid.marked else None)
     console = Console(width=width if width or Console().is_terminal else 150, highlight=False)
     console.print(table)
     for note in grid.notes:

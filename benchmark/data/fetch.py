@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import Settings
+from benchmark.core.table import Grid, show
 from benchmark.data.card import Archive, Card, load_card
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import has_data
@@ -126,25 +127,27 @@ def _print_plan(card: Card, root: Path) -> int:
 
 def _report(found: Verification, card: Card) -> int:
     """Print the table of counts, and everything that is wrong; 0 when nothing is."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("category", "split", "label", "expected", "found", "remark", title=f"{card.title} in {found.root}")
-    for row in found.rows:
-        expected = "?" if row.expected is None else str(row.expected)
-        style = "red" if row.remark else None
-        table.add_row(row.category, row.split, row.label, expected, str(row.found), row.remark, style=style)
-    console = Console()
-    console.print(table)
-    for note in found.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    for problem in found.problems[:_SHOWN_PROBLEMS]:
-        console.print(f"problem: {problem}", markup=False, highlight=False)
-    if len(found.problems) > _SHOWN_PROBLEMS:
-        console.print(f"and {len(found.problems) - _SHOWN_PROBLEMS} more problems")
-    wrong = sum(bool(row.remark) for row in found.rows)
-    console.print(
+    rows = [
+        (r.category, r.split, r.label, "?" if r.expected is None else str(r.expected), str(r.found), r.remark)
+        for r in found.rows
+    ]
+    wrong = [i for i, row in enumerate(found.rows) if row.remark]
+    more = len(found.problems) - _SHOWN_PROBLEMS
+    notes = [f"note: {note}" for note in found.notes]
+    notes += [f"problem: {problem}" for problem in found.problems[:_SHOWN_PROBLEMS]]
+    notes += [f"and {more} more problems"] if more > 0 else []
+    notes.append(
         f"{found.n_images} images and {found.n_masks} masks decoded: "
-        + ("all as the card says" if found.ok else f"{len(found.problems)} problems, {wrong} counts differ")
+        + ("all as the card says" if found.ok else f"{len(found.problems)} problems, {len(wrong)} counts differ")
+    )
+    show(
+        Grid(
+            title=f"{card.title} in {found.root}",
+            columns=("category", "split", "label", "expected", "found", "remark"),
+            rows=tuple(rows),
+            notes=tuple(notes),
+            left=frozenset({0, 1, 2, 5}),
+            marked=frozenset(wrong),
+        )
     )
     return 0 if found.ok else 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ResultsError
+from benchmark.core.table import Grid, show
 from benchmark.results.files import read_result
 
 if TYPE_CHECKING:
@@ -107,36 +108,32 @@ def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFram
 
 
 def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, folder: Path) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from benchmark.report.tables import number
 
     metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
     judged = f", best by {metric}" if table["best"].any() else ""
-    drawn = Table(title=f"{len(table)} points{judged}", title_justify="left", header_style="bold")
-    for column in ["", *parameters, *metrics, "95 % interval", "remark"]:
-        drawn.add_column(column.removeprefix("pipeline."))
+    rows = []
     for _, row in table.iterrows():
         low, high = (row.get(f"{metric}_{end}") for end in ("low", "high"))
         span = f"[{low:.3f}, {high:.3f}]" if row["best"] and _is_number(low) and _is_number(high) else ""
         values = [number(float(row[m])) if _is_number(row[m]) else "–" for m in metrics]
         remark = "" if row["status"] == "ok" else f"{row['status']}: {row['message'] or ''}"
-        cells = [
-            "→" if row["best"] else "",
-            *(escape(_shown(row[p])) for p in parameters),
-            *values,
-            span,
-            escape(remark),
-        ]
-        drawn.add_row(*cells, style="bold" if row["best"] else None)
-    console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(drawn)
+        rows.append(("→" if row["best"] else "", *(_shown(row[p]) for p in parameters), *values, span, remark))
     defined = [m for m in metrics if table[m].notna().any()]
-    if not judged and defined:
-        console.print(f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
-    console.print(f"sweep: {escape(str(folder))}", soft_wrap=True)
+    notes = [f"sweep: {folder}"]
+    if defined and not judged:
+        notes.insert(0, f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
+    columns = ["", *(p.removeprefix("pipeline.") for p in parameters), *metrics, "95 % interval", "remark"]
+    show(
+        Grid(
+            title=f"{len(table)} points{judged}",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            notes=tuple(notes),
+            left=frozenset(range(len(columns))),
+            marked=frozenset(i for i, best in enumerate(table["best"]) if best),
+        )
+    )
 
 
 def _values(texts: Sequence[str | None]) -> list[Any]:

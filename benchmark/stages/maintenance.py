@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.table import Grid, show
 from benchmark.stages.codec import CorruptEntryError, unpack
 from benchmark.stages.explain import nearest
 from benchmark.stages.store import SUFFIX, Entry, Store
@@ -57,26 +58,22 @@ def chosen(store: Store, stages: Sequence[str]) -> list[Entry]:
 
 def show_sizes(store: Store, stages: Sequence[str]) -> None:
     """Print entries, bytes and last use by stage."""
-    from rich.console import Console
-    from rich.table import Table
-
     by_stage: dict[str, list[Entry]] = {}
     for entry in chosen(store, stages):
         by_stage.setdefault(entry.stage, []).append(entry)
     if not by_stage:
         print(f"nothing is stored in {store.root}")
         return
-    table = Table(title=f"stage store {store.root}")
-    for title in ("stage", "settings", "entries", "size", "last used"):
-        table.add_column(title, justify="left" if title in ("stage", "last used") else "right")
+    rows = []
     for name, entries in sorted(by_stage.items(), key=lambda item: -sum(e.size for e in item[1])):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(e.used for e in entries)))
         variants = str(len(store.notes(name)) or "–")
-        table.add_row(name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used)
+        rows.append((name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used))
     total = [entry for entries in by_stage.values() for entry in entries]
-    table.add_section()
-    table.add_row("all", "", f"{len(total):,}", shown_size(sum(e.size for e in total)), "")
-    Console().print(table)
+    rows.append(("all", "", f"{len(total):,}", shown_size(sum(e.size for e in total)), ""))
+    columns = ("stage", "settings", "entries", "size", "last used")
+    title, last = f"stage store {store.root}", frozenset({len(rows) - 1})
+    show(Grid(title=title, columns=columns, rows=tuple(rows), left=frozenset({0, 4}), marked=last))
 
 
 def prune(

@@ -7,7 +7,6 @@ returns NaN where the metric is undefined, never 0.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -227,24 +226,6 @@ def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:
     bottom = np.asarray(bottom, dtype=np.float64)
     quotient: Values = np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
     return quotient
-
-
-def ap_bound(f1_max: float) -> float:
-    """Return the largest average precision that a score map with this F1-max can have.
-
-    With F1 <= f everywhere, precision at recall r is at most f·r / (2r − f), and at most 1, so
-    AP <= f/(2−f) + ∫_{f/(2−f)}^{1} f·r/(2r − f) dr. A published pair above it is impossible.
-
-    Args:
-        f1_max: in [0, 1].
-
-    Returns:
-        bound in [0, 1].
-    """
-    if f1_max <= 0.0:
-        return 0.0
-    half, start = f1_max / 2.0, f1_max / (2.0 - f1_max)
-    return start + half * ((1.0 - start) + half * math.log((1.0 - half) / (start - half)))
 
 
 def precisions(counts: Counts) -> NDArray[Any]:

@@ -40,7 +40,9 @@ class NoTracking(Settings):
     def start_sweep(self, name: str, *, results_root: Path) -> None:
         """Do nothing."""
 
-    def finish_sweep(self, folder: Path, *, results_root: Path, metrics: Mapping[str, float]) -> None:
+    def finish_sweep(
+        self, folder: Path, *, results_root: Path, metrics: Mapping[str, float], status: str = "FINISHED"
+    ) -> None:
         """Do nothing."""
 
 
@@ -76,8 +78,10 @@ class Mlflow(Settings):
             run = client.create_run(experiment, run_name=name, tags={"kind": "sweep"})
             os.environ[PARENT_VARIABLE] = run.info.run_id
 
-    def finish_sweep(self, folder: Path, *, results_root: Path, metrics: Mapping[str, float]) -> None:
-        """Log a sweep's table, plots and best metrics to the parent run and end it."""
+    def finish_sweep(
+        self, folder: Path, *, results_root: Path, metrics: Mapping[str, float], status: str = "FINISHED"
+    ) -> None:
+        """Log a sweep's table, plots and best metrics to the parent run and end it with a state of MLflow's."""
         parent = os.environ.pop(PARENT_VARIABLE, None)
         if parent is None:
             return
@@ -90,7 +94,7 @@ class Mlflow(Settings):
             for file in sorted(folder.glob("*.*")):
                 client.log_artifact(parent, str(file))
             _log_metrics(client, parent, metrics)
-            client.set_terminated(parent)
+            client.set_terminated(parent, status)
 
     @contextmanager
     def _client(self, folder: Path, results_root: Path) -> Iterator[tuple[MlflowClient, str]]:
@@ -189,7 +193,7 @@ def _quiet_environment() -> None:
 def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: Path) -> str:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
-    name = f"{result.choices['dataset']} × {result.choices['pipeline']}"
+    name = result.title
     tags = _tags(result)
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]

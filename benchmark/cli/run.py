@@ -12,16 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
-from benchmark.config.compose import chosen_options
+from benchmark.config.compose import chosen_options, compose
 from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
 from benchmark.config.strict_files import read_options_strictly
+from benchmark.config.toy_networks import with_toys
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.secrets import redact
 from benchmark.running import hydra_patch, sweep
+from benchmark.running.dry_run import outlook
 
+DRY_RUN = ("dry_run", "--dry-run")
+MULTIRUN = ("-m", "--multirun")
 _stopped: list[tuple[str, bool]] = []
 """Why the run ended early, and whether it was a dry run; the text alone, as an exception would keep what it passed."""
 
@@ -73,11 +77,21 @@ def run(words: Sequence[str]) -> int:
     hydra_patch.compose_points_once()
     read_options_strictly()
     _stopped.clear()
+    dry = any(word in DRY_RUN for word in words)
+    words = [word for word in words if word not in DRY_RUN]
     _refuse_stray_words(words)
+    if dry and not any(word in MULTIRUN for word in words):
+        composed, chosen = compose(words)
+        print("\n".join(["dry run", *outlook(build(composed, chosen), composed)]))
+        return 0
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
-    sys.argv[1:] = without_secrets(readable(sorted(words, key=_is_override)))
+    sys.argv[1:] = without_secrets(readable(sorted(with_toys(words), key=_is_override)))
     try:
-        application()
+        with sweep.under_way(dry=dry):
+            application()
+    except DryRun as told:
+        print(told)
+        return 0
     except (HydraException, OmegaConfBaseException) as error:
         return fail(explain_composition_error(error, words))
     except ValueError as error:
@@ -101,7 +115,7 @@ def _is_override(word: str) -> bool:
 
 def _refuse_stray_words(words: Sequence[str]) -> None:
     for before, word in zip(["", *words], words, strict=False):
-        is_value = before.startswith("-") and before not in ("-m", "--multirun")
+        is_value = before.startswith("-") and before not in MULTIRUN
         if is_value or word.startswith("-") or _is_override(word):
             continue
         fitting = [f"{'+' if group == 'sweep' else ''}{group}={word}" for group in groups() if word in options(group)]

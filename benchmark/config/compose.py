@@ -24,9 +24,10 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from benchmark.config.override_words import readable
     from benchmark.config.schema import explain_composition_error
     from benchmark.config.strict_files import read_options_strictly
+    from benchmark.config.toy_networks import with_toys
     from benchmark.core.resources import CONF
 
-    words = readable(overrides)
+    words = readable(with_toys(overrides))
     read_options_strictly()
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -98,6 +98,12 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+
+    toy: ClassVar[Mapping[str, str] | None] = {}
+    """Keys and values, as on the command line, that make networks tiny and random (``networks=toy``); None: they
+    cannot be replaced, as those of a service."""
+    toy_option: ClassVar[str] = ""
+    """Group whose option ``toy`` takes the place of these settings for that."""
 
 
 class Record(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ Canvas = Literal["whole", "text2seg"]
 class ClipSettings(Settings):
     """Which CLIP, and how its image side computes."""
 
+    toy: ClassVar = {"model": "toy", "weights": "random", "precision": "fp32"}
+
     model: ClipName
     weights: WeightsSetting
     precision: Precision
@@ -57,6 +59,13 @@ class ClipSettings(Settings):
 
 class MaskGridSettings(Settings):
     """How SAM segments a whole image from a grid of points."""
+
+    toy: ClassVar = {
+        "points_per_side": "4",
+        "pred_iou_thresh": "-1",  # random masks are neither stable nor good: nothing would pass SAM's own filters
+        "stability_score_thresh": "0",
+        "box_nms_thresh": "0.95",
+    }
 
     points_per_side: int = Field(ge=1)
     points_per_batch: int = Field(ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ Channels = Literal["rgb", "bgr"]
 
 class SamSettings(Settings):
     """Which SAM, and how its image encoder computes."""
+
+    toy: ClassVar = {"model": "toy", "weights": "random"}
 
     model: SamName
     weights: WeightsSetting
@@ -55,6 +57,8 @@ class SamSettings(Settings):
 
 class DetectorSettings(Settings):
     """Which GroundingDINO, and what of its answer is kept."""
+
+    toy: ClassVar = {"model": "toy", "weights": "random", "tokenizer": "random", "short_side": "96", "long_side": "200"}
 
     model: DetectorName
     weights: WeightsSetting

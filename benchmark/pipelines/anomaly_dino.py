@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class AnomalyDino(Pipeline):
     to the kernel, bilinear here and bicubic there), and the good images are chosen by run.seed, not by their place
     in the folder. It learns from training images; the result says so, and names them.
     """
+
+    toy: ClassVar = {"shots": "2", "masked": "all", "mask_threshold": "0.5"}
 
     backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its layers are put together on the grid of the first one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 class ClipSeg(Pipeline):
     """CLIPSeg (Lüddecke and Ecker, CVPR 2022; timojl/clipseg) with fixed texts."""
+
+    toy: ClassVar = {"model": "toy", "weights": "random", "input_size": "96"}
 
     model: ClipSegName
     weights: WeightsSetting | None

@@ -29,6 +29,8 @@ class EvfSamPipeline(Pipeline):
     It needs libraries of an age that cannot live beside this package's, so it runs as a process of its own.
     """
 
+    toy = None
+
     checkout: FolderPath | None
     """Folder of a checkout of hustvl/EVF-SAM."""
     python: FilePath | None

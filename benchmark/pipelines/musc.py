@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class MuSc(Pipeline):
     split by chance (there evenly by kind of defect, which needs the labels), image vectors are always brought to
     length 1 (there DINO's are not), and maps are drawn at the image's own size.
     """
+
+    toy: ClassVar = {"neighbourhoods": "[1,3]"}
 
     backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Each layer is scored by itself, on the grid of the first one; ``side`` must be given."""

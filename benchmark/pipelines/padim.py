@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Padim(Pipeline):
     Follows open-edge-platform/anomalib:src/anomalib/models/image/padim, which adds 0.01 and 0.00001 to the diagonal
     of the covariances. It is no zero-shot method; the result says so.
     """
+
+    toy: ClassVar = {"channels": "20", "smoothing": "1"}
 
     backbone: Annotated[Backbone, group_option("pipeline.backbone")]
     """Its layers are put together on the grid of the first one; ``side`` must be given."""

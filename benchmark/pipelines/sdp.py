@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 class Sdp(Pipeline):
     """The training-free part of CLIP-AD (arXiv 2311.00453; ByChelsea/CLIP-AD:test.py)."""
+
+    toy: ClassVar = {"clip.model": "toy_plus", "clip.input_size": "96"}
 
     clip: ClipSettings
     states: States

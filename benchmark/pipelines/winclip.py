@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class WinClip(Pipeline):
     They differ in templates, temperature, colour order, the member of the mean that stands for the whole image, and
     how a few normal images are joined; the presets name them.
     """
+
+    toy: ClassVar = {"clip.model": "toy_plus", "clip.input_size": "96"}
 
     clip: ClipSettings
     states: States

@@ -202,7 +202,7 @@ def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:
     return {
         "anchor": anchor(result),
         "id": result.id,
-        "dataset": result.choices["dataset"],
+        "dataset": result.data_label,
         "pipeline": result.choices["pipeline"],
         "protocol": result.protocol.name,
         "images": images(result),

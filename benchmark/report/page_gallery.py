@@ -187,4 +187,4 @@ def _short(value: Any) -> Any:
 
 
 def _title(result: RunResult) -> str:
-    return f"{result.choices['dataset']} × {result.choices['pipeline']} ({result.protocol.name}, {result.id[-12:]})"
+    return f"{result.title} ({result.protocol.name}, {result.id[-12:]})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 from benchmark.results.schema import RunResult
 
 MAX_CATEGORIES = 40
+MOST_FAILURES = 5
+"""Images without an answer that are named."""
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -32,9 +34,7 @@ def print_result(finished: Finished) -> None:
 
     result = finished.result
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(
-        f"[bold]{escape(result.choices['dataset'])} × {escape(result.choices['pipeline'])}[/bold]", _size(result)
-    )
+    console.print(f"[bold]{escape(result.title)}[/bold]", _size(result))
     if result.meaningless:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
@@ -48,6 +48,8 @@ def print_result(finished: Finished) -> None:
     failed = {k: v for k, v in result.outcomes.items() if k != "ok"}
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
+        for line in _failures(finished):
+            console.print(f"  {escape(line)}", soft_wrap=True)
     reused = sum(result.measured.samples_reused.values())
     computed = sum(result.measured.samples_computed.values())
     if reused + computed:
@@ -131,6 +133,18 @@ def _print_metrics(console: object, result: RunResult) -> None:
         console.print(note)  # type: ignore[attr-defined]
         if reasons := "; ".join(unfair_run(result)):
             console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")  # type: ignore[attr-defined]
+
+
+def _failures(finished: Finished) -> Iterator[str]:
+    """Yield the images that have no answer, each with its reason, the first ones."""
+    from benchmark.results.files import read_rows
+
+    rows = read_rows(finished.folder)
+    failed = rows[rows["outcome"] != "ok"]
+    for row in failed.head(MOST_FAILURES).to_dict("records"):
+        yield f"{row['id']}: {row['message'] or row['outcome']}"
+    if len(failed) > MOST_FAILURES:
+        yield f"and {len(failed) - MOST_FAILURES} more; per_image.parquet beside the result names all"
 
 
 def _published(rows: Sequence[PublishedRow]) -> str:

@@ -16,6 +16,8 @@ from benchmark.core.settings import Record
 from benchmark.scoring.metric_record import MetricRecord
 
 SCHEMA_VERSION = 1
+OWN_DATA = ("folder",)
+"""Options of the group ``dataset`` that stand for whatever the user has."""
 
 
 class DatasetRecord(Record):
@@ -121,6 +123,16 @@ class RunResult(Record):
     digest: str = ""
     measured: Measured
 
+    @property
+    def data_label(self) -> str:
+        """What the data is called: the chosen option, or the name that was given to data of the user's own."""
+        return data_label(self.choices, self.dataset.name)
+
+    @property
+    def title(self) -> str:
+        """Data and pipeline, for people."""
+        return f"{self.data_label} × {self.choices['pipeline']}"
+
     def deterministic_json(self) -> str:
         """Return the part that two runs of one config share, as canonical JSON."""
         return self.model_dump_json(exclude={"measured", "digest"}, indent=1)
@@ -146,6 +158,11 @@ class RunResult(Record):
                 if row.category == category:
                     found.setdefault(row.metric, row)
         return found
+
+
+def data_label(choices: Mapping[str, str], name: str) -> str:
+    """Return what data is called, from the choice of each group and the name in the data set's settings."""
+    return name if choices["dataset"] in OWN_DATA else choices["dataset"]
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Hydra's sweepers, made to compose each point once instead of twice."""
+"""Hydra's sweepers, made to compose each point once instead of twice, and to look first at what all points lack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hydra.plugins.sweeper import Sweeper
 
-_validate_all = Sweeper.validate_batch_is_legal
+from benchmark.running import sweep
 
 
 def compose_points_once() -> None:
@@ -22,7 +22,10 @@ def compose_points_once() -> None:
 
 
 def _validate(self: Sweeper, batch: Sequence[Sequence[str]]) -> None:
-    _validate_all(self, list({choices(point): point for point in reversed(batch)}.values()))
+    assert self.hydra_context is not None and self.config is not None
+    load = self.hydra_context.config_loader.load_sweep_config
+    points = {choices(point): point for point in reversed(batch)}.values()
+    sweep.look_ahead([load(self.config, list(point)) for point in reversed(points)], points=len(batch))
 
 
 def choices(point: Sequence[str]) -> tuple[str, ...]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
-import json
 import os
 import sys
 import time
@@ -37,8 +35,10 @@ from benchmark.results.schema import (
     RunResult,
     StageRecord,
     WeightsRecord,
+    data_label,
     plain,
 )
+from benchmark.running.names import identify, protocol_name
 from benchmark.running.sharding import Shard
 
 if TYPE_CHECKING:
@@ -160,13 +160,6 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
     return {"files": {f"pipeline.{key}": file_digests(path)[0] for key, path in found.items()}} if found else {}
 
 
-def identify(config: RunConfig, settings: Mapping[str, Any], manifest: Manifest) -> str:
-    """Name the run by what it is, so that the same command finds its own results again."""
-    digest = hashlib.sha256(json.dumps([settings, manifest.fingerprint], sort_keys=True).encode()).hexdigest()
-    choices = recorded_choices(config.choices)
-    return f"{choices['dataset']}-{choices['pipeline']}-{digest[:12]}".replace("/", "-")
-
-
 def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
     """Return the test samples, or ``limit`` of them spread evenly over the order."""
     from benchmark.core.samples import evenly
@@ -227,7 +220,7 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
         dataset=context.manifest.dataset,
         atom_cache=atom_cache(context.store),
     )
-    title = f"{config.choices['dataset']} × {config.choices['pipeline']}"
+    title = f"{data_label(config.choices, context.manifest.dataset)} × {config.choices['pipeline']}"
     progress = None if plan.stages else Progress(title, len(context.samples))  # stages show their own
     expected = iter(context.samples)
     try:
@@ -335,7 +328,9 @@ def assemble(
             notes=list(manifest.notes),
         ),
         "protocol": ProtocolRecord(
-            name=choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())
+            name=protocol_name(choices["protocol"], config.protocol),
+            hash=config.protocol.hash,
+            settings=plain(config.protocol.model_dump()),
         ),
         "stages": [StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint) for s in plan.distinct],
         "weights": weights,

@@ -8,7 +8,8 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from benchmark.core.commands import fail
-from benchmark.core.errors import BenchmarkError, TrackingError
+from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import expanded
 
@@ -32,6 +33,55 @@ COMMAND = "command.json"
 """File in a sweep's folder: the words that it was started with."""
 FOLDER_VARIABLE = "BENCH_SWEEP_FOLDER"
 _failed = 0
+_last_message: str | None = None
+"""Of the point before."""
+_dry = False
+_tracked: Callable[[str], None] | None = None
+"""Ends the parent run of the sweep that is under way, with a state of MLflow's."""
+
+
+@contextmanager
+def under_way(*, dry: bool) -> Iterator[None]:
+    """Lead a sweep: what ends it early is said of its parent run too.
+
+    Args:
+        dry: tell what the points need and would do, and run none.
+    """
+    global _dry
+    _dry = dry
+    try:
+        yield
+    except BaseException as error:
+        if _tracked is not None:
+            _tracked("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    finally:
+        _dry = False
+
+
+def look_ahead(configs: Sequence[DictConfig], *, points: int) -> None:
+    """Stop a sweep whose every point would fail for want of the same data, weights or key, before its first point.
+
+    Args:
+        configs: a composed config for every combination of options that the points choose.
+        points: how many there are.
+
+    Raises:
+        ConfigError: nothing can run; says what is missing and which command gets it.
+        DryRun: that is all that was asked for.
+    """
+    from benchmark.config.compose import chosen_options
+    from benchmark.config.schema import build
+    from benchmark.running.dry_run import obstacle, outlook
+
+    plain = [(SweepSummary._composed(c), chosen_options(c.hydra.runtime.choices)) for c in configs]
+    if _dry:
+        lines = [line for composed, chosen in plain for line in outlook(build(composed, chosen), composed)]
+        raise DryRun("\n".join([f"dry run: {points} points, {len(plain)} combinations of options", *lines]))
+    found = [obstacle(composed, chosen) for composed, chosen in plain]
+    if found and all(found):
+        reasons = dict.fromkeys(f"{one.phrase}; run: {one.fix}" if one.fix else one.phrase for one in found if one)
+        raise ConfigError("no point can run: " + "\n".join(reasons))
 
 
 def exit_code() -> int:
@@ -100,7 +150,12 @@ def _write_record(record: Mapping[str, Any]) -> None:
 def _print_record(record: Mapping[str, Any], value: float) -> None:
     swept = _swept_keys()
     point = " ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept)
-    outcome = record.get("message") or (f"{value:.4f}" if value == value else record["status"])
+    global _last_message
+    message = record.get("message")
+    outcome = message or (f"{value:.4f}" if value == value else record["status"])
+    if message and message == _last_message:
+        outcome = f"{record['status']} like the point before"
+    _last_message = message
     print(redact(f"[{record['number']}] {point}: {outcome}"), flush=True)
 
 
@@ -129,7 +184,8 @@ class SweepSummary(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / COMMAND).write_text(json.dumps(words, indent=1))
         os.environ[FOLDER_VARIABLE] = str(folder)
-        self._track(composed, lambda tracker, root: tracker.start_sweep(" ".join(words)[:200], results_root=root))
+        if not _dry:
+            self._open(composed, folder, " ".join(words)[:200])
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write and print the table over all points."""
@@ -139,11 +195,31 @@ class SweepSummary(Callback):
         composed = self._composed(config)
         folder = Path(os.environ.pop(FOLDER_VARIABLE))
         run = self._run(composed)
-        summary = summarise(folder, run.results_root / "runs", objective=run.objective)
-        _failed = summary.failed
+        metrics: Mapping[str, float] = {}
+        status = "FAILED"
+        try:
+            summary = summarise(folder, run.results_root / "runs", objective=run.objective)
+            _failed, metrics = summary.failed, summary.best_metrics
+            status = "FAILED" if _failed == len(summary.table) else "FINISHED"
+        except Exception as error:  # Hydra would turn it into a warning
+            _failed += 1
+            told = "" if isinstance(error, BenchmarkError) else f"{redact(traceback.format_exc())}\n"
+            fail(f"{told}the points are in {folder / 'points'}, but there is no table of them: {error}")
+        self._close(composed, folder, status, metrics)
+
+    def _open(self, composed: Mapping[str, Any], folder: Path, name: str) -> None:
+        """Start the parent run."""
+        global _tracked
+        self._track(composed, lambda tracker, root: tracker.start_sweep(name, results_root=root))
+        _tracked = lambda status: self._close(composed, folder, status, {})  # noqa: E731
+
+    def _close(self, composed: Mapping[str, Any], folder: Path, status: str, metrics: Mapping[str, float]) -> None:
+        """End the parent run."""
+        global _tracked
+        _tracked = None
         self._track(
             composed,
-            lambda tracker, root: tracker.finish_sweep(folder, results_root=root, metrics=summary.best_metrics),
+            lambda tracker, root: tracker.finish_sweep(folder, results_root=root, metrics=metrics, status=status),
         )
 
     @staticmethod

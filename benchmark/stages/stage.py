@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.stages.codec import Artifact
+from benchmark.stages.source import source_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Stage:
     name: str
     """Folder in the store: lower-case letters, digits, ``_``, ``-``, ``.``."""
     version: int
-    """Raised whenever the code changes the result."""
+    """Raised whenever the code changes the result. Code outside this package is told by its source as well."""
     settings: Mapping[str, Any]
     """JSON values that change the result; never the device, the batch size or the workers."""
     compute: Callable[[Sequence[Inputs]], Sequence[Artifact]]
@@ -84,12 +85,14 @@ class Stage:
             "weights": dict(self.weights),
             "upstream": {stage.name: stage.fingerprint for stage in self.upstream},
         }
+        if source := source_of(self.compute):
+            facts["source"] = source
         plain: dict[str, Any] = json.loads(json.dumps(facts))
         return plain
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) over name, version, settings, weights and the upstream fingerprints."""
+        """sha256 (hex) over name, version, settings, weights, the upstream fingerprints, and source from elsewhere."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def key(self, content: str) -> str:

@@ -35,7 +35,7 @@ from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests.harness import predict, typed
 from tests.pictures import save_sample
-from tests.tiny_models import PIPELINES
+from tests.tiny_models import tiny
 
 TEXTS = ("defect.", "damage on carpet.", "flaw on carpet.", "black hole.", "thread.", "defect on carpet.")
 SHARED = ("groundingdino_sam", "sam_clip", "clip_surgery_sam")
@@ -101,7 +101,7 @@ def shared(device: str, sam: str) -> None:
             context = Context(
                 manifest=manifest, samples=samples, store=Store(folder / "store"), workers=0, device=device
             )
-            config = typed(f"pipeline={pipeline}", *PIPELINES[pipeline], f"pipeline.sam.model={sam}")
+            config = typed(f"pipeline={pipeline}", *tiny(pipeline), f"pipeline.sam.model={sam}")
             assert sum(1 for _ in predict(config.pipeline, context)) == len(samples)
             computed += context.stats["sam_embedding"].computed
             spent += context.stats["sam_embedding"].seconds

@@ -10,7 +10,7 @@ import pytest
 from benchmark.config.needs import weights_of
 from benchmark.core.errors import ConfigError, WeightsError
 from tests.harness import SMALL_SAT, run
-from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
+from tests.tiny_models import one_thread, tiny  # noqa: F401
 
 NAMES = ("winclip", "sdp", "clipseg", "utad", "patchcore")
 
@@ -21,7 +21,7 @@ def values(finished: Any) -> dict[tuple[str, str], float | None]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_run_computes_nothing_and_finds_the_same(name: str, tmp_path: Path) -> None:
-    chosen = (*SMALL_SAT, "run.limit=4", f"pipeline={name}", *PIPELINES[name])
+    chosen = (*SMALL_SAT, "run.limit=4", f"pipeline={name}", *tiny(name))
     first, second = run(tmp_path, *chosen), run(tmp_path, *chosen)
     assert first.result.outcomes["ok"] == 4 and first.result.meaningless
     assert sum(first.result.measured.samples_computed.values()) > 0
@@ -41,13 +41,13 @@ def test_real_images(name: str, dataset: str, real_data: Path, tmp_path: Path) -
         "dataset.allow_partial=true",
         "run.limit=3",
         f"pipeline={name}",
-        *PIPELINES[name],
+        *tiny(name),
     )
     assert finished.result.outcomes["ok"] == 3
 
 
 def test_cheap_settings_compute_nothing(tmp_path: Path) -> None:
-    chosen = (*SMALL_SAT, "run.limit=3", "pipeline=winclip", *PIPELINES["winclip"])
+    chosen = (*SMALL_SAT, "run.limit=3", "pipeline=winclip", *tiny("winclip"))
     first = run(tmp_path, *chosen)
     second = run(tmp_path, *chosen, "pipeline.temperature=0.01", "pipeline.harmonic_of=normal")
     assert sum(second.result.measured.samples_computed.values()) == 0
@@ -55,7 +55,7 @@ def test_cheap_settings_compute_nothing(tmp_path: Path) -> None:
 
 
 def test_a_few_normal_images_are_no_zero_shot(tmp_path: Path) -> None:
-    chosen = (*SMALL_SAT, "run.limit=2", "pipeline=winclip", *PIPELINES["winclip"])
+    chosen = (*SMALL_SAT, "run.limit=2", "pipeline=winclip", *tiny("winclip"))
     assert [w.target_data for w in run(tmp_path, *chosen).result.weights] == [()]
     few = run(tmp_path, *chosen, "pipeline.shots=2").result.weights
     assert few[-1].target_data == ("sat",)

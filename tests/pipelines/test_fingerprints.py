@@ -23,19 +23,24 @@ from benchmark.running.run import execute
 from tests.data.dataset_trees import save
 from tests.harness import compose, places
 from tests.pipelines.test_evf_sam import MODEL, TRANSFORMERS
-from tests.tiny_models import DETECTOR, PIPELINES, SAM, one_thread  # noqa: F401
+from tests.tiny_models import DETECTOR, SAM, one_thread, tiny  # noqa: F401
 
 PINNED: dict[str, list[list[Any]]] = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
 """Pipeline to name, version and fingerprint of its stages, in the order of the result."""
 TRANSFORMS = "from segment_anything.utils.transforms import ResizeLongestSide\n"
 NAMED = (*SAM, *DETECTOR, "tagger@pipeline.tagger=category_name", "prompter@pipeline.prompter=static")
 """No tags, whose order could differ by machine, and no language model."""
+TINY = (
+    *("groundingdino_sam", "saa", "anomalyvlm", "sam_clip", "sam_clip_text2seg", "clip_surgery_sam"),
+    *("clip_surgery_sam_text2seg", "clip_surgery_sam_demo", "winclip", "winclip_anomalib", "winclip_caoyunkang"),
+    *("sdp", "clipseg", "utad", "patchcore", "anomaly_dino", "padim", "musc"),
+)
 SETTINGS: dict[str, tuple[str, ...]] = {
-    **PIPELINES,
+    **{name: tiny(name) for name in TINY},
     "iap_as": NAMED,
     "iap_as_paper_code": NAMED,
     "iap_as_paper_text": NAMED,
-    "saa_plus": (*PIPELINES["saa_plus"], "pipeline.prompts=generic"),
+    "saa_plus": (*tiny("saa_plus"), "pipeline.prompts=generic"),
     "constant": (),
     "reference_difference": (),
     "resnet_mlp": (

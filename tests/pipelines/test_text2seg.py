@@ -13,7 +13,7 @@ from benchmark.models.clip_stages import cut_out
 from benchmark.pipelines.sam_clip import probabilities
 from tests.data.dataset_trees import save
 from tests.harness import run, typed
-from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
+from tests.tiny_models import one_thread, tiny  # noqa: F401
 
 THREE = ("groundingdino_sam", "sam_clip", "clip_surgery_sam")
 PRESETS = ("sam_clip_text2seg", "clip_surgery_sam_text2seg", "clip_surgery_sam_demo")
@@ -46,7 +46,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def go(folder: Path, tree: Path, pipeline: str, *overrides: str) -> Any:
-    chosen = ("dataset=folder", f"dataset.path={tree}", f"pipeline={pipeline}", *PIPELINES[pipeline])
+    chosen = ("dataset=folder", f"dataset.path={tree}", f"pipeline={pipeline}", *tiny(pipeline))
     return run(folder, *chosen, *overrides)
 
 
@@ -206,7 +206,7 @@ def test_a_mask_one_pixel_wide_gives_a_black_pixel() -> None:
 @pytest.mark.parametrize("pipeline", THREE)
 def test_a_run_on_real_images(tmp_path: Path, real_data: Path, dataset: str, pipeline: str) -> None:
     whole = ("dataset.subset=null", "dataset.allow_partial=true") if dataset == "pets" else ()
-    chosen = (f"dataset={dataset}", f"pipeline={pipeline}", *PIPELINES[pipeline], *whole)
+    chosen = (f"dataset={dataset}", f"pipeline={pipeline}", *tiny(pipeline), *whole)
     result = run(tmp_path, *chosen, f"run.data_root={real_data}", "run.limit=4").result
     assert result.outcomes == {"ok": 4} and result.meaningless
     assert result.dataset.n_samples_effective == 4

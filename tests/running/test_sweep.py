@@ -107,3 +107,54 @@ def test_optuna_chooses_points_by_the_objective(tmp_path: Path) -> None:
 def test_a_misspelt_key_ends_a_sweep_before_its_first_point(tmp_path: Path) -> None:
     done = command("-m", "pipeline=reference_difference", "pipeline.smothing=1,2", folder=tmp_path)
     assert done.returncode == 1 and "'smoothing'" in done.stderr and "Traceback" not in done.stderr
+
+
+def parent_of(folder: Path) -> str:
+    """State of the sweep's run in MLflow."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'results' / 'mlflow' / 'mlflow.db'}")
+    (found,) = client.search_runs(["1"], "tags.kind = 'sweep'")
+    return str(found.info.status)
+
+
+def test_what_meets_every_point_is_said_once_before_the_first(tmp_path: Path) -> None:
+    done = command(
+        *("-m", *places(tmp_path)[:-1], *SMALL_SAT, "pipeline=sam_clip", f"run.weights_root={tmp_path}"),
+        "pipeline.threshold=0.1,0.2,0.3",
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("weights missing: sam_vit_h, clip_vit_b_16") == 1
+    assert "make weights PIPELINE=" in done.stderr and "[0]" not in done.stdout
+    assert parent_of(tmp_path) == "FAILED"
+
+
+def test_a_combination_that_can_run_is_run(tmp_path: Path) -> None:
+    done = command(
+        *("-m", *places(tmp_path)[:-1], *SMALL_SAT, "pipeline=constant,sam_clip", f"run.weights_root={tmp_path}")
+    )
+    assert done.returncode == 1 and "2 points" in done.stdout
+    assert list(pd.read_csv(folder_of(tmp_path) / "points.csv")["status"]) == ["ok", "failed"]
+    assert parent_of(tmp_path) == "FINISHED"
+
+
+def test_a_dry_run_tells_of_every_combination_and_runs_none(tmp_path: Path) -> None:
+    words = (*SMALL_SAT, "pipeline=constant,patchcore", "run.seed=0,1")
+    done = command("-m", *places(tmp_path)[:-1], *words, "dry_run")
+    assert done.returncode == 0, done.stderr
+    assert "dry run: 4 points, 2 combinations of options" in done.stdout
+    assert "sat × constant" in done.stdout and "sat × patchcore" in done.stdout
+    assert not (tmp_path / "results" / "runs").exists() and not (tmp_path / "results" / "mlflow").exists()
+
+
+def test_a_table_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmark.cli.main import main
+    from benchmark.report import points
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no such column")
+
+    monkeypatch.setattr(points, "summarise", refuse)
+    monkeypatch.setattr("sys.argv", ["benchmark"])
+    assert main(["-m", *places(tmp_path)[:-1], *SMALL_SAT, "pipeline=constant", "run.seed=0,1"]) == 1
+    assert parent_of(tmp_path) == "FAILED"

@@ -45,6 +45,8 @@ class GoogleAccess(HttpAccess):
 class GoogleSettings(Settings):
     """The provider ``google``."""
 
+    toy = None
+
     kind: Literal["google"]
     model: str
     profile: Literal["auto", "2.5", "3", "3.6"]

@@ -32,6 +32,8 @@ class LocalAccess(Settings):
 class LocalSettings(Settings):
     """The provider ``hf_local``."""
 
+    toy = None
+
     kind: Literal["hf_local"]
     model: str
     """Name in results, such as the repository that the files come from."""

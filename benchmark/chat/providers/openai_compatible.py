@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class OpenAISettings(Settings):
     """The provider ``openai_compatible``."""
 
+    toy = None
+
     kind: Literal["openai_compatible"]
     service: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     """Who serves the model, in your words: the same name elsewhere may be another quantisation."""

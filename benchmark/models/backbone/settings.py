@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -23,6 +23,9 @@ _OLD_WEIGHTS = {"none": RANDOM, "imagenet": "a name of the weights registry, suc
 
 class Backbone(Settings):
     """Which network images are described by, what of it is used, and how images go in."""
+
+    toy_option = "backbone"
+    toy: ClassVar = {"side": "96"}
 
     source: Literal["timm", "torchvision", "transformers", "open_clip"]
     """The library that has the network."""

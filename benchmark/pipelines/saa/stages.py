@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ CHUNK = 16
 
 class SaliencySettings(Settings):
     """How conspicuous a place is, and how much that counts."""
+
+    toy: ClassVar = {"backbone.side": "64", "between_side": "64"}
 
     use: bool
     """False: scores stay those of the detector."""

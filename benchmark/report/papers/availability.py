@@ -55,8 +55,8 @@ def _obstacle(cell: Cell, extra: Sequence[str], known: dict[tuple[str, ...], Mis
     if data not in known:
         known[data] = _checked(data_missing, data)
     if words not in known:
-        known[words] = _checked(partial(_pipeline_missing, name=pipeline), words)
-    return _both(known[data], known[words])
+        known[words] = _checked(partial(pipeline_missing, name=pipeline), words)
+    return both(known[data], known[words])
 
 
 def _checked(
@@ -69,7 +69,7 @@ def _checked(
         return Missing(phrase=first_line(error))
 
 
-def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
+def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
     """What a pipeline lacks: weights, and what it says itself (a key)."""
     from benchmark.config.schema import RunSettings, pipeline_settings, settings_from
 
@@ -79,7 +79,7 @@ def _pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *
     )
     found = pipeline.missing()
     own = None if found is None else Missing(phrase=found[0], fix=found[1])
-    return _both(weights_missing(pipeline, name, run.weights_root), own)
+    return both(weights_missing(pipeline, name, run.weights_root), own)
 
 
 def _without_config(cell: Cell) -> Missing | None:
@@ -123,7 +123,7 @@ def dataset_name(settings: object, choices: Mapping[str, str]) -> str:
     return str(getattr(settings, "name", choices["dataset"]))
 
 
-def _both(*problems: Missing | None) -> Missing | None:
+def both(*problems: Missing | None) -> Missing | None:
     """Join what is missing into one reason."""
     found = [p for p in problems if p is not None]
     if len(found) < 2:

@@ -27,7 +27,7 @@ from tests import harness
 from tests.harness import compose, plan_of
 from tests.pictures import save_sample
 from tests.pipelines.saa.fakes import Box, FakeModels
-from tests.tiny_models import PIPELINES
+from tests.tiny_models import tiny
 
 WIDTH, HEIGHT = 40, 20
 WHOLE, EXACT = (0.5, 0.5, 1.0, 1.0), (0.5, 0.5, 0.8, 1.0)
@@ -97,7 +97,7 @@ def composed(name: str) -> dict[str, Any]:
         f"pipeline={name}",
         "tagger@pipeline.tagger=category_name",
         "prompter@pipeline.prompter=static",
-        *(word for word in PIPELINES["iap_as"] if "tagger" not in word),
+        *(word for word in tiny("iap_as") if "tagger" not in word),
     )
     return {key: value for key, value in values["pipeline"].items() if key != "_target_"}
 

@@ -15,9 +15,9 @@ from benchmark.core.errors import BenchmarkError
 from tests.data.dataset_trees import save
 from tests.harness import command, run
 from tests.pipelines.iap.prompters.servers import Reply, busy, chat, gemini, serving
-from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
+from tests.tiny_models import one_thread, tiny  # noqa: F401
 
-TINY = ("pipeline=iap_as", *PIPELINES["iap_as"])
+TINY = ("pipeline=iap_as", *tiny("iap_as"))
 FAST = ("pipeline.prompter.retries.first_delay_s=0.01", "pipeline.prompter.retries.longest_delay_s=0.5")
 
 

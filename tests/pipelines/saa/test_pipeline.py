@@ -22,7 +22,7 @@ from tests.harness import compose
 from tests.pictures import save_sample
 from tests.pipelines.saa import naive
 from tests.pipelines.saa.fakes import Box, FakeModels
-from tests.tiny_models import PIPELINES
+from tests.tiny_models import tiny
 
 WIDTH, HEIGHT = 40, 20
 WHOLE = (0.5, 0.5, 0.9, 0.9)
@@ -41,7 +41,7 @@ MULTI = {
 
 @cache
 def composed(name: str) -> dict[str, Any]:
-    values, _ = compose(f"pipeline={name}", *PIPELINES[name], "pipeline.saliency.between_side=1024")
+    values, _ = compose(f"pipeline={name}", *tiny(name), "pipeline.saliency.between_side=1024")
     return {key: value for key, value in values["pipeline"].items() if key != "_target_"}
 
 

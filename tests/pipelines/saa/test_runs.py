@@ -18,7 +18,7 @@ from benchmark.pipelines.saa.prompts import USUAL
 from benchmark.report.tables import print_result
 from tests.data.dataset_trees import save
 from tests.harness import command, run
-from tests.tiny_models import PIPELINES, one_thread  # noqa: F401
+from tests.tiny_models import one_thread, tiny  # noqa: F401
 
 MVTEC = yaml.safe_load((FOLDER / "mvtec.yaml").read_text(encoding="utf-8"))["categories"]
 
@@ -41,7 +41,7 @@ def metrics(finished: Any) -> dict[tuple[str, str], float | None]:
 
 def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree(tmp_path / "data" / "mvtec", list(MVTEC))
-    finished = run(tmp_path, "dataset=mvtec", "dataset.allow_partial=true", "pipeline=saa_plus", *PIPELINES["saa_plus"])
+    finished = run(tmp_path, "dataset=mvtec", "dataset.allow_partial=true", "pipeline=saa_plus", *tiny("saa_plus"))
     result = finished.result
     assert result.protocol.name == "saa_plus"
     values = metrics(finished)
@@ -82,7 +82,7 @@ def test_several_objects_are_compared_with_each_other(tmp_path: Path) -> None:
         f"dataset.path={tmp_path / 'data' / 'parts'}",
         "pipeline=saa_plus",
         "pipeline.prompts=visa",
-        *PIPELINES["saa_plus"],
+        *tiny("saa_plus"),
     )
     computed = finished.result.measured.samples_computed
     assert computed["saa_objects"] == computed["saa_saliency"] == 2
@@ -98,7 +98,7 @@ def test_an_edited_prompt_table_makes_another_run(edited: str, tmp_path: Path, m
     monkeypatch.setattr("benchmark.pipelines.saa.prompts.USUAL", tmp_path / "generic.yaml")
     words = (
         *("dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "dataset.name=parts"),
-        *("pipeline=saa_plus", "run.overwrite=never", *PIPELINES["saa_plus"]),
+        *("pipeline=saa_plus", "run.overwrite=never", *tiny("saa_plus")),
     )
     first = run(tmp_path, *words)
     assert run(tmp_path, *words).reused
@@ -115,7 +115,7 @@ def test_an_edited_prompt_table_makes_another_run(edited: str, tmp_path: Path, m
 def test_the_other_profiles_run(name: str, tmp_path: Path) -> None:
     tree(tmp_path / "data" / "parts", ["gasket"])
     finished = run(
-        tmp_path, "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", f"pipeline={name}", *PIPELINES[name]
+        tmp_path, "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", f"pipeline={name}", *tiny(name)
     )
     assert finished.result.dataset.n_samples_effective == 2
     assert metrics(finished)["ap", "mean"] is not None
@@ -124,7 +124,7 @@ def test_the_other_profiles_run(name: str, tmp_path: Path) -> None:
 def test_the_ablation_is_one_sweep_that_embeds_every_image_once(tmp_path: Path) -> None:
     tree(tmp_path / "data" / "parts", ["gasket"])
     words = ["-m", "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "pipeline=saa_plus"]
-    done = command(*words, "pipeline.prompts=generic", *PIPELINES["saa_plus"], "+sweep=saa_ablation", folder=tmp_path)
+    done = command(*words, "pipeline.prompts=generic", *tiny("saa_plus"), "+sweep=saa_ablation", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (points,) = (tmp_path / "results" / "sweeps").glob("*/points.parquet")
     table = pd.read_parquet(points)
@@ -144,7 +144,7 @@ def test_area_and_number_cost_nothing_on_real_images(real_data: Path, tmp_path: 
         "dataset=mtd",
         "pipeline=saa_plus",
         "run.limit=6",
-        *PIPELINES["saa_plus"],
+        *tiny("saa_plus"),
     )
     computed, seen = [], set()
     for area in (0.1, 0.9):

@@ -33,6 +33,8 @@ MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 class Ram(Settings):
     """RAM Swin-L with its own threshold for every class, as IAP-AS runs it."""
 
+    toy = None
+
     weights: WeightsSetting
     """``published``, a name of the weights registry, or the path of a file."""
     side: int

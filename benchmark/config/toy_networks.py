@@ -1,0 +1,63 @@
+"""``networks=toy``: every network of a pipeline tiny and random, to try the whole way without weights, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.core.errors import ConfigError
+from benchmark.core.settings import Settings
+
+KEY = "networks"
+
+
+def with_toys(words: Sequence[str]) -> list[str]:
+    """Put the settings of tiny networks in the place of ``networks=toy``; words that come later change them.
+
+    Args:
+        words: a command line as it is given; they name one pipeline.
+
+    Raises:
+        ConfigError: another value, a sweep over pipelines, or a model that nothing tiny can replace.
+    """
+    asked = [word for word in words if word.partition("=")[0] == KEY]
+    if not asked:
+        return list(words)
+    if any(word != f"{KEY}=toy" for word in asked):
+        raise ConfigError(f"{asked[-1]}: write {KEY}=toy, or leave it out for the networks of the pipeline's option")
+    from benchmark.config.compose import compose
+    from benchmark.config.schema import config_folders, pipeline_settings, search_path
+
+    others = [word for word in words if word not in asked]
+    keys = {word: word.partition("=")[0].lstrip("+") for word in others}
+    chosen = [word for word, key in keys.items() if key in ("pipeline", "experiment") or "@pipeline." in key]
+    if any("," in word for word in chosen):
+        raise ConfigError(f"{KEY}=toy goes with one pipeline, not with a sweep over several")
+    own = config_folders(others)[1:]
+    composed, choices = compose([*chosen, *([search_path(own)] if own else [])])
+    pipeline = pipeline_settings(composed["pipeline"])
+    for place, part in _parts(pipeline, "pipeline"):
+        if part.toy is None:
+            own_words = "give it another option" if "." in place else f"pipeline={choices['pipeline']} runs as it is"
+            raise ConfigError(f"{KEY}=toy: the model of {place} has no tiny stand-in; {own_words}")
+    return [*toy_words(pipeline), *others]
+
+
+def toy_words(pipeline: Settings) -> list[str]:
+    """Return the overrides that make every network of a pipeline tiny and random; a whole outdoes its parts."""
+    words: dict[str, str] = {}
+    for place, part in _parts(pipeline, "pipeline"):
+        if part.toy_option:
+            words[f"{part.toy_option}@{place}"] = "toy"
+        words |= {f"{place}.{key}": value for key, value in (part.toy or {}).items()}
+    if words and "allow_random_weights" in type(pipeline).model_fields:
+        words["pipeline.allow_random_weights"] = "true"
+    return [f"{key}={value}" for key, value in words.items()]
+
+
+def _parts(settings: Settings, place: str) -> Iterator[tuple[str, Settings]]:
+    """All groups of settings below one, and at last itself, each with its dotted key."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            yield from _parts(value, f"{place}.{name}")
+    yield place, settings

@@ -1,0 +1,100 @@
+"""What a run needs and would do, told before any of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from benchmark.core.errors import BenchmarkError, DryRun
+
+if TYPE_CHECKING:
+    from benchmark.config.schema import RunConfig
+    from benchmark.report.papers.availability import Missing
+
+
+def obstacle(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing | None:
+    """Return the data, weights and keys that a run lacks, as far as that shows without reading data; None: nothing."""
+    from benchmark.report.papers.availability import both, data_missing, pipeline_missing
+
+    return both(data_missing(composed, choices), pipeline_missing(composed, choices, name=choices["pipeline"]))
+
+
+def outlook(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a run would do, a line each: images, networks, what is stored already, seconds, and what is missing.
+
+    Args:
+        config: the typed settings.
+        composed: the same settings as plain containers.
+    """
+    choices = config.choices
+    yield f"{choices['dataset']} × {choices['pipeline']}, protocol {choices['protocol']}"
+    yield from (f"  {line}" for line in _networks(config))
+    missing = obstacle(composed, choices)
+    if missing is None:
+        yield from (f"  {line}" for line in _work(config))
+    else:
+        yield from (f"  {phrase}" for phrase in missing.phrase.split("; "))
+        if missing.fix:
+            yield f"  run: {missing.fix}"
+
+
+def _networks(config: RunConfig) -> Iterator[str]:
+    from benchmark.models.choice import RANDOM
+    from benchmark.weights import find, hub
+    from benchmark.weights.local import readable_size
+
+    for role, want in config.pipeline.networks().wanted.items():
+        if want.weights == RANDOM:
+            yield f"{role}: {want.network}, random weights: the results mean nothing"
+    for name in config.pipeline.networks().registered():
+        if hub.is_name(name):
+            yield f"weights {name}: {'here' if hub.is_here(name) else 'to be fetched from the hub'}"
+            continue
+        absent = [file for file in find(name).files if not file.place(config.run.weights_root).is_file()]
+        size = sum(file.size or 0 for file in absent)
+        yield f"weights {name}: " + (f"to be fetched, {readable_size(size or None)}" if absent else "here")
+
+
+def _work(config: RunConfig) -> Iterator[str]:
+    """Index the data and plan, as the run would; both are remembered for it."""
+    from benchmark.config.pipeline import make_plan, predictions
+    from benchmark.running.run import limited, make_context, make_manifest
+
+    pipeline = config.pipeline
+    if "dry_run" in type(pipeline).model_fields:
+        pipeline = pipeline.model_copy(update={"dry_run": True})
+    try:
+        manifest = make_manifest(config)
+        samples = limited(manifest, config.run.limit)
+        context = make_context(config, manifest, samples)
+        plan = make_plan(pipeline, context, option=config.choices["pipeline"])
+    except BenchmarkError as error:
+        yield str(error)
+        return
+    bad = sum(bool(sample.defective) for sample in samples)
+    yield f"{len(samples)} images ({len(samples) - bad} good, {bad} defective) in {len(context.categories)} categories"
+    for stage in plan.distinct:
+        mine = [s for s in samples if stage in plan.stages.get(s.category, ())]
+        stored = sum(context.store.contains(stage.name, stage.key(s.sha256)) for s in mine)
+        yield f"stage {stage.name}: {stored} of {len(mine)} images stored already"
+    yield _seconds(config, len(samples))
+    if "dry_run" in type(pipeline).model_fields:
+        try:
+            list(predictions(plan, context))
+        except DryRun as told:
+            yield str(told)
+
+
+def _seconds(config: RunConfig, images: int) -> str:
+    """Return the time that the committed reference result of the pipeline lets expect, and on which machine."""
+    from benchmark.core.resources import REFERENCE
+    from benchmark.results import files
+
+    option = config.choices["pipeline"]
+    for folder in sorted(REFERENCE.glob(f"*-{option}")):
+        result = files.read_result(folder)
+        each = result.measured.seconds / max(1, result.dataset.n_samples_effective)
+        place = str(result.measured.hardware.get("cpu") or "another machine")
+        told = f"{folder.name} took {each:.2f} s an image on {place}"
+        return f"about {each * images:.0f} s where nothing is stored: {told}"
+    return "how long an image takes was never measured for this pipeline; run.limit=10 tells"

@@ -1,0 +1,61 @@
+"""``networks=toy``: one word, and a pipeline runs without weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.config.schema import options
+from benchmark.config.toy_networks import with_toys
+from benchmark.core.errors import ConfigError
+from tests.harness import SMALL_SAT, command, compose, run, typed
+from tests.tiny_models import one_thread  # noqa: F401
+
+SERVICES = {"gemini", "gemini_2_5_pro", "vlm_endpoint", "vlm_local", "evf_sam"}
+"""Pipelines whose models run elsewhere."""
+WITH_RAM = {"iap_as_paper_code", "iap_as_paper_text"}
+
+
+@pytest.mark.parametrize("pipeline", sorted({*options("pipeline")} - SERVICES - WITH_RAM))
+def test_every_pipeline_with_networks_of_its_own_needs_no_weights(pipeline: str) -> None:
+    config = typed(f"pipeline={pipeline}", "networks=toy")
+    wanted = config.pipeline.networks().wanted
+    assert all(request.published is None or request.weights == "random" for request in wanted.values())
+    assert not config.pipeline.networks().registered()
+
+
+@pytest.mark.parametrize("pipeline", sorted(SERVICES | WITH_RAM))
+def test_a_model_that_runs_elsewhere_is_not_replaced_in_silence(pipeline: str) -> None:
+    with pytest.raises(ConfigError, match=r"networks=toy: the model of pipeline.* has no tiny stand-in"):
+        compose(f"pipeline={pipeline}", "networks=toy")
+
+
+def test_a_tagger_that_can_be_tiny_takes_the_place_of_one_that_cannot() -> None:
+    other = ("tagger@pipeline.tagger=clip_vocab", "prompter@pipeline.prompter=static")
+    assert not typed("pipeline=iap_as_paper_code", *other, "networks=toy").pipeline.networks().registered()
+
+
+def test_what_is_said_beside_it_holds() -> None:
+    before = with_toys(["pipeline=saa_plus", "pipeline.detector.short_side=64", "networks=toy"])
+    assert before.index("pipeline.detector.short_side=96") < before.index("pipeline.detector.short_side=64")
+    assert with_toys(["pipeline=saa_plus"]) == ["pipeline=saa_plus"]
+    assert with_toys(["pipeline=constant", "networks=toy"]) == ["pipeline=constant"]
+
+
+@pytest.mark.parametrize("words", [("networks=tiny",), ("networks=",), ("networks=toy", "pipeline=saa,saa_plus")])
+def test_other_words_are_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="networks=toy"):
+        with_toys(words)
+
+
+def test_a_run_says_that_its_networks_are_random(tmp_path: Path) -> None:
+    result = run(tmp_path, *SMALL_SAT, "run.limit=2", "pipeline=sam_clip", "networks=toy").result
+    assert result.meaningless and all(w.random for w in result.weights)
+    assert result.config["pipeline"]["sam"]["model"] == "toy"
+
+
+def test_the_command_line_knows_it(tmp_path: Path) -> None:
+    done = command(*SMALL_SAT, "run.limit=2", "pipeline=winclip", "networks=toy", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "random" in done.stdout

@@ -23,17 +23,19 @@ def data(
         "datasets"
     ),
 ) -> int:
-    """Get a dataset, or the steps to it, and check it against its card: data mvtec [verify]."""
+    """Get a dataset, or the steps to it, and check it: data mvtec [verify], data folder verify dataset.path=FOLDER."""
     from benchmark.config.needs import dataset_settings
     from benchmark.config.schema import options
     from benchmark.data.fetch import Request, run
 
     settings, names = settings_and_names(words)
+    own = [setting for setting in settings if setting.startswith("dataset.")]
     for setting in settings:
         key, _, value = setting.partition("=")
-        if key != "run.data_root":
-            raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root'])}")
-        data_root = path(value)
+        if key == "run.data_root":
+            data_root = path(value)
+        elif setting not in own:
+            raise ConfigError(f"unknown key {key!r}; {near_matches(key, ['data_root', 'dataset.path'])}")
     known = options("dataset")
     refuse(names, [*known, *SWITCHES], what="a dataset or a word of this command")
     if len(names) != 1:
@@ -43,7 +45,7 @@ def data(
     return run(
         Request(
             dataset=names[0],
-            settings=dataset_settings(names[0]),
+            settings=dataset_settings(names[0], own),
             data_root=data_root,
             verify=verify,
             dry_run=dry_run,

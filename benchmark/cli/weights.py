@@ -33,7 +33,7 @@ def weights(
     ] = None,
 ) -> int:
     """Get what a pipeline needs, with resume and checksums: weights saa_plus [dry_run]."""
-    from benchmark.config.needs import needed_by
+    from benchmark.config.needs import lacks, needed_by
     from benchmark.config.schema import options
     from benchmark.weights import find, hub
     from benchmark.weights import names as registered
@@ -49,7 +49,11 @@ def weights(
     refuse([name for name in names if not hub.is_name(name)], [*pipelines, *registered(), *SWITCHES], what="a pipeline")
     request = Request(names=tuple(names), overrides=tuple(settings), mirror=mirror, dry_run=dry_run, offline=offline)
     wanted, root = needed_by(request)
-    if not wanted:
+    lacking = {name: told for name in names if (told := lacks(name, settings))}
+    for name, (phrase, fix) in lacking.items():
+        give = f"; give {fix.replace(f'{name}.', 'pipeline.')}" if fix else ""
+        print(f"{name}: {phrase}, and none that can be fetched{give}")
+    if not wanted and not lacking:
         print(f"{', '.join(names)}: no weights files are needed with these settings")
     fetch([find(name) for name in wanted if not hub.is_name(name)], root, request)
     for name in filter(hub.is_name, wanted):

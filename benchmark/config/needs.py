@@ -39,6 +39,13 @@ def weights_of(name: str, overrides: Sequence[str] = ()) -> tuple[str, ...]:
     return networks.registered()
 
 
+def lacks(name: str, overrides: Sequence[str] = ()) -> tuple[str, str | None] | None:
+    """Return what a pipeline option lacks that no registry has, and how it is given; None: nothing, or no pipeline."""
+    if name not in options("pipeline"):
+        return None
+    return pipeline_settings(_compose(overrides, pipeline=name)["pipeline"]).missing()
+
+
 def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any]:
     """Compose the config; without a pipeline, only the words for ``run`` are looked at."""
     if pipeline is None:
@@ -46,6 +53,6 @@ def _compose(overrides: Sequence[str], *, pipeline: str | None) -> dict[str, Any
     return compose([f"pipeline={pipeline}", *overrides])[0]
 
 
-def dataset_settings(option: str) -> Settings:
-    """Return the settings of an option of the group ``dataset``."""
-    return option_settings("dataset", compose([f"dataset={option}"])[0]["dataset"])
+def dataset_settings(option: str, overrides: Sequence[str] = ()) -> Settings:
+    """Return the settings of an option of the group ``dataset``, some of them overridden."""
+    return option_settings("dataset", compose([f"dataset={option}", *overrides])[0]["dataset"])

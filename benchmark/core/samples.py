@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Split = Literal["train", "test"]
 MaskFormat = Literal["grey", "class_ids", "trimap"]
 Outcome = Literal["ok", "failed", "invalid", "blocked"]
@@ -236,8 +237,8 @@ class Prediction:
     """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""
 
 
-def evenly(samples: Sequence[Sample], limit: int) -> tuple[Sample, ...]:
-    """Return at most ``limit`` samples, spread evenly over the order."""
+def evenly(samples: Sequence[T], limit: int) -> tuple[T, ...]:
+    """Return at most ``limit`` of some samples, spread evenly over the order."""
     if limit >= len(samples):
         return tuple(samples)
     return tuple(samples[int(i * (len(samples) / limit))] for i in range(limit))

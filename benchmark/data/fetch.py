@@ -13,8 +13,10 @@ from pathlib import Path
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import Settings
 from benchmark.core.table import Grid, show
-from benchmark.data.card import Archive, Card, load_card
+from benchmark.data.card import Archive, Card, find_card
+from benchmark.data.contact_sheet import contact_sheet
 from benchmark.data.dataset import Dataset
+from benchmark.data.index import cache_folder
 from benchmark.data.records import has_data
 from benchmark.data.verify import Verification, verify
 from benchmark.fetching.archives import unpack
@@ -45,9 +47,9 @@ def run(request: Request) -> int:
     """Get or check one dataset; 0 when it is whole."""
     settings = request.settings
     name = getattr(settings, "name", request.dataset)
-    if name == "folder":
-        raise ConfigError("dataset folder is your own data; run it with dataset=folder dataset.path=FOLDER")
-    card = load_card(name)
+    card = find_card(name)
+    if card is None:
+        return _check_own(settings, request)
     _print_licence(card)
     if not isinstance(settings, Dataset):
         _print_steps(card)
@@ -55,7 +57,7 @@ def run(request: Request) -> int:
     if request.dry_run:
         return _print_plan(card, request.data_root / name)
     if request.verify:
-        return _report(verify(settings, card, request.data_root), card)
+        return _report(verify(settings, card, request.data_root), title=card.title)
     if not _is_whole(settings, card, request.data_root):
         if card.source.kind == "manual":
             _print_steps(card)
@@ -64,7 +66,20 @@ def run(request: Request) -> int:
                 return 1
         else:
             _download(card, request.data_root / name, offline=request.offline)
-    return _report(verify(settings, card, request.data_root), card)
+    return _report(verify(settings, card, request.data_root), title=card.title)
+
+
+def _check_own(settings: Settings, request: Request) -> int:
+    """Check data of the user's own, which has no card, and draw its images with their masks."""
+    if not isinstance(settings, Dataset) or not request.verify:
+        raise ConfigError(
+            f"dataset {request.dataset} is your own data, nothing is fetched for it; check it with: "
+            f'make data DATASET={request.dataset} ARGS="verify dataset.path=FOLDER"'
+        )
+    found = verify(settings, None, request.data_root)
+    status = _report(found, title=f"dataset {settings.name}", right="nothing is wrong")
+    print(f"images with their masks: {contact_sheet(found, cache_folder() / 'verify' / f'{found.root.name}.png')}")
+    return status
 
 
 def _is_whole(settings: Dataset, card: Card, data_root: Path) -> bool:
@@ -125,7 +140,7 @@ def _print_plan(card: Card, root: Path) -> int:
     return 0
 
 
-def _report(found: Verification, card: Card) -> int:
+def _report(found: Verification, *, title: str, right: str = "all as the card says") -> int:
     """Print the table of counts, and everything that is wrong; 0 when nothing is."""
     rows = [
         (r.category, r.split, r.label, "?" if r.expected is None else str(r.expected), str(r.found), r.remark)
@@ -138,11 +153,11 @@ def _report(found: Verification, card: Card) -> int:
     notes += [f"and {more} more problems"] if more > 0 else []
     notes.append(
         f"{found.n_images} images and {found.n_masks} masks decoded: "
-        + ("all as the card says" if found.ok else f"{len(found.problems)} problems, {len(wrong)} counts differ")
+        + (right if found.ok else f"{len(found.problems)} problems, {len(wrong)} counts differ")
     )
     show(
         Grid(
-            title=f"{card.title} in {found.root}",
+            title=f"{title} in {found.root}",
             columns=("category", "split", "label", "expected", "found", "remark"),
             rows=tuple(rows),
             notes=tuple(notes),

@@ -29,7 +29,7 @@ from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import Manifest, Sample, Split
 from benchmark.core.settings import Settings
-from benchmark.data.index import FileRole, file_facts
+from benchmark.data.index import FileRole, cache_folder, file_facts
 from benchmark.data.sat_defects import KINDS, Areas, DefectSettings, Kind
 from benchmark.data.sat_maths import Stream
 from benchmark.data.sat_scan import Nuisances, scan
@@ -95,12 +95,12 @@ class Sat(Settings):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def manifest(self, data_root: Path) -> Manifest:
-        """Generate the images unless they are there, and list them.
+        """Generate the images unless they are there, and list them; into the cache where ``data_root`` is read-only.
 
         Raises:
             DataError: ``data_root`` cannot be created or written, or a generated file was changed.
         """
-        root = data_root / "sat" / self.key
+        root = self._place(data_root)
         shots = self.shots()
         if not (root / _RECORD).is_file():
             progress = Progress("Generating sat", len(shots))
@@ -114,6 +114,20 @@ class Sat(Settings):
             expected_test=self.n_good + self.n_defective,
             notes=(f"synthetic images, generated from seed {self.seed}",),
         )
+
+    def _place(self, data_root: Path) -> Path:
+        """Folder of the images, there or not."""
+        root = data_root / "sat" / self.key
+        if (root / _RECORD).is_file() or not data_root.is_dir() or _writable(root):
+            return root
+        place = cache_folder() / "generated"
+        place.mkdir(parents=True, exist_ok=True)
+        return place / "sat" / self.key
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a folder can be made here."""
+    return os.access(next(place for place in folder.absolute().parents if place.exists()), os.W_OK)
 
 
 def generate(settings: Sat, root: Path, *, on_progress: Callable[[int, int], None] | None = None) -> None:

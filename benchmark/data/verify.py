@@ -1,10 +1,10 @@
-"""Checking a dataset's folder against its card: counts, every image decoded, every mask of its image's size."""
+"""Checking a dataset's folder: counts, every image decoded, every mask of its image's size and worth its name."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +15,12 @@ from benchmark.core.progress import track
 from benchmark.data.card import EVERY, Card, Difference, unexpected_categories
 from benchmark.data.dataset import Dataset, files_of, size_problems
 from benchmark.data.images import load_image, load_levels
-from benchmark.data.index import FileRole, file_facts
+from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record
 
 _BATCH = 512
+MOST_MARKED = 0.5
+"""A mask that marks a larger part is asked about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +52,34 @@ class Verification:
     problems: tuple[str, ...]
     """Each names a file and what to do."""
     notes: tuple[str, ...]
-    n_images: int
-    n_masks: int
+    records: tuple[Record, ...]
+
+    @property
+    def n_images(self) -> int:
+        """Images that were found."""
+        return len(self.records)
+
+    @property
+    def n_masks(self) -> int:
+        """Masks that were found."""
+        return sum(record.mask is not None for record in self.records)
 
     @property
     def ok(self) -> bool:
-        """Whether the folder is what the card says, and every file can be read."""
+        """Whether every file can be read and used, and the counts are the card's where there is one."""
         return not self.problems and not any(row.remark for row in self.rows)
 
 
-def verify(settings: Dataset, card: Card, data_root: Path) -> Verification:
+def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verification:
     """Check the whole dataset, whatever part of it the settings choose.
 
-    Every image and mask is decoded in full, which an index does not do.
+    Every image and mask is decoded in full, which an index does not do. Notes tell of what can be used and may be
+    meant otherwise: images of which test and training hold a copy each, masks that mark nothing or most of an image.
+
+    Args:
+        settings: of the dataset option.
+        card: None for data of the user's own.
+        data_root: folder that holds one folder for each dataset.
 
     Raises:
         DataError: the folder is not there.
@@ -71,7 +88,14 @@ def verify(settings: Dataset, card: Card, data_root: Path) -> Verification:
     root = whole.locate(data_root)
     scan = whole.scan(root)
     problems = list(scan.problems)
-    unreadable = dict(_decode(root, files_of(scan.records)))
+    files = files_of(scan.records)
+    unreadable: dict[str, str] = {}
+    marked: dict[str, float] = {}
+    for name, found in _decode(root, files):
+        if isinstance(found, str):
+            unreadable[name] = found
+        elif files[name] == "grey":
+            marked[name] = found
     problems += unreadable.values()
     readable = [r for r in scan.records if r.image not in unreadable and r.mask not in unreadable]
     facts = file_facts(root, files_of(readable))
@@ -82,16 +106,40 @@ def verify(settings: Dataset, card: Card, data_root: Path) -> Verification:
     counted = refined.records if whole.labels_from_masks else scan.records
     return Verification(
         root=root,
-        rows=tuple(_rows(card, counted, whole.differences(card, counted))),
+        rows=tuple(_rows(card, counted, whole.differences(card, counted)) if card else _own_rows(counted)),
         problems=tuple(problems),
-        notes=(*scan.notes, *refined.notes),
-        n_images=len(scan.records),
-        n_masks=sum(record.mask is not None for record in scan.records),
+        notes=(*scan.notes, *refined.notes, *_copies(readable, facts), *_odd_masks(readable, marked)),
+        records=scan.records,
     )
 
 
-def _decode(root: Path, files: dict[str, FileRole]) -> Iterator[tuple[str, str]]:
-    """Decode every file and yield the name and problem of each that cannot be."""
+def _copies(records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Iterator[str]:
+    """Yield test images whose bytes a training image has too."""
+    trained = {facts[r.image].sha256: r.image for r in records if r.split == "train"}
+    for record in records:
+        twin = trained.get(facts[record.image].sha256) if record.split == "test" else None
+        if twin is not None:
+            yield f"{record.image} is the training image {twin} again: what learns from good images has seen it"
+
+
+def _odd_masks(records: Sequence[Record], marked: Mapping[str, float]) -> Iterator[str]:
+    """Yield masks that mark nothing, or so much that black and white may be exchanged."""
+    for record in records:
+        share = marked.get(record.mask or "")
+        if share == 0.0:
+            yield f"{record.mask}: marks nothing, so the image counts as defective without a place"
+        elif share is not None and share > MOST_MARKED:
+            yield f"{record.mask}: marks {share:.0%} of the image; is it inverted? White is the defect"
+
+
+def _own_rows(records: Sequence[Record]) -> Iterator[CountRow]:
+    counts = Counter((r.category, r.split, r.defect_type) for r in records)
+    for (category, split, label), found in sorted(counts.items()):
+        yield CountRow(category=category, split=split, label=label, expected=None, found=found)
+
+
+def _decode(root: Path, files: dict[str, FileRole]) -> Iterator[tuple[str, str | float]]:
+    """Decode every file and yield its name with its problem, or with the part of a mask that is not 0; image: 0."""
     names = list(files)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = (
@@ -99,25 +147,22 @@ def _decode(root: Path, files: dict[str, FileRole]) -> Iterator[tuple[str, str]]
             for start in range(0, len(names), _BATCH)
             for pair in zip(
                 names[start : start + _BATCH],
-                pool.map(partial(_problem, root, files), names[start : start + _BATCH]),
+                pool.map(partial(_decoded, root, files), names[start : start + _BATCH]),
                 strict=True,
             )
         )
-        for name, problem in track(found, f"Decoding {root.name}", total=len(names)):
-            if problem is not None:
-                yield name, problem
+        yield from track(found, f"Decoding {root.name}", total=len(names))
 
 
-def _problem(root: Path, files: dict[str, FileRole], name: str) -> str | None:
+def _decoded(root: Path, files: dict[str, FileRole], name: str) -> str | float:
     role = files[name]
     try:
         if role == "image":
             load_image(root / name)
-        else:
-            load_levels(root / name, mask_format=role)
+            return 0.0
+        return float((load_levels(root / name, mask_format=role) > 0).mean())
     except DataError as error:
         return str(error)
-    return None
 
 
 def _rows(card: Card, records: Sequence[Record], differences: Sequence[Difference]) -> Iterator[CountRow]:

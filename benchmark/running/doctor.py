@@ -97,7 +97,11 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
     from benchmark.report.papers.availability import holds_data
 
     for name in card_names():
-        card = load_card(name)
+        try:
+            card = load_card(name)
+        except BenchmarkError as error:
+            yield name, str(error).splitlines()[0], ""
+            continue
         if card.source.kind == "generated":
             yield name, "generated on first use", ""
             continue

@@ -116,7 +116,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, served: tuple[Path, str], tree: Path,
     digest = sha256 or hashlib.sha256(archive.read_bytes()).hexdigest()
     one = Archive(url=f"{address}/mpdd.zip", file="mpdd.zip", sha256=digest)
     card = load_card("mpdd").model_copy(update={"source": Source(kind="download", archives=(one,))})
-    monkeypatch.setattr(fetch, "load_card", lambda name: card)
+    monkeypatch.setattr(fetch, "find_card", lambda name: card)
     return card
 
 
@@ -164,7 +164,9 @@ def test_wrong_checksum_is_not_unpacked(
         (["mvtek"], "'mvtek' is not a dataset or a word of this command; did you mean 'mvtec'?"),
         ([], "name one dataset"),
         (["mvtec", "rooot=x"], "unknown key 'rooot'"),
-        (["folder"], "dataset folder is your own data"),
+        (["folder"], "dataset folder is your own data, nothing is fetched for it; check it with: make data"),
+        (["folder", "verify"], "folder"),
+        (["folder", "verify", "dataset.pth=x"], "did you mean 'path'"),
         (["mpdd", "verify", "data_root=/nowhere/at/all"], "the data root is no folder"),
     ],
 )
@@ -178,3 +180,36 @@ def test_generated_data_need_nothing(capsys: pytest.CaptureFixture[str]) -> None
     status, text = command(capsys, "sat")
     assert status == 0
     assert "generates the images" in text
+
+
+def test_a_folder_of_ones_own_is_checked_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "parts"
+    image = np.full((40, 60, 3), 90, dtype=np.uint8)
+    for number, place in enumerate(("train/good", "test/good", "test/cut", "test/hole", "test/dent")):
+        save(root / "ring" / place / "0.png", image + np.uint8(number))
+    save(root / "ring" / "test" / "good" / "copy.png", image)
+    mask = np.zeros((40, 60), dtype=np.uint8)
+    save(root / "ring" / "ground_truth" / "cut" / "0_mask.png", mask)
+    mask[5:9, 5:9] = 255
+    save(root / "ring" / "ground_truth" / "dent" / "0_mask.png", mask)
+    save(root / "ring" / "ground_truth" / "hole" / "0_mask.png", 255 - mask)
+    status, text = command(capsys, "folder", "verify", f"dataset.path={root}")
+    text = " ".join(text.split())
+    assert status == 0 and "6 images and 3 masks decoded: nothing is wrong" in text
+    assert "ring/test/good/copy.png is the training image ring/train/good/0.png again" in text
+    assert "ring/ground_truth/cut/0_mask.png: marks nothing" in text
+    assert "ring/ground_truth/hole/0_mask.png: marks 99% of the image; is it inverted?" in text
+    assert "dent/0_mask.png" not in text
+    sheet = tmp_path / "cache" / "verify" / "parts.png"
+    assert str(sheet) in text
+    from PIL import Image
+
+    with Image.open(sheet) as drawn:
+        assert drawn.size == (1200, 228)
+
+    (root / "ring" / "ground_truth" / "dent" / "0_mask.png").write_bytes(b"no image")
+    status, text = command(capsys, "folder", "verify", f"dataset.path={root}")
+    assert status == 1 and "problem: " in text and "not an image" in text and sheet.is_file()

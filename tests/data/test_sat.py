@@ -245,3 +245,19 @@ def test_small_maths() -> None:
     spread = blur(impulse, 2.0)
     x = np.arange(41) - 20
     assert float(np.sqrt((spread.sum(axis=0) * x**2).sum())) == pytest.approx(2.0, rel=0.03)
+
+
+def test_a_data_root_that_cannot_be_written_leads_into_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, cache = tmp_path / "data", tmp_path / "cache"
+    root.mkdir()
+    monkeypatch.setenv("BENCH_CACHE", str(cache))
+    monkeypatch.setattr("benchmark.data.sat.os.access", lambda place, mode: not Path(place).is_relative_to(root))
+    settings = sat(**SMALL)
+    manifest = settings.manifest(root)
+    assert all(s.image.is_relative_to(cache / "generated" / "sat" / settings.key) for s in manifest.samples)
+    assert not list(root.iterdir())
+    elsewhere = tmp_path / "other"
+    elsewhere.mkdir()
+    assert settings.manifest(elsewhere).fingerprint == manifest.fingerprint

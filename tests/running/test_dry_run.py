@@ -31,7 +31,14 @@ def test_what_is_stored_already_is_counted(tmp_path: Path) -> None:
     lines = told(tmp_path, *words)
     assert any("stage patchcore_distances: 4 of 4" in line for line in lines)
     assert any("random weights: the results mean nothing" in line for line in lines)
-    assert any("sat-patchcore took" in line for line in lines)
+    assert any("never measured for these settings" in line for line in lines)
+
+
+def test_the_time_is_that_of_the_reference_result_on_the_same_data(tmp_path: Path) -> None:
+    (line,) = (
+        line for line in told(tmp_path, *SMALL_SAT, "pipeline=reference_difference") if line.startswith("  about")
+    )
+    assert "sat-reference_difference took 0." in line
 
 
 @pytest.mark.parametrize("word", ["dry_run", "--dry-run"])

@@ -1,0 +1,71 @@
+"""A picture of some images of a dataset with their masks over them, to see whether both are what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.core.atomic import replacing
+from benchmark.core.errors import DataError
+from benchmark.core.samples import evenly
+from benchmark.core.text import encodable
+from benchmark.data.images import load_image, load_levels
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from benchmark.data.records import Record
+    from benchmark.data.verify import Verification
+
+SHOWN = 24
+"""Images on the sheet, spread evenly over those with a mask and those without."""
+COLUMNS = 6
+SIDE = 200
+CAPTION = 28
+"""Pixels."""
+
+
+def contact_sheet(found: Verification, place: Path) -> Path:
+    """Draw images with their masks in red, and write a PNG.
+
+    Args:
+        found: what was found in the folder.
+        place: file to write; its folder is made.
+    """
+    from PIL import Image, ImageDraw
+
+    masked = [record for record in found.records if record.mask]
+    plain = [record for record in found.records if not record.mask]
+    chosen = (*_some(masked, SHOWN * 2 // 3), *_some(plain, SHOWN // 3))
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * SIDE, max(1, rows) * (SIDE + CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for at, record in enumerate(chosen):
+        x, y = at % COLUMNS * SIDE, at // COLUMNS * (SIDE + CAPTION)
+        sheet.paste(_tile(found.root, record), (x, y))
+        draw.text((x + 3, y + SIDE), f"{record.category} {record.defect_type or 'good'}"[:32], fill="black")
+        draw.text((x + 3, y + SIDE + 13), encodable(Path(record.image).name)[-32:], fill="grey")
+    with replacing(place) as file:
+        sheet.save(file, "PNG")
+    return place
+
+
+def _some(records: list[Record], count: int) -> tuple[Record, ...]:
+    return evenly(tuple(records), count) if records else ()
+
+
+def _tile(root: Path, record: Record) -> Image:
+    from PIL import Image
+
+    try:
+        pixels = load_image(root / record.image).astype(np.float32)
+        if record.mask:
+            defect = load_levels(root / record.mask, mask_format=record.mask_format) > 0
+            pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
+    except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
+        return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")
+    tile = Image.fromarray(pixels.astype(np.uint8))
+    tile.thumbnail((SIDE - 4, SIDE - 4))
+    return tile

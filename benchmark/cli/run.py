@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
 from benchmark.config.compose import chosen_options, compose
+from benchmark.config.key_help import help_text
 from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
 from benchmark.config.strict_files import read_options_strictly
@@ -24,6 +25,7 @@ from benchmark.core.secrets import redact
 from benchmark.running import hydra_patch, sweep
 from benchmark.running.dry_run import outlook
 
+HELP = ("--help", "-h")
 DRY_RUN = ("dry_run", "--dry-run")
 MULTIRUN = ("-m", "--multirun")
 _stopped: list[tuple[str, bool]] = []
@@ -77,6 +79,9 @@ def run(words: Sequence[str]) -> int:
     hydra_patch.compose_points_once()
     read_options_strictly()
     _stopped.clear()
+    if any(word in HELP for word in words):
+        print(help_text([word for word in words if word not in (*HELP, *DRY_RUN, *MULTIRUN)]))
+        return 0
     dry = any(word in DRY_RUN for word in words)
     words = [word for word in words if word not in DRY_RUN]
     _refuse_stray_words(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -296,4 +297,4 @@ def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
     yield "machine", ", ".join(f"{k} {v}" for k, v in measured.hardware.items() if v is not None)
     yield "packages", ", ".join(f"{k} {v}" for k, v in measured.packages.items())
     yield "started", measured.started
-    yield "command", " ".join(measured.command)
+    yield "command", shlex.join(measured.command)

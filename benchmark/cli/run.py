@@ -22,10 +22,27 @@ from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.secrets import redact
+from benchmark.results.schema import flatten
 from benchmark.running import hydra_patch, sweep
 from benchmark.running.dry_run import outlook
 
 HELP = ("--help", "-h")
+OF_HYDRA = (
+    *("--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "-m", "--multirun"),
+    *(
+        "--shell-completion",
+        "-sc",
+        "--config-path",
+        "-cp",
+        "--config-name",
+        "-cn",
+        "--config-dir",
+        "-cd",
+        "--info",
+        "-i",
+    ),
+    *("--experimental-rerun",),
+)
 DRY_RUN = ("dry_run", "--dry-run")
 MULTIRUN = ("-m", "--multirun")
 _stopped: list[tuple[str, bool]] = []
@@ -99,6 +116,13 @@ def run(words: Sequence[str]) -> int:
         return 0
     except (HydraException, OmegaConfBaseException) as error:
         return fail(explain_composition_error(error, words))
+    except RuntimeError as error:  # what a launcher needs is not there
+        if '"srun"' not in str(error):
+            raise
+        return fail(
+            "hydra/launcher=slurm: this machine has no srun; start the sweep where SLURM's commands are, or take "
+            "hydra/launcher=local_jobs"
+        )
     except ValueError as error:
         if "Config group override" not in str(error):  # pipeline=3
             raise
@@ -114,6 +138,13 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
+def _as_key(word: str) -> str:
+    """Say how a setting is written that was given as an option with dashes."""
+    name = word.lstrip("-").partition("=")[0].replace("-", "_")
+    keys = [key for key in flatten(compose([])[0]) if key.rpartition(".")[2] == name]
+    return f"settings have no dashes: {' or '.join(f'{key}=…' for key in keys[:3]) or 'key=value'} (--help lists them)"
+
+
 def _is_override(word: str) -> bool:
     return word.startswith("~") or ("=" in word and not word.startswith("-"))
 
@@ -121,6 +152,8 @@ def _is_override(word: str) -> bool:
 def _refuse_stray_words(words: Sequence[str]) -> None:
     for before, word in zip(["", *words], words, strict=False):
         is_value = before.startswith("-") and before not in MULTIRUN
+        if word.startswith("-") and word.partition("=")[0] not in OF_HYDRA:
+            raise ConfigError(f"{word}: no such option; {_as_key(word)}")
         if is_value or word.startswith("-") or _is_override(word):
             continue
         fitting = [f"{'+' if group == 'sweep' else ''}{group}={word}" for group in groups() if word in options(group)]

@@ -147,6 +147,8 @@ def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{key} is not set; give it as {key}=…"
     got = problem["input"]
+    if problem["type"] in ("tuple_type", "list_type"):
+        return f"{key}: is a list (got {got!r}); write {key}=[{got}]"
     looks = isinstance(got, bool | int | float) and problem["type"] in ("string_type", "path_type", "value_error")
     fix = "; a text that looks like a number, true or null is written in quotes" if looks else ""
     return f"{key}: {problem['msg']} (got {got!r}{fix})"
@@ -181,11 +183,20 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         )
     if text.startswith("Config group override must be"):
         return f"{text}; an option is given by its name: pipeline=NAME"
+    plugin = re.search(r"Could not load '(hydra/\w+)/(ray\w*|optuna\w*)'|In '(hydra/\w+)/(ray\w*|optuna\w*)'", text)
+    if plugin:
+        group, option = [part for part in plugin.groups() if part]
+        return (
+            f"{group}={option}: its package is not in this environment; make extras builds .venv-extras, which has it: "
+            "then run .venv-extras/bin/python -m benchmark with the same words"
+        )
     missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
     if missing:
         group, option = missing.groups()
         if words := new_words(group, option):
             return f"{group}={option} is now {words}"
+        if group == "metric" and (fitting := _metric(option)):
+            return f"metric={option}: an option is a set of metrics; for this one alone: metric.names=[{fitting}]"
         return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
     if "hydra.cc/docs" in text:
         return _explain_grammar(overrides)
@@ -213,6 +224,13 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
             f"{parent}.backbone.{FEATURE_KEYS[last]}=…, and backbone@{parent}.backbone=NAME for another network"
         )
     return f"unknown key {key!r}: there is no {name!r}; {near_matches(name, known)}"
+
+
+def _metric(name: str) -> str | None:
+    """Return the metric that is meant by a name, if there is one."""
+    from benchmark.scoring.metrics.registry import METRICS
+
+    return next((metric for metric in METRICS if metric == name.casefold().replace("-", "_")), None)
 
 
 def _explain_grammar(overrides: Sequence[str]) -> str:

@@ -59,8 +59,18 @@ def near_matches(name: str, known: Iterable[str]) -> str:
         known: every valid name.
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    plain: dict[str, list[str]] = {}
+    for one in names:
+        plain.setdefault(_plain(one), []).append(one)
+    near = [one for found in difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.6) for one in plain[found]][
+        :3
+    ]
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return "known: " + (", ".join(names[:MOST_NAMES]) + more if names else "none")
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: ``SAA+`` is ``saa_plus``, ``MVTec`` is ``mvtec``."""
+    return name.casefold().replace("+", "_plus").replace("-", "_").replace(" ", "_")

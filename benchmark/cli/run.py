@@ -142,7 +142,8 @@ def _as_key(word: str) -> str:
     """Say how a setting is written that was given as an option with dashes."""
     name = word.lstrip("-").partition("=")[0].replace("-", "_")
     keys = [key for key in flatten(compose([])[0]) if key.rpartition(".")[2] == name]
-    return f"settings have no dashes: {' or '.join(f'{key}=…' for key in keys[:3]) or 'key=value'} (--help lists them)"
+    found = " or ".join(f"{key}=…" for key in keys[:3]) or "pipeline.threshold=0.5 is one"
+    return f"settings have no dashes: {found} (--help lists them)"
 
 
 def _is_override(word: str) -> bool:

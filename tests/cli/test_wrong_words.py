@@ -22,7 +22,7 @@ from benchmark.core.errors import near_matches
         (["pipeline=SAA+"], "did you mean 'saa_plus'?"),
         (["pipeline=patch-core"], "did you mean 'patchcore'"),
         (["dataset=sat", "--limit", "5"], "settings have no dashes: run.limit=…"),
-        (["dataset=sat", "--top-k=5"], "settings have no dashes: key=value"),
+        (["dataset=sat", "--top-k=5"], "settings have no dashes: pipeline.threshold=0.5 is one"),
         (["dataset=sat", "--seed=1"], "run.seed=…"),
     ],
 )

@@ -66,7 +66,13 @@ def small(name: str, folder: Path) -> Backbone:
     return backbone(name, *words, f"pipeline.backbone.side={SIDE}")
 
 
-@pytest.mark.parametrize("name", options("backbone"))
+LARGE = {"clip_vit_l_14_336", "dinov2_base", "dinov3_base", "wide_resnet50_2"}
+"""Options whose smaller sibling is tried each time."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LARGE else ()) for n in options("backbone")]
+)
 def test_every_option_keeps_the_contract(name: str, context: Context, tmp_path: Path) -> None:
     settings = small(name, tmp_path)
     network = loaded(context, settings)

@@ -92,7 +92,11 @@ def test_datasets_and_protocols_of_the_tables_exist() -> None:
                     assert part.row in {r.name for r in table.rows}
 
 
-@pytest.mark.parametrize("name", paper_names())
+SLOW = {"iap_as"}
+"""Papers of a hundred cells."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in paper_names()])
 def test_every_cell_whose_pipeline_exists_composes(name: str) -> None:
     paper = load_paper(name)
     composed = 0

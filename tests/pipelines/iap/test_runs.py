@@ -56,6 +56,7 @@ def prompts(finished: Any) -> list[dict[str, Any]]:
     return table
 
 
+@pytest.mark.slow
 def test_the_ablation_is_one_sweep_of_six_rows_and_asks_every_prompt_once(tmp_path: Path) -> None:
     words = ["-m", "dataset=folder", tree(tmp_path), *TINY, vocabulary(tmp_path), "+sweep=iap_ablation"]
     done = command(*words, "pipeline.detector.floor=0", "pipeline.thresholds.box=0.01", folder=tmp_path)
@@ -131,7 +132,7 @@ def test_garbage_leaves_the_fixed_words_and_a_dead_service_ends_the_run(tmp_path
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("dataset", ["mtd", "ksdd1_items"])
+@pytest.mark.parametrize("dataset", ["mtd", pytest.param("ksdd1_items", marks=pytest.mark.slow)])
 def test_static_and_cached_prompts_on_real_images(dataset: str, real_data: Path, tmp_path: Path) -> None:
     base = (f"run.data_root={real_data}", f"dataset={dataset}", "dataset.allow_partial=true", "run.limit=6")
     first = run(tmp_path, *base, *TINY, vocabulary(tmp_path))
@@ -144,6 +145,7 @@ def test_static_and_cached_prompts_on_real_images(dataset: str, real_data: Path,
     assert sum(again.result.measured.samples_computed.values()) == 0
 
 
+@pytest.mark.slow  # on generated images above
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "speak"), [("openai_compatible", chat), ("google_genai", gemini)])
 def test_language_models_name_defects_of_real_images(

@@ -21,7 +21,8 @@ NOT_RUN = ("make test", "make help")
 """What carries out no command of the package."""
 LACKS = re.compile(
     r"no such folder|the data root is no folder|weights file\(s\) that are not there|no weights file at"
-    r"|no key: set|no point can run: (?:data|weights) missing|needs the extra|no run '|cannot be read|no answers? |no runs below"
+    r"|no key: set|needs the extra|no run '|cannot be read|no answers? |no runs below"
+    r"|no point can run: (?:data|weights) missing"
 )
 """What a machine without data, weights and keys answers."""
 SMALL = ("run.limit=2", "tracking=none", "run.gallery=0")

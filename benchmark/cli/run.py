@@ -12,12 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
-from benchmark.config.compose import chosen_options, compose
+from benchmark.config.compose import chosen_options, compose, written_out
 from benchmark.config.key_help import help_text
 from benchmark.config.override_words import readable, without_secrets
 from benchmark.config.schema import build, explain_composition_error, groups, options
 from benchmark.config.strict_files import read_options_strictly
-from benchmark.config.toy_networks import with_toys
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
 from benchmark.core.resources import CONF
@@ -107,7 +106,7 @@ def run(words: Sequence[str]) -> int:
         print("\n".join(["dry run", *outlook(build(composed, chosen), composed)]))
         return 0
     # Hydra takes all its overrides in one stretch; its own options may stand anywhere among them.
-    sys.argv[1:] = without_secrets(readable(sorted(with_toys(words), key=_is_override)))
+    sys.argv[1:] = without_secrets(readable(sorted(written_out(words), key=_is_override)))
     try:
         with sweep.under_way(dry=dry):
             application()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark.config.toy_networks import with_toys
 from benchmark.core.errors import ConfigError
 
 
@@ -14,6 +15,15 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     Raises:
         ConfigError: an override is refused.
     """
+    return _composed(written_out(overrides))
+
+
+def written_out(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with ``networks=toy`` as the settings that it stands for."""
+    return with_toys(words, _composed)
+
+
+def _composed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -24,10 +34,9 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     from benchmark.config.override_words import readable
     from benchmark.config.schema import explain_composition_error
     from benchmark.config.strict_files import read_options_strictly
-    from benchmark.config.toy_networks import with_toys
     from benchmark.core.resources import CONF
 
-    words = readable(with_toys(overrides))
+    words = readable(overrides)
     read_options_strictly()
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.settings import Settings
 
 KEY = "networks"
+Compose = Callable[[Sequence[str]], tuple[dict[str, Any], dict[str, str]]]
 
 
-def with_toys(words: Sequence[str]) -> list[str]:
+def with_toys(words: Sequence[str], compose: Compose) -> list[str]:
     """Put the settings of tiny networks in the place of ``networks=toy``; words that come later change them.
 
     Args:
         words: a command line as it is given; they name one pipeline.
+        compose: returns settings and choices of words without ``networks``.
 
     Raises:
         ConfigError: another value, a sweep over pipelines, or a model that nothing tiny can replace.
@@ -24,7 +27,6 @@ def with_toys(words: Sequence[str]) -> list[str]:
         return list(words)
     if any(word != f"{KEY}=toy" for word in asked):
         raise ConfigError(f"{asked[-1]}: write {KEY}=toy, or leave it out for the networks of the pipeline's option")
-    from benchmark.config.compose import compose
     from benchmark.config.schema import config_folders, pipeline_settings, search_path
 
     others = [word for word in words if word not in asked]

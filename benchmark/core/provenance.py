@@ -96,11 +96,15 @@ def _git(*arguments: str, folder: Path) -> str | None:
 
 @_or(dict[str, str | int | None]())
 def hardware() -> dict[str, str | int | None]:
-    """Processor, cores, memory and accelerator; torch is asked only when it is loaded already."""
+    """Processor, cores, memory and accelerator; torch is asked only when it is loaded already.
+
+    ``kernels`` is the processor feature that torch computes with (``AVX2``): where it differs, last bits may.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "memory_mb": memory, "gpu": gpu}
+    kernels = None if torch is None else torch.backends.cpu.get_cpu_capability()
+    return {"cpu": _cpu_name(), "kernels": kernels, "cores": os.cpu_count(), "memory_mb": memory, "gpu": gpu}
 
 
 def _cpu_name() -> str:

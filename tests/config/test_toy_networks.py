@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.config.compose import written_out
 from benchmark.config.schema import options
-from benchmark.config.toy_networks import with_toys
 from benchmark.core.errors import ConfigError
 from tests.harness import SMALL_SAT, command, compose, run, typed
 from tests.tiny_models import one_thread  # noqa: F401
@@ -37,16 +37,16 @@ def test_a_tagger_that_can_be_tiny_takes_the_place_of_one_that_cannot() -> None:
 
 
 def test_what_is_said_beside_it_holds() -> None:
-    before = with_toys(["pipeline=saa_plus", "pipeline.detector.short_side=64", "networks=toy"])
+    before = written_out(["pipeline=saa_plus", "pipeline.detector.short_side=64", "networks=toy"])
     assert before.index("pipeline.detector.short_side=96") < before.index("pipeline.detector.short_side=64")
-    assert with_toys(["pipeline=saa_plus"]) == ["pipeline=saa_plus"]
-    assert with_toys(["pipeline=constant", "networks=toy"]) == ["pipeline=constant"]
+    assert written_out(["pipeline=saa_plus"]) == ["pipeline=saa_plus"]
+    assert written_out(["pipeline=constant", "networks=toy"]) == ["pipeline=constant"]
 
 
 @pytest.mark.parametrize("words", [("networks=tiny",), ("networks=",), ("networks=toy", "pipeline=saa,saa_plus")])
 def test_other_words_are_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="networks=toy"):
-        with_toys(words)
+        written_out(words)
 
 
 def test_a_run_says_that_its_networks_are_random(tmp_path: Path) -> None:

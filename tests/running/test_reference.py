@@ -58,6 +58,12 @@ def test_a_run_made_anew_agrees_and_a_changed_value_is_named(tmp_path: Path) -> 
         f"{changed.metric} of {changed.category}: 0.5000, committed {first.metrics[0].value:.4f}",
         f"{first.metrics[1].metric} of {first.metrics[1].category} is not reported any more",
     ]
+    near = first.metrics[0].model_copy(update={"value": first.metrics[0].low})
+    moved = first.model_copy(update={"metrics": [near, *first.metrics[1:]]})
+    assert first.metrics[0].low is not None and list(differences(first, moved)) != []
+    hardware = {**first.measured.hardware, "cpu": "another"}
+    foreign = moved.model_copy(update={"measured": first.measured.model_copy(update={"hardware": hardware})})
+    assert list(differences(first, foreign)) == [], "another processor, within the interval"
     elsewhere = make(entry, extra=[*places(tmp_path)[:3], "dataset.seed=3"])
     assert any(said.startswith("dataset fingerprint") for said in differences(first, elsewhere))
 

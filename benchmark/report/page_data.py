@@ -168,7 +168,7 @@ def _paper_cell(row: PublishedRow | None) -> dict[str, Any]:
         return {"value": "", "sort": "", "span": "", "reason": "", "best": False}
     digits = len(row.printed.partition(".")[2]) + (2 if row.unit == "percent" else 0)
     value = {"value": number(row.fraction, digits), "sort": _sortable(row.fraction)}
-    return {**value, "span": "", "reason": row.note, "best": False}
+    return {**value, "span": row.flag, "reason": row.note, "best": False}
 
 
 def _sortable(value: float | None) -> str:

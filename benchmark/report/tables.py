@@ -136,9 +136,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
 def _published(rows: Sequence[PublishedRow]) -> str:
     """Published values as they were printed, each with its paper and with what speaks against it."""
     units = {"percent": " %", "fraction": ""}
-    return ", ".join(
-        f"{row.printed}{units.get(row.unit, '')} {row.paper}{'' if row.usable else f' ({row.flag})'}" for row in rows
-    )
+    return ", ".join(f"{row.printed}{units.get(row.unit, '')} {row.paper}{row.remark}" for row in rows)
 
 
 def _undefined(result: RunResult) -> set[str]:

@@ -53,7 +53,7 @@ NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb"
     {"device", "workers", "shard", "overwrite", "objective", "gallery"}
 )
 """Run settings that do not change the result."""
-ATOMS = "atoms-1"
+ATOMS = "atoms-2"
 """Store name of atom tables; the number is raised when their making changes."""
 
 

@@ -18,7 +18,7 @@ from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
 from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.metrics.resampling import Multiplicities, product
-from benchmark.scoring.metrics.tables import ImageTable
+from benchmark.scoring.metrics.tables import ImageTable, minmax
 from benchmark.scoring.metrics.variants import Grid
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import ScoredImage
@@ -305,7 +305,7 @@ def _threshold(spec: MetricSpec, counts: Counts, protocol: Protocol, ends: tuple
         return None
     t = f_beta_threshold(counts, beta=spec.beta)
     if spec.grid is None and protocol.normalisation == "category":
-        t = (t - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.0
+        t = float(minmax(np.array(t), *ends))
     return _finite(t)
 
 

@@ -115,15 +115,17 @@ def compare_published(folder: Path, name: str) -> Comparison:
     """
     result = files.read_result(folder)
     rows = published_method(name)
-    lines = tuple(_published_lines(result, rows))
+    found = list(_published_lines(result, rows))
+    lines = tuple(line for line, _ in found)
     if not lines:
         datasets = ", ".join(sorted({r.dataset for r in rows}))
         raise ResultsError(
             f"{name} has no number for dataset {result.dataset.name} that {result.id} reports; it has: {datasets}"
         )
     notes = ["intervals: of the run alone; the published value is taken as exact"]
-    fair = all(not line.remark for line in lines)
-    return Comparison(first=result.id, second=name, lines=lines, fair=fair, notes=tuple(notes))
+    return Comparison(
+        first=result.id, second=name, lines=lines, fair=all(fair for _, fair in found), notes=tuple(notes)
+    )
 
 
 def published_method(name: str) -> list[PublishedRow]:
@@ -215,16 +217,20 @@ def _fewer(row: MetricRecord) -> int:
     return max(2, min(classes, default=row.n))
 
 
-def _published_lines(result: RunResult, rows: Sequence[PublishedRow]) -> Iterator[Line]:
+def _published_lines(result: RunResult, rows: Sequence[PublishedRow]) -> Iterator[tuple[Line, bool]]:
+    """Lines, each with whether nothing speaks against it; that a value was computed from printed ones does not."""
     for row in rows:
         own, theirs = own_metric(result, row), row.fraction
         if own is None or theirs is None:
             continue
         low, high = (None if v is None else v - theirs for v in (own.low, own.high))
-        yield Line(
+        reasons = list(unfair(result, row))
+        derived = [f"the published value is derived: {row.note}"] if row.flag == "derived" else []
+        line = Line(
             metric=own.metric, category=own.category, first=own.value, second=theirs, low=low, high=high, n=own.n,
-            remark="; ".join(unfair(result, row)),
+            remark="; ".join([*reasons, *derived]),
         )  # fmt: skip
+        yield line, not reasons
 
 
 def _names(a: RunResult, b: RunResult) -> tuple[str, str]:

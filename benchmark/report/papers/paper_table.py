@@ -163,8 +163,7 @@ def _text(n: Number, reasons: dict[str, int]) -> str:
         lines += ["random weights"] if n.meaningless else []
         lines += [f"{n.images} images"] if " of " in n.images else []
     if n.published is not None:
-        flag = "" if n.published.usable else f" ({n.published.flag})"
-        lines.append(f"paper {n.published.printed}{flag}")
+        lines.append(f"paper {n.published.printed}{n.published.remark}")
     if n.difference is not None:
         lines.append(f"{n.difference * scale:+.{digits}f}, protocol {n.protocol}")
     return "\n".join(lines)

@@ -102,7 +102,7 @@ def _board_row(
         key = (metric, result.protocol.hash, result.dataset.fingerprint)
         is_best = value is not None and not is_partial(result) and best.get(key) == value
         span = f"{own.low:.3f} – {own.high:.3f}" if own and own.low is not None and own.high is not None else ""
-        reason = (own.reason or "") if own else "not computed by this run"
+        reason = (own.reason or own.no_interval or "") if own else "not computed by this run"
         cells.append(
             {"value": number(value), "sort": _sortable(value), "span": span, "reason": reason, "best": is_best}
         )
@@ -237,6 +237,8 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
         remark = own.reason or f"n {own.n}, {own.n_defective} defective"
         if spans:
             remark += f", 95 %: {low:.3f} – {high:.3f}"
+        elif own.no_interval:
+            remark += f", {own.no_interval}"
         if own.threshold is not None:
             remark += f", at score ≥ {own.threshold:.4g}"
         rows.append(

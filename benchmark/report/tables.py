@@ -112,6 +112,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
         if row.category not in shown or (row.metric in brief and row.category != "pooled" and _repeats(result, row)):
             continue
         remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
+        remark = "; ".join(filter(None, [remark, row.no_interval]))
         if row.n_skipped:
             of = "images" if row.category != "mean" else "categories"
             remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))

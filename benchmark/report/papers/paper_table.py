@@ -147,7 +147,7 @@ def layout(paper: Paper, table: PaperTable, planned: Sequence[Planned]) -> Grid:
 def _legend(every: Sequence[Number]) -> Iterator[str]:
     compared = [n for n in every if n.ours is not None and n.published is not None]
     if compared:
-        yield "ours with its 95 % bootstrap interval over images, the paper's value, ours less the paper's"
+        yield "ours with its 95 % interval over images, the paper's value, ours less the paper's"
     yield from dict.fromkeys(r for n in compared for r in n.remarks)
 
 

@@ -32,6 +32,8 @@ class MetricSpec:
     """Takes the protocol's AUPRO limit as ``limit=``, and needs component overlaps."""
     both_classes: bool = False
     """Undefined where good pixels or images are missing, not only where defects are."""
+    proportions: Callable[[labels.Confusion], tuple[tuple[int, int], ...]] | None = None
+    """Of the confusion of labels: successes and trials of the proportions whose mean the metric is."""
     grid: Grid | None = None
     """Thresholds of a published variant; None is every distinct score."""
 
@@ -39,6 +41,11 @@ class MetricSpec:
 def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
     level: Literal["pixel", "image"] = "pixel" if source in ("pixels", "masks") else "image"
     return MetricSpec(name=name, level=level, source=source, function=function, description=description, **facts)
+
+
+def _share(name: str, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
+    of = partial(labels.proportions, name=name)
+    return _spec(name, "labels", function, description, proportions=of, **facts)
 
 
 _f = pixel.f_beta_max
@@ -58,9 +65,9 @@ _SPECS = (
     _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
     _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
     _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
-    _spec("precision", "labels", labels.precision, "share of images called defective that are"),
-    _spec("recall", "labels", labels.recall, "share of defective images called defective"),
-    _spec("balanced_accuracy", "labels", labels.balanced_accuracy, "mean of recall and specificity", both_classes=True),
+    _share("precision", labels.precision, "share of images called defective that are"),
+    _share("recall", labels.recall, "share of defective images called defective"),
+    _share("balanced_accuracy", labels.balanced_accuracy, "mean of recall and specificity", both_classes=True),
     _spec("image_ap", "image_scores", pixel.ap, "image average precision, step sum"),
     _spec("image_auroc", "image_scores", pixel.auroc, "image area under the ROC curve", both_classes=True),
     _spec("image_f1_max", "image_scores", _f, "best image F1 over every threshold", beta=1.0),

@@ -22,11 +22,18 @@ def grid(comparison: Comparison) -> Grid:
         low, high = (f"{v:+.4f}" if v is not None else "" for v in (line.low, line.high))
         span = f"[{low}, {high}]" if low and high else "–"
         gap = "–" if line.difference is None else f"{line.difference:+.4f}{mark}"
-        cells = (line.metric, line.category, number(line.first), number(line.second), gap, span, str(line.n or "–"))
-        rows.append((*cells, line.remark))
-    columns = ("metric", "category", comparison.first, comparison.second, "difference", "interval", "n", "remark")
+        cells = (line.metric, line.category, number(line.first), number(line.second), gap, span)
+        rows.append((*cells, _probability(line.p), _probability(line.p_holm), str(line.n or "–"), line.remark))
+    columns = (
+        "metric", "category", comparison.first, comparison.second, "difference", "interval", "p", "p (Holm)", "n",
+        "remark",
+    )  # fmt: skip
     title = f"{comparison.first} against {comparison.second}" + ("" if comparison.fair else " (not a fair comparison)")
-    return Grid(title=title, columns=columns, rows=tuple(rows), notes=comparison.notes, left=frozenset({0, 1, 5, 7}))
+    return Grid(title=title, columns=columns, rows=tuple(rows), notes=comparison.notes, left=frozenset({0, 1, 5, 9}))
+
+
+def _probability(p: float | None) -> str:
+    return "–" if p is None else f"{p:.4f}"
 
 
 def run_folder(name: str, results_root: Path) -> Path | None:

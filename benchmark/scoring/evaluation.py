@@ -22,9 +22,11 @@ from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
 from benchmark.scoring.metrics.resampling import Multiplicities
 from benchmark.scoring.metrics.score_spool import ScoreSpool
+from benchmark.scoring.metrics.swap import Parts
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
 from benchmark.scoring.spread import interval_of, interval_of_mean
+from benchmark.scoring.swap_parts import parts_of
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
 
@@ -122,6 +124,22 @@ class Evaluation:
         names = [*self.categories, "mean", *(["pooled"] if self.protocol.pooled else [])]
         found = {(s.name, c): self.replicates(s.name, c) for s in self.specs for c in names}
         return {key: values for key, values in found.items() if values is not None}
+
+    def all_parts(self) -> dict[tuple[str, str], Parts]:
+        """Return (kind, category or ``pooled``) to what every image adds, for ``swap_parts.swapped``; none without
+        resamples. Images are in the order of their categories and ids.
+        """
+        if self.protocol.resamples == 0:
+            return {}
+        sets = {category: self._sorted(category) for category in self.categories}
+        if self.protocol.pooled and len(sets) > 1:
+            sets["pooled"] = [image for images in sets.values() for image in images]
+        estimates = self._estimated()
+        return {
+            (kind, name): parts
+            for name, images in sets.items()
+            for kind, parts in parts_of(images, self.specs, estimates[name], self.protocol).items()
+        }
 
     def curves(self) -> dict[str, Counts]:
         """Return category (and ``pooled``) to pooled counts at up to 256 thresholds, for precision-recall curves."""

@@ -26,7 +26,7 @@ def interval_of(e: Estimate, protocol: Protocol) -> Interval:
     if protocol.resamples == 0:
         return OFF
     if e.proportions:
-        found = intervals.wilson(e.proportions, confidence=protocol.confidence)
+        found = intervals.wilson([(p,) for p in e.proportions], confidence=protocol.confidence)
     elif e.replicates is None or (reason := intervals.too_few(e.rarer)):
         return Interval(None, None, None if e.replicates is None else reason)
     elif intervals.all_same(e.replicates):
@@ -52,7 +52,7 @@ def interval_of_mean(mean: Estimate, categories: Sequence[Estimate], protocol: P
         return interval_of(defined[0] if defined else mean, protocol)
     confidence = protocol.confidence
     sizes = np.array([e.rarer for e in defined], dtype=np.float64)
-    shares = [p for e in defined for p in e.proportions] if all(e.proportions for e in defined) else []
+    shares = list(zip(*(e.proportions for e in defined), strict=True))
     if sizes.min() < FEWEST and (len(defined) >= FEWEST or not shares):
         found = intervals.over_categories(np.array([e.value for e in defined]), confidence=confidence)
     elif shares:

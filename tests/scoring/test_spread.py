@@ -169,3 +169,11 @@ def test_intervals_cover_the_truth() -> None:
     """A fast part of ``tests/perf/coverage.py``, which prints every size."""
     _, covered, without = summary(single(n=40, share=0.3, trials=40, resamples=400))
     assert covered >= 0.92 and without <= 0.05
+
+
+def test_the_mean_of_proportions_is_wilsons_of_as_many_trials_as_it_rests_on() -> None:
+    row = labelled(["recall"], [(6, 6)] * 10)["recall", "mean"]
+    assert row.low == pytest.approx(60 / (60 + 3.8415), abs=1e-4)
+    ends = intervals.wilson([[(3, 10), (7, 10)]], confidence=0.95)
+    expected = binomtest(10, 20).proportion_ci(0.95, method="wilson")
+    assert (ends.low, ends.high) == (pytest.approx(expected.low), pytest.approx(expected.high))

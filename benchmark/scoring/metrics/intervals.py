@@ -85,26 +85,32 @@ def expanded(
     return Interval(float(low) + shift, float(high) + shift)
 
 
-def wilson(proportions: Sequence[Proportion], *, confidence: float) -> Interval:
-    """Return the interval of the mean of independent proportions: Wilson's score interval for one.
+def wilson(groups: Sequence[Sequence[Proportion]], *, confidence: float) -> Interval:
+    """Return Wilson's score interval of a proportion, and of the mean of several.
 
-    The distances of several from their ends add up as squares (G. Y. Zou and A. Donner, Construction of confidence
-    limits about effect measures, Statistics in Medicine 27, 2008).
+    A group is one proportion in several categories: its mean has as many trials as give it the variance of the mean,
+    K² / Σ 1/n_k, which is at most what differing categories need. Groups are independent (recall and specificity):
+    the distances from their ends add up as squares (G. Y. Zou and A. Donner, Construction of confidence limits about
+    effect measures, Statistics in Medicine 27, 2008).
 
     Args:
-        proportions: successes and trials of each; every one has a trial.
+        groups: successes and trials, each of at least one trial; the value is the mean of the groups' means.
         confidence: nominal coverage.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import norm
 
+    squared = float(norm.ppf(0.5 + 0.5 * confidence)) ** 2
     below = above = total = 0.0
-    for successes, trials in proportions:
-        share = successes / trials
-        ends = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-        below += (share - ends.low) ** 2
-        above += (ends.high - share) ** 2
+    for group in groups:
+        share = sum(successes / trials for successes, trials in group) / len(group)
+        trials = len(group) ** 2 / sum(1.0 / trials for _, trials in group)
+        middle = (share + squared / (2.0 * trials)) / (1.0 + squared / trials)
+        reach = math.sqrt(squared * (share * (1.0 - share) / trials + squared / (4.0 * trials**2)))
+        reach /= 1.0 + squared / trials
+        below += (share - (middle - reach)) ** 2
+        above += (middle + reach - share) ** 2
         total += share
-    number = len(proportions)
+    number = len(groups)
     return Interval((total - math.sqrt(below)) / number, (total + math.sqrt(above)) / number)
 
 
@@ -125,8 +131,14 @@ def unseen(value: float, *, confidence: float, n: float) -> Interval:
     return Interval(value * (1.0 - share), value + (1.0 - value) * share)
 
 
-def over_categories(values: NDArray[np.float64], *, confidence: float) -> Interval:
-    """Return Student's t interval of the mean of categories' values (K,), none below ``FEWEST`` of them."""
+def over_categories(values: NDArray[np.float64], *, confidence: float, bounded: bool = True) -> Interval:
+    """Return Student's t interval of the mean of categories' values, none below ``FEWEST`` of them.
+
+    Args:
+        values: (K,) one of each category.
+        confidence: nominal coverage.
+        bounded: the values lie in [0, 1]; equal ones then leave the unseen (:func:`unseen`) open.
+    """
     from scipy.stats import t
 
     number = values.size
@@ -134,7 +146,7 @@ def over_categories(values: NDArray[np.float64], *, confidence: float) -> Interv
         small = f"{number} categories, some with fewer than {FEWEST} images of the rarer class"
         return Interval(None, None, f"no interval: {small}")
     mean, spread = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(number)
-    if spread <= SAME:
+    if spread <= SAME and bounded:
         return unseen(mean, confidence=confidence, n=number)
     reach = float(t.ppf(0.5 + 0.5 * confidence, number - 1)) * spread
     return Interval(mean - reach, mean + reach)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.core.errors import ResultsError, near_matches
 from benchmark.core.table import Grid, csv_text, latex, markdown
 from benchmark.report.papers.comparison import Comparison, compare_published, compare_runs
+from benchmark.report.ranks import compare_many
 from benchmark.report.tables import number
 from benchmark.results import files
 
@@ -84,6 +87,21 @@ def compare(first: str, second: str, *, results_root: Path, force: bool) -> tupl
         comparison, other = compare_runs(folder, found, force=force), found.name
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
     return grid(comparison), stem
+
+
+def compare_all(names: Sequence[str], *, results_root: Path) -> tuple[Grid, str]:
+    """Rank the methods of three or more runs over the categories that they share.
+
+    Args:
+        names: runs by folder, id or the beginning of it.
+        results_root: folder that holds ``runs/``.
+
+    Raises:
+        ResultsError: no such run, protocols differ, or too little is shared.
+    """
+    runs = [files.read_result(_choose(name, results_root)) for name in names]
+    stem = "ranks_" + hashlib.sha256("\n".join(sorted(r.id for r in runs)).encode()).hexdigest()[:12]
+    return compare_many(runs), stem
 
 
 def write(table: Grid, path: Path) -> Path:

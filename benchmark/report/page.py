@@ -15,8 +15,9 @@ from typing import Any
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
 from benchmark.report.page_data import boards, run_page
-from benchmark.report.page_figures import precision_recall, short_labels
+from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
+from benchmark.report.ranks import LEVEL, method_names, rankings
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
@@ -58,6 +59,7 @@ def build(
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
+        ranks=list(_ranks(ordered)),
         papers=[_paper_table(path) for path in papers],
         sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
         galleries=[{"title": p.title} for p in galleries.parts],
@@ -118,6 +120,34 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         svg = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)), name=f"curve{at}")
         alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
         yield {"title": f"{dataset}, protocol {protocol}", "svg": svg, "alt": alt}
+
+
+def _ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Average ranks of the methods of each dataset, and of all datasets together, under each protocol."""
+    results = [result for _, result in runs]
+    groups: dict[tuple[str, str], list[RunResult]] = {}
+    for result in results:
+        groups.setdefault((result.protocol.hash, result.dataset.fingerprint), []).append(result)
+        groups.setdefault((result.protocol.hash, ""), []).append(result)
+    for at, ((_, fingerprint), members) in enumerate(groups.items()):
+        names = method_names(members)
+        found = [r for r in rankings(members, names) if fingerprint or len(r.datasets) > 1]
+        if not found:
+            continue
+        where = ", ".join(found[0].datasets)
+        pictures = []
+        for number, one in enumerate(found):
+            better = [f"{a} over {b} (p {p:.3f})" for (a, b), (_, p) in one.wilcoxon.items() if p <= LEVEL]
+            pictures.append(
+                {
+                    "metric": one.metric,
+                    "svg": critical_difference(one, name=f"ranks{at}-{number}"),
+                    "alt": f"Average ranks by {one.metric} over {one.n} categories of {where}",
+                    "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
+                    + ("; ".join(better) or "no pair differs"),
+                }
+            )
+        yield {"title": f"{where}, protocol {members[0].protocol.name}", "pictures": pictures}
 
 
 def _paper_table(path: Path) -> dict[str, Any]:

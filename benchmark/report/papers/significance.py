@@ -158,7 +158,7 @@ def _mean(parts: Sequence[Swapped]) -> Swapped:
     return Swapped(observed=float(np.mean([p.observed for p in parts])), permuted=means)
 
 
-def holm(p: Mapping[Key, float]) -> dict[Key, float]:
+def holm(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     """Correct p-values for their number (S. Holm, Scandinavian Journal of Statistics 6, 1979).
 
     The k-th smallest of m is multiplied by m − k + 1, and none falls below a smaller one's.

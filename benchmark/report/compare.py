@@ -12,6 +12,7 @@ from benchmark.report.papers.comparison import Comparison, compare_published, co
 from benchmark.report.ranks import compare_many
 from benchmark.report.tables import number
 from benchmark.results import files
+from benchmark.scoring.metrics import registry
 
 BOTH = ("mean", "pooled")
 
@@ -25,7 +26,7 @@ def grid(comparison: Comparison) -> Grid:
         low, high = (f"{v:+.4f}" if v is not None else "" for v in (line.low, line.high))
         span = f"[{low}, {high}]" if low and high else "–"
         gap = "–" if line.difference is None else f"{line.difference:+.4f}{mark}"
-        cells = (line.metric, line.category, number(line.first), number(line.second), gap, span)
+        cells = (registry.title(line.metric), line.category, number(line.first), number(line.second), gap, span)
         rows.append((*cells, _probability(line.p), _probability(line.p_holm), str(line.n or "–"), line.remark))
     columns = (
         "metric", "category", comparison.first, comparison.second, "difference", "interval", "p", "p (Holm)", "n",

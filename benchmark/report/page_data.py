@@ -11,6 +11,7 @@ from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
 from benchmark.report.tables import number
 from benchmark.results.schema import RunResult, flatten
+from benchmark.scoring.metrics.registry import title as metric_title
 
 
 def anchor(result: RunResult) -> str:
@@ -31,7 +32,7 @@ def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "notes": list(dict.fromkeys(n for r in here for n in r.dataset.notes)),
-                "metrics": [{"name": m, "description": _description(m)} for m in metrics],
+                "metrics": [{"name": m, "title": metric_title(m), "description": _description(m)} for m in metrics],
                 "rows": rows,
                 "constants": _constants(here),
             }
@@ -251,7 +252,7 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
                 "remark": remark,
             }
         )
-    return {"metric": metric, "rows": rows}
+    return {"metric": metric_title(metric), "rows": rows}
 
 
 def _percent(value: float | None) -> float | None:

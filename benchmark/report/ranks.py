@@ -19,6 +19,7 @@ from benchmark.report.papers.fairness import is_partial
 from benchmark.report.papers.significance import holm
 from benchmark.report.tables import number
 from benchmark.results.schema import RunResult
+from benchmark.scoring.metrics.registry import title
 
 FEWEST = 5
 """Categories below which ranks say nothing: five signs that agree have p = 0.06."""
@@ -148,7 +149,9 @@ def compare_many(runs: Sequence[RunResult]) -> Grid:
         by_method = dict(zip(one.methods, zip(one.ranks, one.means, strict=True), strict=True))
         cells = [f"{by_method[m][0]:.2f} ({number(by_method[m][1], 3)})" if m in by_method else "–" for m in methods]
         differ = [f"{a} over {b}, p {p:.3f}" for (a, b), (_, p) in one.wilcoxon.items() if p <= LEVEL]
-        rows.append((one.metric, *cells, str(one.n), f"{one.friedman:.4f}", f"{one.critical:.2f}", "; ".join(differ)))
+        rows.append(
+            (title(one.metric), *cells, str(one.n), f"{one.friedman:.4f}", f"{one.critical:.2f}", "; ".join(differ))
+        )
     notes = (
         "average rank over categories, 1 is best (mean value); p: Friedman's test that all are equal",
         "CD: ranks that far apart differ (Nemenyi, 5 %)",

@@ -96,6 +96,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.table import Table
 
     from benchmark.report.papers.fairness import published_values, unfair_run
+    from benchmark.scoring.metrics.registry import title
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
@@ -117,7 +118,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
             of = "images" if row.category != "mean" else "categories"
             remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))
         table.add_row(
-            row.metric,
+            title(row.metric),
             escape(row.category),
             number(row.value),
             interval(row),
@@ -127,6 +128,8 @@ def _print_metrics(console: object, result: RunResult) -> None:
             escape(remark),
         )
     console.print(table)  # type: ignore[attr-defined]
+    if any(title(row.metric) != row.metric for row in result.metrics):
+        console.print("oracle: the best threshold for these very images and labels")  # type: ignore[attr-defined]
     if printed:
         note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
         console.print(note)  # type: ignore[attr-defined]

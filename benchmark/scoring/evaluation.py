@@ -62,7 +62,7 @@ class Evaluation:
         self.atom_cache = atom_cache
         sources = {s.source for s in self.specs}
         cut = "masks" in sources and self.protocol.iou_threshold is not None
-        components = any(s.limited for s in self.specs)
+        components = any(s.limited or s.regional for s in self.specs)
         self._needs = Needs(
             tables="pixels" in sources or cut, components=components, image_scores="image_scores" in sources
         )

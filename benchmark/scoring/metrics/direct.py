@@ -59,7 +59,7 @@ def pixel_metrics(
     if other:
         raise ConfigError(f"{other[0]} is not computed from score maps; leave it out here")
     limit = checked_limit(limit)
-    components = any(s.limited for s in specs)
+    components = any(s.limited or s.regional for s in specs)
     tables = [
         dense_table(scores, mask, components=components, where=f"map {at}")
         for at, (scores, mask) in enumerate(zip(maps, masks, strict=True))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.scoring.metrics import labels, pixel, variants
+from benchmark.scoring.metrics import labels, operating, pixel, variants
 from benchmark.scoring.metrics.variants import Grid
 
 Source = Literal["pixels", "masks", "image_scores", "labels"]
@@ -30,6 +30,10 @@ class MetricSpec:
     """Set where the threshold of the largest F-beta is reported as well."""
     limited: bool = False
     """Takes the protocol's AUPRO limit as ``limit=``, and needs component overlaps."""
+    regional: bool = False
+    """Needs component overlaps, as every limited metric does."""
+    oracle: bool = False
+    """Its threshold is chosen on the very images that are scored: no method reaches it without their labels."""
     both_classes: bool = False
     """Undefined where good pixels or images are missing, not only where defects are."""
     proportions: Callable[[labels.Confusion], tuple[tuple[int, int], ...]] | None = None
@@ -37,10 +41,18 @@ class MetricSpec:
     grid: Grid | None = None
     """Thresholds of a published variant; None is every distinct score."""
 
+    @property
+    def title(self) -> str:
+        """The name as tables show it."""
+        return f"{self.name} (oracle)" if self.oracle else self.name
+
 
 def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
     level: Literal["pixel", "image"] = "pixel" if source in ("pixels", "masks") else "image"
-    return MetricSpec(name=name, level=level, source=source, function=function, description=description, **facts)
+    oracle = facts.pop("oracle", facts.get("beta") is not None)
+    return MetricSpec(
+        name=name, level=level, source=source, function=function, description=description, oracle=oracle, **facts
+    )
 
 
 def _share(name: str, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
@@ -99,7 +111,36 @@ _SPECS = (
         grid=variants.STEPS_200,
     ),
 )
-METRICS = MappingProxyType({spec.name: spec for spec in _SPECS})
+_OPERATING: dict[str, Any] = {"both_classes": True, "oracle": True}
+_AT_RATES = tuple(
+    spec
+    for percent in (1, 5)
+    for spec in (
+        _spec(
+            f"image_tpr_at_fpr_{percent}",
+            "image_scores",
+            partial(operating.recall_at_false_alarms, rate=percent / 100),
+            f"share of defective images found where at most {percent} % of the good ones raise an alarm",
+            **_OPERATING,
+        ),
+        _spec(
+            f"image_tnr_at_fnr_{percent}",
+            "image_scores",
+            partial(operating.passed_at_misses, rate=percent / 100),
+            f"share of good images passed where at most {percent} % of the defective ones are missed",
+            **_OPERATING,
+        ),
+        _spec(
+            f"pro_at_fpr_{percent}",
+            "pixels",
+            partial(operating.overlap_at_false_alarms, rate=percent / 100),
+            f"mean overlap of defect regions where at most {percent} % of the good pixels are marked",
+            regional=True,
+            **_OPERATING,
+        ),
+    )
+)
+METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
 """Name to spec, in the order in which a report lists them; read-only."""
 
 
@@ -113,3 +154,8 @@ def metric(name: str) -> MetricSpec:
 def metrics(names: Iterable[str]) -> tuple[MetricSpec, ...]:
     """Return the specs of names, in their order, each once; raises ConfigError for an unknown one."""
     return tuple(metric(name) for name in dict.fromkeys(names))
+
+
+def title(name: str) -> str:
+    """Return a metric's name as tables show it: one whose threshold is chosen on the scored images says ``oracle``."""
+    return METRICS[name].title if name in METRICS else name

@@ -7,6 +7,7 @@ COMMANDS = (
     "reproduce",
     "compare",
     "report",
+    "decide",
     "doctor",
     "data",
     "weights",

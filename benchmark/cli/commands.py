@@ -13,6 +13,7 @@ from benchmark.cli import (
     cache,
     compare,
     data,
+    decide,
     doctor,
     reference,
     report,
@@ -66,6 +67,7 @@ def _sweep() -> None:
 for name, function in (
     ("reproduce", reproduce.reproduce),
     ("compare", compare.compare),
+    ("decide", decide.decide),
     ("report", report.report),
     ("doctor", doctor.doctor),
     ("data", data.data),

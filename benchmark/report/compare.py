@@ -57,7 +57,8 @@ def run_folder(name: str, results_root: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _choose(name: str, results_root: Path) -> Path:
+def choose_run(name: str, results_root: Path) -> Path:
+    """Return the folder of a run as :func:`run_folder` does; raises ResultsError with near names where nothing fits."""
     folder = run_folder(name, results_root)
     if folder is None:
         known = [p.name for p in (results_root / "runs").glob("*") if (p / files.RESULT).is_file()]
@@ -80,11 +81,11 @@ def compare(first: str, second: str, *, results_root: Path, force: bool) -> tupl
     Raises:
         ResultsError: no such run or method, or the two cannot be compared.
     """
-    folder = _choose(first, results_root)
+    folder = choose_run(first, results_root)
     if ":" in second and run_folder(second, results_root) is None:
         comparison, other = compare_published(folder, second), second
     else:
-        found = _choose(second, results_root)
+        found = choose_run(second, results_root)
         comparison, other = compare_runs(folder, found, force=force), found.name
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
     return grid(comparison), stem
@@ -100,7 +101,7 @@ def compare_all(names: Sequence[str], *, results_root: Path) -> tuple[Grid, str]
     Raises:
         ResultsError: no such run, protocols differ, or too little is shared.
     """
-    runs = [files.read_result(_choose(name, results_root)) for name in names]
+    runs = [files.read_result(choose_run(name, results_root)) for name in names]
     stem = "ranks_" + hashlib.sha256("\n".join(sorted(r.id for r in runs)).encode()).hexdigest()[:12]
     return compare_many(runs), stem
 

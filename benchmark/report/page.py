@@ -14,6 +14,8 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
+from benchmark.report.decision_table import figure, judged
+from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.page_data import boards, run_page
 from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
@@ -21,6 +23,7 @@ from benchmark.report.ranks import LEVEL, method_names, rankings
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
+from benchmark.scoring.decision import Costs
 
 MEGABYTES = 48
 """Most megabytes of pictures in a report, unless told."""
@@ -55,7 +58,10 @@ def build(
         script=script,
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[run_page(result, _totals(folder)) for folder, result in ordered],
+        runs=[
+            {**run_page(result, _totals(folder)), "decisions": _decisions(folder, result, at)}
+            for at, (folder, result) in enumerate(ordered)
+        ],
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
@@ -103,6 +109,21 @@ def _totals(folder: Path) -> dict[str, float]:
     ]
     table = pq.read_table(path, columns=counted).to_pydict()
     return {name: float(sum(v for v in values if isinstance(v, int | float))) for name, values in table.items()}
+
+
+def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | None:
+    """Thresholds by the usual costs, as a table and a picture; None where a run kept no scores of both classes."""
+    if not (folder / files.ROWS).exists():
+        return None
+    try:
+        found = judged(result, folder, costs=Costs(), rate=0.05)
+    except ResultsError:
+        return None
+    table = decision_grid(result, found)
+    return {
+        "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
+        "svg": figure(found, name=f"cost{at}"),
+    }  # fmt: skip
 
 
 def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:

@@ -111,7 +111,8 @@ def wilson(groups: Sequence[Sequence[Proportion]], *, confidence: float) -> Inte
         above += (middle + reach - share) ** 2
         total += share
     number = len(groups)
-    return Interval((total - math.sqrt(below)) / number, (total + math.sqrt(above)) / number)
+    low, high = (total - math.sqrt(below)) / number, (total + math.sqrt(above)) / number
+    return Interval(max(0.0, low), min(1.0, high))
 
 
 def unseen(value: float, *, confidence: float, n: float) -> Interval:

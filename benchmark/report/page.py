@@ -24,6 +24,7 @@ from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
 from benchmark.scoring.decision import Costs
+from benchmark.scoring.metrics.registry import title
 
 MEGABYTES = 48
 """Most megabytes of pictures in a report, unless told."""
@@ -59,7 +60,11 @@ def build(
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=[
-            {**run_page(result, _totals(folder)), "decisions": _decisions(folder, result, at)}
+            {
+                **run_page(result, _totals(folder)),
+                "decisions": _decisions(folder, result, at),
+                "parts": list(_parts(folder)),
+            }
             for at, (folder, result) in enumerate(ordered)
         ],
         datasets=boards(results),
@@ -124,6 +129,24 @@ def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | Non
         "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
         "svg": figure(found, name=f"cost{at}"),
     }  # fmt: skip
+
+
+def _parts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Metrics by defect type, size and image, one table for all of a category."""
+    rows = files.read_breakdown(folder)
+    for category in dict.fromkeys(str(r["category"]) for r in rows):
+        own = [r for r in rows if r["category"] == category]
+        metrics = list(dict.fromkeys(str(r["metric"]) for r in own))
+        lines: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in own:
+            lines.setdefault((str(row["by"]), str(row["part"])), {})[str(row["metric"])] = row
+        cells = []
+        for (by, part), values in lines.items():
+            sizes = max(values.values(), key=lambda r: int(r["n"]))
+            shown = ["" if m not in values else _cell_text(values[m]["value"]) for m in metrics]
+            cells.append([by.replace("_", " "), part, f"{sizes['n_defective']} of {sizes['n']}", *shown])
+        columns = ["by", "part", "defective", *(title(m) for m in metrics)]
+        yield {"title": f"By defect type, size and image: {category}", "columns": columns, "rows": cells}
 
 
 def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:

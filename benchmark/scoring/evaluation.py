@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import GroundTruth, Outcome, Prediction, Sample
+from benchmark.scoring.breakdown import Row, breakdown
 from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import bootstrap
@@ -131,15 +132,23 @@ class Evaluation:
         """
         if self.protocol.resamples == 0:
             return {}
-        sets = {category: self._sorted(category) for category in self.categories}
-        if self.protocol.pooled and len(sets) > 1:
-            sets["pooled"] = [image for images in sets.values() for image in images]
-        estimates = self._estimated()
+        sets, estimates = self._sets(), self._estimated()
         return {
             (kind, name): parts
             for name, images in sets.items()
             for kind, parts in parts_of(images, self.specs, estimates[name], self.protocol).items()
         }
+
+    def breakdown(self) -> list[Row]:
+        """Return every metric by defect type, by defect size, without good images, and over single images."""
+        return list(breakdown(self._sets(), self.specs, self.protocol))
+
+    def _sets(self) -> dict[str, list[ScoredImage]]:
+        """Images of each category, and ``pooled`` where there are several and the protocol has it."""
+        sets = {category: self._sorted(category) for category in self.categories}
+        if self.protocol.pooled and len(sets) > 1:
+            sets["pooled"] = [image for images in sets.values() for image in images]
+        return sets
 
     def curves(self) -> dict[str, Counts]:
         """Return category (and ``pooled``) to pooled counts at up to 256 thresholds, for precision-recall curves."""

@@ -55,9 +55,8 @@ def _spec(name: str, source: Source, function: Callable[..., Any], description: 
     )
 
 
-def _share(name: str, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
-    of = partial(labels.proportions, name=name)
-    return _spec(name, "labels", function, description, proportions=of, **facts)
+def _of(name: str) -> dict[str, Any]:
+    return {"proportions": partial(labels.proportions, name=name)}
 
 
 _f = pixel.f_beta_max
@@ -77,9 +76,16 @@ _SPECS = (
     _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
     _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
     _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
-    _share("precision", labels.precision, "share of images called defective that are"),
-    _share("recall", labels.recall, "share of defective images called defective"),
-    _share("balanced_accuracy", labels.balanced_accuracy, "mean of recall and specificity", both_classes=True),
+    _spec("precision", "labels", labels.precision, "share of images called defective that are", **_of("precision")),
+    _spec("recall", "labels", labels.recall, "share of defective images called defective", **_of("recall")),
+    _spec(
+        "balanced_accuracy",
+        "labels",
+        labels.balanced_accuracy,
+        "mean of recall and specificity",
+        both_classes=True,
+        **_of("balanced_accuracy"),
+    ),
     _spec("image_ap", "image_scores", pixel.ap, "image average precision, step sum"),
     _spec("image_auroc", "image_scores", pixel.auroc, "image area under the ROC curve", both_classes=True),
     _spec("image_f1_max", "image_scores", _f, "best image F1 over every threshold", beta=1.0),

@@ -13,7 +13,9 @@ from benchmark.cli import (
     cache,
     compare,
     data,
+    decide,
     doctor,
+    latency,
     reference,
     report,
     reproduce,
@@ -66,6 +68,8 @@ def _sweep() -> None:
 for name, function in (
     ("reproduce", reproduce.reproduce),
     ("compare", compare.compare),
+    ("decide", decide.decide),
+    ("latency", latency.latency),
     ("report", report.report),
     ("doctor", doctor.doctor),
     ("data", data.data),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "−": "$-$", "±": r"$\pm$", "×": r"$\times$",
     "≥": r"$\geq$", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip
+
+MOST_OF_A_WORD = 24
+"""Characters after which a word of a text column may be broken: paths and commands are longer than any terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,20 +77,63 @@ def latex(grid: Grid) -> str:
 
 
 def show(grid: Grid, *, width: int | None = None) -> None:
-    """Print the table on the terminal, or as plain text where there is none."""
+    """Print the table on the terminal, or as plain text where there is none; one that is too wide in several parts."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(grid.title), title_justify="left", header_style="bold", show_lines=_is_tall(grid))
-    for i, column in enumerate(grid.columns):
-        table.add_column(escape(column), justify="left" if i in grid.left else "right", overflow="fold")
-    for i, row in enumerate(grid.rows):
-        table.add_row(*(escape(c) for c in row), style="bold" if i in grid.marked else None)
     console = Console(width=width if width or Console().is_terminal else 150, highlight=False)
-    console.print(table)
+    for number, part in enumerate(parts(grid, console.width)):
+        title = grid.title if number == 0 else f"{grid.title} (continued)"
+        table = Table(title=escape(title), title_justify="left", header_style="bold", show_lines=_is_tall(grid))
+        fits = 1 + sum(_needed(grid, i) for i in part) <= console.width
+        for i in part:
+            heading, rigid = grid.columns[i], fits and i not in grid.left  # only text gives way
+            if rigid:
+                heading = textwrap.fill(heading, _needed(grid, i) - 3, break_long_words=False, break_on_hyphens=False)
+            justify: Literal["left", "right"] = "left" if i in grid.left else "right"
+            table.add_column(escape(heading), justify=justify, overflow="fold", no_wrap=rigid)
+        for at, row in enumerate(grid.rows):
+            table.add_row(*(escape(row[i]) for i in part), style="bold" if at in grid.marked else None)
+        console.print(table)
     for note in grid.notes:
         console.print(escape(note), soft_wrap=True)
+
+
+def parts(grid: Grid, width: int) -> list[tuple[int, ...]]:
+    """Return which columns are printed together, so that no number and no word of a heading is broken.
+
+    Text columns at the left of the table are repeated in every part; other text wraps.
+
+    Args:
+        grid: the table.
+        width: of the terminal, in characters.
+    """
+    keys: list[int] = []
+    while len(keys) in grid.left and len(keys) < len(grid.columns):
+        keys.append(len(keys))
+    if len(keys) == len(grid.columns):
+        return [tuple(keys)]
+    free = width - 1 - sum(_needed(grid, i) for i in keys)
+    found: list[list[int]] = [[]]
+    used = 0
+    for i in range(len(keys), len(grid.columns)):
+        needed = _needed(grid, i)
+        if found[-1] and used + needed > free:
+            found.append([])
+            used = 0
+        found[-1].append(i)
+        used += needed
+    return [(*keys, *part) for part in found]
+
+
+def _needed(grid: Grid, column: int) -> int:
+    """Characters that a column takes with its frame: the longest line of numbers, or word of a text or heading."""
+    text = "\n".join(row[column] for row in grid.rows)
+    longest = max((len(word) for word in grid.columns[column].split()), default=0)
+    if column in grid.left:
+        return 3 + min(MOST_OF_A_WORD, max([longest, *(len(word) for word in text.split())]))
+    return 3 + max([longest, *(len(line) for line in text.split("\n"))])
 
 
 def _is_tall(grid: Grid) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.core.errors import ResultsError, near_matches
 from benchmark.core.table import Grid, csv_text, latex, markdown
 from benchmark.report.papers.comparison import Comparison, compare_published, compare_runs
+from benchmark.report.ranks import compare_many
 from benchmark.report.tables import number
 from benchmark.results import files
+from benchmark.scoring.metrics import registry
 
 BOTH = ("mean", "pooled")
 
@@ -22,11 +26,18 @@ def grid(comparison: Comparison) -> Grid:
         low, high = (f"{v:+.4f}" if v is not None else "" for v in (line.low, line.high))
         span = f"[{low}, {high}]" if low and high else "–"
         gap = "–" if line.difference is None else f"{line.difference:+.4f}{mark}"
-        cells = (line.metric, line.category, number(line.first), number(line.second), gap, span, str(line.n or "–"))
-        rows.append((*cells, line.remark))
-    columns = ("metric", "category", comparison.first, comparison.second, "difference", "interval", "n", "remark")
+        cells = (registry.title(line.metric), line.category, number(line.first), number(line.second), gap, span)
+        rows.append((*cells, _probability(line.p), _probability(line.p_holm), str(line.n or "–"), line.remark))
+    columns = (
+        "metric", "category", comparison.first, comparison.second, "difference", "interval", "p", "p (Holm)", "n",
+        "remark",
+    )  # fmt: skip
     title = f"{comparison.first} against {comparison.second}" + ("" if comparison.fair else " (not a fair comparison)")
-    return Grid(title=title, columns=columns, rows=tuple(rows), notes=comparison.notes, left=frozenset({0, 1, 5, 7}))
+    return Grid(title=title, columns=columns, rows=tuple(rows), notes=comparison.notes, left=frozenset({0, 1, 5, 9}))
+
+
+def _probability(p: float | None) -> str:
+    return "–" if p is None else f"{p:.4f}"
 
 
 def run_folder(name: str, results_root: Path) -> Path | None:
@@ -46,7 +57,8 @@ def run_folder(name: str, results_root: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _choose(name: str, results_root: Path) -> Path:
+def choose_run(name: str, results_root: Path) -> Path:
+    """Return the folder of a run as :func:`run_folder` does; raises ResultsError with near names where nothing fits."""
     folder = run_folder(name, results_root)
     if folder is None:
         known = [p.name for p in (results_root / "runs").glob("*") if (p / files.RESULT).is_file()]
@@ -69,14 +81,29 @@ def compare(first: str, second: str, *, results_root: Path, force: bool) -> tupl
     Raises:
         ResultsError: no such run or method, or the two cannot be compared.
     """
-    folder = _choose(first, results_root)
+    folder = choose_run(first, results_root)
     if ":" in second and run_folder(second, results_root) is None:
         comparison, other = compare_published(folder, second), second
     else:
-        found = _choose(second, results_root)
+        found = choose_run(second, results_root)
         comparison, other = compare_runs(folder, found, force=force), found.name
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in f"{folder.name}_{other}")[:180]
     return grid(comparison), stem
+
+
+def compare_all(names: Sequence[str], *, results_root: Path) -> tuple[Grid, str]:
+    """Rank the methods of three or more runs over the categories that they share.
+
+    Args:
+        names: runs by folder, id or the beginning of it.
+        results_root: folder that holds ``runs/``.
+
+    Raises:
+        ResultsError: no such run, protocols differ, or too little is shared.
+    """
+    runs = [files.read_result(choose_run(name, results_root)) for name in names]
+    stem = "ranks_" + hashlib.sha256("\n".join(sorted(r.id for r in runs)).encode()).hexdigest()[:12]
+    return compare_many(runs), stem
 
 
 def write(table: Grid, path: Path) -> Path:

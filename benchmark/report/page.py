@@ -14,12 +14,17 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
+from benchmark.report.decision_table import figure, judged
+from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.page_data import boards, run_page
-from benchmark.report.page_figures import precision_recall, short_labels
+from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
+from benchmark.report.ranks import LEVEL, method_names, rankings
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
+from benchmark.scoring.decision import Costs
+from benchmark.scoring.metrics.registry import title
 
 MEGABYTES = 48
 """Most megabytes of pictures in a report, unless told."""
@@ -54,10 +59,18 @@ def build(
         script=script,
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[run_page(result, _totals(folder)) for folder, result in ordered],
+        runs=[
+            {
+                **run_page(result, _totals(folder)),
+                "decisions": _decisions(folder, result, at),
+                "parts": list(_parts(folder)),
+            }
+            for at, (folder, result) in enumerate(ordered)
+        ],
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
+        ranks=list(_ranks(ordered)),
         papers=[_paper_table(path) for path in papers],
         sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
         galleries=[{"title": p.title} for p in galleries.parts],
@@ -103,6 +116,39 @@ def _totals(folder: Path) -> dict[str, float]:
     return {name: float(sum(v for v in values if isinstance(v, int | float))) for name, values in table.items()}
 
 
+def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | None:
+    """Thresholds by the usual costs, as a table and a picture; None where a run kept no scores of both classes."""
+    if not (folder / files.ROWS).exists():
+        return None
+    try:
+        found = judged(result, folder, costs=Costs(), rate=0.05)
+    except ResultsError:
+        return None
+    table = decision_grid(result, found)
+    return {
+        "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
+        "svg": figure(found, name=f"cost{at}"),
+    }  # fmt: skip
+
+
+def _parts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Metrics by defect type, size and image, one table for all of a category."""
+    rows = files.read_breakdown(folder)
+    for category in dict.fromkeys(str(r["category"]) for r in rows):
+        own = [r for r in rows if r["category"] == category]
+        metrics = list(dict.fromkeys(str(r["metric"]) for r in own))
+        lines: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in own:
+            lines.setdefault((str(row["by"]), str(row["part"])), {})[str(row["metric"])] = row
+        cells = []
+        for (by, part), values in lines.items():
+            sizes = max(values.values(), key=lambda r: int(r["n"]))
+            shown = ["" if m not in values else _cell_text(values[m]["value"]) for m in metrics]
+            cells.append([by.replace("_", " "), part, f"{sizes['n_defective']} of {sizes['n']}", *shown])
+        columns = ["by", "part", "defective", *(title(m) for m in metrics)]
+        yield {"title": f"By defect type, size and image: {category}", "columns": columns, "rows": cells}
+
+
 def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
     """One figure for each dataset and protocol."""
     groups: dict[tuple[str, str], list[Run]] = {}
@@ -118,6 +164,34 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         svg = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)), name=f"curve{at}")
         alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
         yield {"title": f"{dataset}, protocol {protocol}", "svg": svg, "alt": alt}
+
+
+def _ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Average ranks of the methods of each dataset, and of all datasets together, under each protocol."""
+    results = [result for _, result in runs]
+    groups: dict[tuple[str, str], list[RunResult]] = {}
+    for result in results:
+        groups.setdefault((result.protocol.hash, result.dataset.fingerprint), []).append(result)
+        groups.setdefault((result.protocol.hash, ""), []).append(result)
+    for at, ((_, fingerprint), members) in enumerate(groups.items()):
+        names = method_names(members)
+        found = [r for r in rankings(members, names) if fingerprint or len(r.datasets) > 1]
+        if not found:
+            continue
+        where = ", ".join(found[0].datasets)
+        pictures = []
+        for number, one in enumerate(found):
+            better = [f"{a} over {b} (p {p:.3f})" for (a, b), (_, p) in one.wilcoxon.items() if p <= LEVEL]
+            pictures.append(
+                {
+                    "metric": one.metric,
+                    "svg": critical_difference(one, name=f"ranks{at}-{number}"),
+                    "alt": f"Average ranks by {one.metric} over {one.n} categories of {where}",
+                    "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
+                    + ("; ".join(better) or "no pair differs"),
+                }
+            )
+        yield {"title": f"{where}, protocol {members[0].protocol.name}", "pictures": pictures}
 
 
 def _paper_table(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
 from benchmark.report.tables import number
 from benchmark.results.schema import RunResult, flatten
+from benchmark.scoring.metrics.registry import title as metric_title
 
 
 def anchor(result: RunResult) -> str:
@@ -32,7 +33,7 @@ def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "notes": list(dict.fromkeys(n for r in here for n in r.dataset.notes)),
-                "metrics": [{"name": m, "description": _description(m)} for m in metrics],
+                "metrics": [{"name": m, "title": metric_title(m), "description": _description(m)} for m in metrics],
                 "rows": rows,
                 "constants": _constants(here),
             }
@@ -103,7 +104,7 @@ def _board_row(
         key = (metric, result.protocol.hash, result.dataset.fingerprint)
         is_best = value is not None and not is_partial(result) and best.get(key) == value
         span = f"{own.low:.3f} – {own.high:.3f}" if own and own.low is not None and own.high is not None else ""
-        reason = (own.reason or "") if own else "not computed by this run"
+        reason = (own.reason or own.no_interval or "") if own else "not computed by this run"
         cells.append(
             {"value": number(value), "sort": _sortable(value), "span": span, "reason": reason, "best": is_best}
         )
@@ -169,7 +170,7 @@ def _paper_cell(row: PublishedRow | None) -> dict[str, Any]:
         return {"value": "", "sort": "", "span": "", "reason": "", "best": False}
     digits = len(row.printed.partition(".")[2]) + (2 if row.unit == "percent" else 0)
     value = {"value": number(row.fraction, digits), "sort": _sortable(row.fraction)}
-    return {**value, "span": "", "reason": row.note, "best": False}
+    return {**value, "span": row.flag, "reason": row.note, "best": False}
 
 
 def _sortable(value: float | None) -> str:
@@ -238,6 +239,8 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
         remark = own.reason or f"n {own.n}, {own.n_defective} defective"
         if spans:
             remark += f", 95 %: {low:.3f} – {high:.3f}"
+        elif own.no_interval:
+            remark += f", {own.no_interval}"
         if own.threshold is not None:
             remark += f", at score ≥ {own.threshold:.4g}"
         rows.append(
@@ -250,7 +253,7 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
                 "remark": remark,
             }
         )
-    return {"metric": metric, "rows": rows}
+    return {"metric": metric_title(metric), "rows": rows}
 
 
 def _percent(value: float | None) -> float | None:

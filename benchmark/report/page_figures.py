@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark.report.ranks import Ranking
 from benchmark.results.replicates import Curve
 
 INK = "#010203"
@@ -47,6 +48,63 @@ def precision_recall(curves: Mapping[str, Curve], *, name: str) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return inline(buffer.getvalue())
+
+
+def critical_difference(ranking: Ranking, *, name: str) -> str:
+    """Draw average ranks on a line, best at the left, with a bar over methods that do not differ.
+
+    Args:
+        ranking: of one metric.
+        name: makes the ids inside the SVG unique on the page.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    number = len(ranking.methods)
+    style: Any = {"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9}
+    style |= {f"{part}color": INK for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.")}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(6.4, 1.2 + 0.2 * number), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        axes.set_xlim(0.8, number + 0.2)
+        bars = _alike(ranking)
+        for at, (start, end) in enumerate(bars):
+            height = -0.35 - 0.3 * at
+            axes.plot([start - 0.04, end + 0.04], [height, height], color=INK, linewidth=3.0, solid_capstyle="butt")
+        half = (number + 1) // 2
+        first = -0.6 - 0.3 * len(bars)
+        for at, (method, place) in enumerate(zip(ranking.methods, ranking.ranks, strict=True)):
+            left = at < half  # the best ones to the left, the worst ones to the right, each with a line of its own
+            height = first - 0.6 * (at if left else number - 1 - at)
+            edge = 0.8 if left else number + 0.2
+            axes.plot([place, place, edge], [0.0, height, height], color=COLOURS[at % len(COLOURS)], linewidth=1.2)
+            axes.text(
+                edge + (-0.05 if left else 0.05), height, f"{method}  {place:.2f}", va="center",
+                ha="right" if left else "left",
+            )  # fmt: skip
+        axes.plot([1.0, 1.0 + ranking.critical], [1.3, 1.3], color=INK, linewidth=1.2, marker="|")
+        axes.text(1.0, 1.75, f"critical difference {ranking.critical:.2f}", ha="left", va="center")
+        axes.set_ylim(first - 0.6 * half, 2.1)
+        axes.spines[["left", "right", "bottom"]].set_visible(False)
+        axes.spines["top"].set_position(("data", 0.0))
+        axes.xaxis.tick_top()
+        axes.set_xticks(range(1, number + 1))
+        axes.set_yticks([])
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return inline(buffer.getvalue())
+
+
+def _alike(ranking: Ranking) -> list[tuple[float, float]]:
+    """Longest stretches of ranks no wider than the critical difference, each of two methods or more."""
+    found: list[tuple[float, float]] = []
+    for start in ranking.ranks:
+        end = max(r for r in ranking.ranks if r <= start + ranking.critical)
+        if end > start and not any(low <= start and end <= high for low, high in found):
+            found.append((start, end))
+    return found
 
 
 def inline(svg: str) -> str:

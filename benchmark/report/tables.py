@@ -98,6 +98,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.table import Table
 
     from benchmark.report.papers.fairness import published_values, unfair_run
+    from benchmark.scoring.metrics.registry import title
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
@@ -114,11 +115,12 @@ def _print_metrics(console: object, result: RunResult) -> None:
         if row.category not in shown or (row.metric in brief and row.category != "pooled" and _repeats(result, row)):
             continue
         remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
+        remark = "; ".join(filter(None, [remark, row.no_interval]))
         if row.n_skipped:
             of = "images" if row.category != "mean" else "categories"
             remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))
         table.add_row(
-            row.metric,
+            title(row.metric),
             escape(row.category),
             number(row.value),
             interval(row),
@@ -128,6 +130,8 @@ def _print_metrics(console: object, result: RunResult) -> None:
             escape(remark),
         )
     console.print(table)  # type: ignore[attr-defined]
+    if any(title(row.metric) != row.metric for row in result.metrics):
+        console.print("oracle: the best threshold for these very images and labels")  # type: ignore[attr-defined]
     if printed:
         note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
         console.print(note)  # type: ignore[attr-defined]
@@ -150,9 +154,7 @@ def _failures(finished: Finished) -> Iterator[str]:
 def _published(rows: Sequence[PublishedRow]) -> str:
     """Published values as they were printed, each with its paper and with what speaks against it."""
     units = {"percent": " %", "fraction": ""}
-    return ", ".join(
-        f"{row.printed}{units.get(row.unit, '')} {row.paper}{'' if row.usable else f' ({row.flag})'}" for row in rows
-    )
+    return ", ".join(f"{row.printed}{units.get(row.unit, '')} {row.paper}{row.remark}" for row in rows)
 
 
 def _undefined(result: RunResult) -> set[str]:

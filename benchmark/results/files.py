@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 ROWS = "per_image.parquet"
+BREAKDOWN = "breakdown.json"
 
 
 def ensure_writable(folder: Path) -> None:
@@ -92,6 +93,23 @@ def read_result(folder: Path) -> RunResult:
             f"{path} is not a result file of this version ({place}: {first['msg']}); "
             "run.overwrite=only_missing writes it anew"
         ) from None
+
+
+def write_breakdown(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a run's metrics by defect type, size and image (``benchmark.scoring.breakdown``), one row a value."""
+    write_atomically(folder / BREAKDOWN, (json.dumps(rows, indent=0, ensure_ascii=False) + "\n").encode())
+
+
+def read_breakdown(folder: Path) -> list[dict[str, Any]]:
+    """Read what ``write_breakdown`` wrote; empty where a run has none, as points of sweeps and older runs."""
+    path = folder / BREAKDOWN
+    try:
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError as error:
+        raise ResultsError(f"{path} is damaged ({error}); run the benchmark again") from None
+    return rows
 
 
 def read_rows(folder: Path) -> pd.DataFrame:

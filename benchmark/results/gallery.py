@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.atomic import open_temporary
 from benchmark.core.errors import DataError, ResultsError, StoreError
+from benchmark.scoring.metrics.tables import minmax
 
 if TYPE_CHECKING:
     from benchmark.core.samples import GroundTruth, Prediction, Sample
@@ -122,7 +123,7 @@ class Gallery:
         low, high = ends if ends is not None else (None, None)
         grey = None
         if scores is not None and low is not None and high is not None:
-            span = (scores - low) / (high - low) if high > low else np.zeros_like(scores)
+            span = minmax(scores, low, high)
             grey = (np.clip(span, 0.0, 1.0) * 255.0).round().astype(np.uint8)
         return Thumbnails(
             id=sample.id,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Replicates:
     """(metric, category) -> value on every bootstrap resample, (R,); NaN where undefined."""
     curves: Mapping[str, Curve]
     """Category, or ``pooled``."""
+    parts: Mapping[tuple[str, str], Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    """(kind, category or ``pooled``) -> what every image adds, for ``swap_parts.swapped``; none in older files."""
 
 
 def encode_replicates(evaluation: Evaluation) -> bytes:
@@ -52,7 +54,10 @@ def encode_replicates(evaluation: Evaluation) -> bytes:
         called = np.maximum(counts.tp + counts.fp, 1)
         columns = (counts.score, counts.tp / called, counts.tp / max(1, int(counts.n_pos)))
         arrays[SEPARATOR.join(("curve", "", category))] = np.stack(columns).astype(np.float32)
-    return save(arrays)
+    kept: dict[str, NDArray[Any]] = dict(arrays)
+    for (kind, category), parts in evaluation.all_parts().items():
+        kept |= {SEPARATOR.join((f"parts.{kind}.{name}", "", category)): v for name, v in parts.items()}
+    return save({name: np.ascontiguousarray(values) for name, values in kept.items()})
 
 
 def read_replicates(folder: Path) -> Replicates:
@@ -69,11 +74,16 @@ def read_replicates(folder: Path) -> Replicates:
         raise ResultsError(f"{path} is damaged ({error}); run the benchmark again") from None
     replicates: dict[tuple[str, str], NDArray[np.float64]] = {}
     curves: dict[str, Curve] = {}
+    parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
     for name, values in arrays.items():
         kind, metric, category = name.split(SEPARATOR)
+        if kind.startswith("parts."):
+            _, source, part = kind.split(".")
+            parts.setdefault((source, category), {})[part] = values
+            continue
         wide = values.astype(np.float64)
         if kind == "replicates":
             replicates[metric, category] = wide
         else:
             curves[category] = Curve(threshold=wide[0], precision=wide[1], recall=wide[2])
-    return Replicates(replicates=replicates, curves=curves)
+    return Replicates(replicates=replicates, curves=curves, parts=parts)

@@ -53,7 +53,7 @@ NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb"
     {"device", "workers", "shard", "overwrite", "objective", "gallery"}
 )
 """Run settings that do not change the result."""
-ATOMS = "atoms-1"
+ATOMS = "atoms-2"
 """Store name of atom tables; the number is raised when their making changes."""
 
 
@@ -66,7 +66,7 @@ def execute(
         config: the typed settings.
         composed: the same settings as plain containers, as the user gave them.
         command: the words of the command line, kept in the result.
-        thumbnails: keep those of ``run.gallery`` images for the report.
+        thumbnails: keep those of ``run.gallery`` images for the report, and metrics by defect type, size and image.
 
     Returns:
         The finished run, or None where this job computed its shard and others are still at work.
@@ -97,6 +97,8 @@ def execute(
     facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
     measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
     result = RunResult(**facts, measured=measured).sealed()
+    if thumbnails:
+        files.write_breakdown(folder, evaluation.breakdown())
     files.write_run(folder, result, rows, encode_replicates(evaluation))
     try:
         tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.counts import Counts, score_counts
+from benchmark.scoring.metrics.intervals import Proportion, rarer_class
 from benchmark.scoring.metrics.labels import MaskCounts, confusion
 from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
 from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.metrics.resampling import Multiplicities, product
-from benchmark.scoring.metrics.tables import ImageTable
+from benchmark.scoring.metrics.tables import ImageTable, minmax
 from benchmark.scoring.metrics.variants import Grid
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import ScoredImage
@@ -43,6 +44,10 @@ class Estimate:
     threshold: float | None
     replicates: NDArray[np.float64] | None
     """(R,) the metric on every resample; None without resampling."""
+    rarer: int = 0
+    """Images of the rarer class among those that the value rests on."""
+    proportions: tuple[Proportion, ...] = ()
+    """Successes and trials of the proportions whose mean the value is, for Wilson's interval; empty for others."""
     curve: Counts | None = None
     """Pooled counts at up to ``CURVE_POINTS`` thresholds, to draw a curve; None where pixels are not pooled."""
 
@@ -113,7 +118,7 @@ def _pixels(
             found[s.name] = Estimate(
                 value=value,
                 reason=_pixel_reason(s, counts, len(used)) if math.isnan(value) else None,
-                **_sizes(images, used),
+                **_sizes(images, used, by_pixels=True),
                 threshold=_threshold(s, counts, protocol, ends),
                 replicates=drawn.get(s.name),
                 curve=curve,
@@ -184,7 +189,7 @@ def _averaged(
     if weights is not None:
         drawn = ratio(product(weights, known), product(weights, defined))
     mean = float(known.sum() / defined.sum())
-    return Estimate(value=mean, reason=None, **_sizes(images, kept), threshold=None, replicates=drawn)
+    return Estimate(value=mean, reason=None, **_sizes(images, kept, by_pixels=True), threshold=None, replicates=drawn)
 
 
 def _masks(
@@ -203,7 +208,7 @@ def _masks(
         estimates[s.name] = Estimate(
             value=value,
             reason=f"no defect pixel in {len(used)} images" if math.isnan(value) else None,
-            **_sizes(images, kept),
+            **_sizes(images, kept, by_pixels=True),
             threshold=protocol.iou_threshold if any(images[i].mask_tp is None for i in used) else None,
             replicates=None if chosen is None else s.function(counts, chosen),
         )
@@ -269,6 +274,7 @@ def _labels(
             **_sizes(images, used),
             threshold=None,
             replicates=None if drawn is None else s.function(drawn),
+            proportions=() if s.proportions is None or math.isnan(value) else s.proportions(cells),
         )
     return estimates
 
@@ -281,11 +287,15 @@ class _Sizes(TypedDict):
     n: int
     n_defective: int
     n_skipped: int
+    rarer: int
 
 
-def _sizes(images: Sequence[ScoredImage], used: Sequence[int]) -> _Sizes:
+def _sizes(images: Sequence[ScoredImage], used: Sequence[int], *, by_pixels: bool = False) -> _Sizes:
+    """Count images; ``by_pixels``: those of the rarer class by defect pixels, not by label."""
     defective = sum(images[i].defective for i in used)
-    return {"n": len(used), "n_defective": defective, "n_skipped": len(images) - len(used)}
+    marked = sum(images[i].n_defect_pixels > 0 for i in used) if by_pixels else defective
+    rarer = rarer_class(marked, len(used) - marked)
+    return {"n": len(used), "n_defective": defective, "n_skipped": len(images) - len(used), "rarer": rarer}
 
 
 def _pixel_reason(spec: MetricSpec, counts: Counts, n: int) -> str:
@@ -305,7 +315,7 @@ def _threshold(spec: MetricSpec, counts: Counts, protocol: Protocol, ends: tuple
         return None
     t = f_beta_threshold(counts, beta=spec.beta)
     if spec.grid is None and protocol.normalisation == "category":
-        t = (t - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.0
+        t = float(minmax(np.array(t), *ends))
     return _finite(t)
 
 

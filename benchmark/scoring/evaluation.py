@@ -13,16 +13,21 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import GroundTruth, Outcome, Prediction, Sample
+from benchmark.scoring.breakdown import Row, breakdown
 from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
 from benchmark.scoring.metrics.resampling import Multiplicities
 from benchmark.scoring.metrics.score_spool import ScoreSpool
+from benchmark.scoring.metrics.swap import Parts
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
+from benchmark.scoring.spread import interval_of, interval_of_mean
+from benchmark.scoring.swap_parts import parts_of
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
 
@@ -58,7 +63,7 @@ class Evaluation:
         self.atom_cache = atom_cache
         sources = {s.source for s in self.specs}
         cut = "masks" in sources and self.protocol.iou_threshold is not None
-        components = any(s.limited for s in self.specs)
+        components = any(s.limited or s.regional for s in self.specs)
         self._needs = Needs(
             tables="pixels" in sources or cut, components=components, image_scores="image_scores" in sources
         )
@@ -88,10 +93,12 @@ class Evaluation:
         estimates = self._estimated()
         rows: list[MetricRecord] = []
         for spec in self.specs:
-            rows += [self._value(spec, name, estimates[name][spec.name]) for name in self.categories]
-            rows.append(self._value(spec, "mean", _mean([estimates[c][spec.name] for c in self.categories])))
-            if self.protocol.pooled:
-                rows.append(self._value(spec, "pooled", estimates["pooled"][spec.name]))
+            each = {name: estimates[name][spec.name] for name in self.categories}
+            mean = _mean(list(each.values()))
+            whole = {"pooled": estimates["pooled"][spec.name]} if self.protocol.pooled else {}
+            rows += [_record(spec, name, e, interval_of(e, self.protocol)) for name, e in each.items()]
+            rows.append(_record(spec, "mean", mean, interval_of_mean(mean, list(each.values()), self.protocol)))
+            rows += [_record(spec, name, e, interval_of(e, self.protocol)) for name, e in whole.items()]
         return rows
 
     def replicates(self, name: str, category: str = "mean") -> NDArray[np.float64] | None:
@@ -118,6 +125,30 @@ class Evaluation:
         names = [*self.categories, "mean", *(["pooled"] if self.protocol.pooled else [])]
         found = {(s.name, c): self.replicates(s.name, c) for s in self.specs for c in names}
         return {key: values for key, values in found.items() if values is not None}
+
+    def all_parts(self) -> dict[tuple[str, str], Parts]:
+        """Return (kind, category or ``pooled``) to what every image adds, for ``swap_parts.swapped``; none without
+        resamples. Images are in the order of their categories and ids.
+        """
+        if self.protocol.resamples == 0:
+            return {}
+        sets, estimates = self._sets(), self._estimated()
+        return {
+            (kind, name): parts
+            for name, images in sets.items()
+            for kind, parts in parts_of(images, self.specs, estimates[name], self.protocol).items()
+        }
+
+    def breakdown(self) -> list[Row]:
+        """Return every metric by defect type, by defect size, without good images, and over single images."""
+        return list(breakdown(self._sets(), self.specs, self.protocol))
+
+    def _sets(self) -> dict[str, list[ScoredImage]]:
+        """Images of each category, and ``pooled`` where there are several and the protocol has it."""
+        sets = {category: self._sorted(category) for category in self.categories}
+        if self.protocol.pooled and len(sets) > 1:
+            sets["pooled"] = [image for images in sets.values() for image in images]
+        return sets
 
     def curves(self) -> dict[str, Counts]:
         """Return category (and ``pooled``) to pooled counts at up to 256 thresholds, for precision-recall curves."""
@@ -163,35 +194,40 @@ class Evaluation:
             if len(found) == 1:
                 found["pooled"] = next(iter(found.values()))
             else:
-                together = np.concatenate(drawn, axis=1) if drawn else None
+                together = self._together(drawn)
                 found["pooled"] = estimate(everything, self.specs, protocol=self.protocol, weights=together)
         self._estimates = found
         return found
+
+    def _together(self, drawn: Sequence[Multiplicities]) -> Weights:
+        """Resamples of all images: category by category, or of all at once where one has too few to be resampled."""
+        if not drawn:
+            return None
+        if min(weights.shape[1] for weights in drawn) < FEWEST:
+            return self._weights("pooled", sum(weights.shape[1] for weights in drawn))
+        return np.concatenate(drawn, axis=1)
 
     def _weights(self, category: str, n: int) -> Weights:
         if self.protocol.resamples == 0:
             return None
         return bootstrap.resample(n, resamples=self.protocol.resamples, seed=self.seed, stratum=category)
 
-    def _value(self, spec: MetricSpec, category: str, e: Estimate) -> MetricRecord:
-        # one image gives no spread to speak of
-        spread = e.replicates is not None and e.n > 1 and not math.isnan(e.value)
-        ends = bootstrap.Interval(None, None)
-        if spread and e.replicates is not None:
-            ends = bootstrap.interval(e.replicates, confidence=self.protocol.confidence)
-        return MetricRecord(
-            metric=spec.name,
-            level=spec.level,
-            category=category,
-            value=None if math.isnan(e.value) else e.value,
-            reason=e.reason,
-            n=e.n,
-            n_defective=e.n_defective,
-            n_skipped=e.n_skipped,
-            low=ends.low,
-            high=ends.high,
-            threshold=e.threshold,
-        )
+
+def _record(spec: MetricSpec, category: str, e: Estimate, ends: Interval) -> MetricRecord:
+    return MetricRecord(
+        metric=spec.name,
+        level=spec.level,
+        category=category,
+        value=None if math.isnan(e.value) else e.value,
+        reason=e.reason,
+        n=e.n,
+        n_defective=e.n_defective,
+        n_skipped=e.n_skipped,
+        low=ends.low,
+        high=ends.high,
+        no_interval=ends.reason,
+        threshold=e.threshold,
+    )
 
 
 def _with_variants(specs: tuple[MetricSpec, ...], protocol: Protocol) -> tuple[MetricSpec, ...]:

@@ -25,6 +25,8 @@ class MetricRecord(Record):
     """Images left out; in a ``mean`` row, categories left out because the metric is undefined there."""
     low: float | None
     high: float | None
-    """Bootstrap interval over images, stratified by category."""
+    """Interval of ``benchmark.scoring.spread``; it holds the value."""
+    no_interval: str | None = None
+    """Why a value has no interval."""
     threshold: float | None
     """Score at which a maximum is reached, or at which maps were cut."""

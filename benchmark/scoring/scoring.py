@@ -20,6 +20,7 @@ from benchmark.scoring.metrics.tables import (
     component_shares,
     constant_table,
     dense_table,
+    floating,
     minmax,
 )
 from benchmark.scoring.protocol import Protocol
@@ -181,7 +182,7 @@ def _table(
     if not (math.isfinite(low) and math.isfinite(high)):  # min-max and resizing would hide them
         raise DataError(f"{sample.id}: NaN or infinite scores")
     if per_image:
-        scores = minmax(scores, low, high)
+        scores = minmax(floating(scores, sample.id), low, high)
     if truth.mask.shape != native:
         scores = _resized(scores, truth.mask.shape, protocol.interpolation)
     return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)
@@ -211,9 +212,8 @@ def _nothing_found(truth: GroundTruth, n_pixels: int, n_pos: int, needs: Needs) 
         return None
     if not needs.components:
         return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=None, n_components=0)
-    shares, number = component_shares(truth.mask)
-    kept = shares if truth.ignore is None else shares[~truth.ignore[truth.mask]]
-    return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(kept.sum()), n_components=number)
+    shares, number = component_shares(truth.mask, truth.ignore)
+    return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(shares.sum()), n_components=number)
 
 
 def _mask_counts(

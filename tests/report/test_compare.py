@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,11 @@ def test_lines_hold_the_difference_of_the_runs_and_an_interval_around_it(first: 
         if line.difference is not None:
             assert line.difference == one.value - two.value
             assert line.low is not None and line.high is not None and line.low <= line.high
+        if line.first is not None and line.second is not None:
+            assert line.p is not None and line.p_holm is not None and 0.0 < line.p <= line.p_holm <= 1.0
+            assert line.significant == (line.p_holm <= 0.05)
     assert any("smoothing" in note for note in found.notes)
+    assert any("Holm" in note for note in found.notes)
     assert any(note.startswith("same protocol (default") for note in found.notes)
 
 
@@ -60,6 +65,43 @@ def test_a_run_against_itself_differs_nowhere(first: Path) -> None:
     for line in known:
         assert (line.difference, line.low, line.high) == (0.0, 0.0, 0.0)
         assert not line.significant
+
+
+def test_details_of_an_older_version_are_read_and_give_no_p_value(tmp_path: Path, first: Path) -> None:
+    from safetensors.numpy import load, save
+
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in (files.RESULT, files.ROWS):
+        (old / name).write_bytes((first / name).read_bytes())
+    kept = {k: v for k, v in load((first / "details.safetensors").read_bytes()).items() if not k.startswith("parts.")}
+    (old / "details.safetensors").write_bytes(save(kept))
+    record = json.loads((first / files.RESULT).read_text())
+    for row in record["metrics"]:
+        row.pop("no_interval")
+    (old / files.RESULT).write_text(json.dumps(record))
+    found = compare_runs(first, old)
+    assert all(line.p is None and not line.significant for line in found.lines)
+    assert any(line.low is not None for line in found.lines)
+    assert any("older version" in note for note in found.notes)
+
+
+def test_runs_that_asked_for_other_metrics_share_their_p_values(place: Path, first: Path) -> None:
+    fewer = run(
+        place, "pipeline=reference_difference", *SMALL_SAT, "metric.names=[ap,image_ap]", "pipeline.smoothing=2"
+    ).folder
+    found = {line.metric: line for line in compare_runs(first, fewer).lines}
+    assert set(found) == {"ap", "image_ap"}
+    assert all(line.p is not None for line in found.values())
+
+
+def test_too_few_images_have_a_p_value_but_no_interval(place: Path) -> None:
+    words = ("pipeline=reference_difference", "metric.names=[ap,f2,image_auroc]", *SMALL_SAT, "dataset.n_defective=3")
+    one, two = run(place, *words).folder, run(place, *words, "pipeline.smoothing=3.0").folder
+    for line in compare_runs(one, two).lines:
+        if line.difference is not None:
+            assert line.low is None and "3 images of the rarer class" in line.remark
+            assert line.p is not None and line.p > 1 / 512
 
 
 def test_pairing_takes_off_what_the_images_have_in_common(first: Path, second: Path) -> None:

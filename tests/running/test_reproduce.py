@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from benchmark.config.compose import compose
 from benchmark.config.schema import build, options
 from benchmark.core.errors import ConfigError
+from benchmark.core.table import markdown
+from benchmark.data.card import find_card
+from benchmark.report.page_data import _paper_cell
 from benchmark.report.papers.availability import Missing, extras_for, holds_data
 from benchmark.report.papers.cell_plan import Planned, plan, seconds_per_image
 from benchmark.report.papers.paper import (
@@ -29,6 +33,7 @@ from benchmark.report.papers.paper import (
 )
 from benchmark.report.papers.paper_table import layout, long_form, numbers, write_table
 from benchmark.report.papers.published import find, published
+from benchmark.report.tables import _published
 from benchmark.running.reproduce import reproduce, run_cells
 from tests.harness import ROOT, places
 
@@ -264,3 +269,43 @@ def test_unknown_papers_and_tables_name_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="known: 1, 2"):
         choose_table(load_paper("domain_gap"), "7")
     assert all(r.protocol for r in published())
+
+
+def test_a_row_that_names_a_number_of_categories_averages_so_many() -> None:
+    """Checked against the cards: SAA+ counts MTD as one category, AnomalyVLM as its defect types."""
+    counted = 0
+    for table in (t for name in paper_names() for t in load_paper(name).tables.values()):
+        rows = {row.name: row for row in table.rows}
+        for row in table.rows:
+            stated = re.search(r"\((\d+) categories\)", row.name)
+            if stated:
+                assert sum(len(averaged(part, rows[part.row])) for part in row.parts) == int(stated[1]), row.name
+                counted += 1
+    assert counted >= 7
+
+
+def averaged(part: Part, row: DataRow) -> list[str]:
+    """Categories of a row that its part of a mean takes; each exists, and has defects to find."""
+    settings = compose(list(row.overrides))[0]["dataset"]
+    card = find_card(settings["name"])
+    assert card is not None
+    known = [settings["name"]] if settings["unit"] == "dataset" else list(card.categories)
+    wanted = list(part.categories or known)
+    assert set(wanted) <= set(known)
+    return wanted
+
+
+def test_anomalyvlm_stands_beside_the_methods_of_its_table() -> None:
+    table = choose_table(load_paper("anomalyvlm"), "1")
+    assert {m.pipeline for m in table.methods} == {"winclip", "clipseg", "utad", "patchcore", "anomalyvlm"}
+    text = markdown(
+        layout(load_paper("anomalyvlm"), table, [Planned(cell=c) for c in cells(load_paper("anomalyvlm"), table)])
+    )
+    assert "paper 24.7 (derived)" in text and "paper 35.8<br>" not in text
+
+
+def test_every_flag_of_a_published_number_is_printed_with_it() -> None:
+    for row in published():
+        assert row.remark == (f" ({row.flag})" if row.flag else "")
+    assert _published(find(paper="anomalyvlm_2025", method="UTAD")) == "24.7 % anomalyvlm_2025 (derived)"
+    assert _paper_cell(find(paper="anomalyvlm_2025", method="UTAD")[0])["span"] == "derived"

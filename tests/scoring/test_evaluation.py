@@ -52,6 +52,18 @@ def evaluated(names=NAMES, *, only=range(12), special=None, seed=0, dataset=None
     return evaluation
 
 
+def many(*, seed=0, backwards=False, names=NAMES):
+    """Two categories of 30 images, each with more than five of both classes."""
+    maps, masks = continuous(60, 24, seed=5)
+    evaluation = Evaluation(protocol(resamples=50), names, seed=seed)
+    for at in sorted(range(60), reverse=backwards):
+        scores = maps[at]
+        found = Prediction(score_map=scores, mask=scores > 0.5, label=bool(scores.max() > 0.6))
+        defective = bool(masks[at].any())
+        evaluation.add(sample(at, defective=defective), found, GroundTruth(mask=masks[at].astype(bool)))
+    return evaluation
+
+
 def row(evaluation, name, category):
     (found,) = [v for v in evaluation.report() if (v.metric, v.category) == (name, category)]
     return found
@@ -77,13 +89,15 @@ def test_categories_mean_and_pooled():
 
 
 def test_intervals_hold_the_value_and_are_repeatable():
-    first, again, other = evaluated(), evaluated(only=range(11, -1, -1)), evaluated(seed=1)
+    first, again, other = many(), many(backwards=True), many(seed=1)
     for value in first.report():
         assert value.low <= value.value <= value.high, value
         assert 0 <= value.low <= value.high <= 1
+        assert value.no_interval is None
     assert first.report() == again.report()
     assert row(first, "ap", "mean").low != row(other, "ap", "mean").low
-    assert row(evaluated(resamples=0), "ap", "mean").low is None
+    off = row(evaluated(resamples=0), "ap", "mean")
+    assert (off.low, off.no_interval) == (None, "no interval: protocol.resamples=0")
 
 
 def test_resampling_is_stratified_by_category():

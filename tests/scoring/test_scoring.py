@@ -12,6 +12,7 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.scoring.metrics import pool
 from benchmark.scoring.metrics.tables import dense_table
+from benchmark.scoring.metrics.variants import STEPS_200
 from benchmark.scoring.scoring import Needs, score
 from tests.protocols import protocol
 
@@ -192,3 +193,39 @@ def test_scores_that_are_not_finite_are_refused_before_they_are_rescaled_or_resi
     broken[3, 3] = bad
     with pytest.raises(DataError, match=r"bottle/001\.png: NaN or infinite"):
         scored(Prediction(score_map=broken, image_score=0.5), **changes)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_maps_of_any_span_are_stretched(dtype: type) -> None:
+    largest = float(np.finfo(dtype).max)
+    ramp = np.linspace(-1.0, 1.0, MAP.size).reshape(MAP.shape)
+    for scores in (np.array(ramp * (largest * 0.99), dtype=dtype), np.array(ramp * (largest * 0.4), dtype=dtype)):
+        table = scored(Prediction(score_map=scores), normalisation="image").table
+        assert (table.score[0], table.score[-1]) == (0.0, 1.0)
+        np.testing.assert_allclose(
+            table.score, np.linspace(0.0, 1.0, MAP.size), atol=1e-2 if dtype is np.float16 else 1e-6
+        )
+
+
+def test_half_precision_maps_are_stretched_in_single_precision() -> None:
+    scores = (np.arange(MAP.size).reshape(MAP.shape) % 1021 + 5).astype(np.float16)
+    table = scored(Prediction(score_map=scores), normalisation="image").table
+    wide = scored(Prediction(score_map=scores.astype(np.float32)), normalisation="image").table
+    assert table.score.dtype == np.float32
+    np.testing.assert_array_equal(table.score, wide.score)
+
+
+def test_integer_maps_are_stretched_without_wrapping_around() -> None:
+    scores = np.linspace(-128, 127, MAP.size).round().astype(np.int8).reshape(MAP.shape)
+    table = scored(Prediction(score_map=scores), normalisation="image").table
+    wide = scored(Prediction(score_map=scores.astype(np.float64)), normalisation="image").table
+    np.testing.assert_array_equal(table.score, wide.score)
+
+
+def test_a_threshold_of_a_category_of_any_span_is_stretched_too() -> None:
+    truth = np.zeros((2, 2), dtype=bool)
+    truth[0] = True
+    table = dense_table(np.array([[1.7e308, 1.6e308], [-1.7e308, 0.0]]), truth)
+    assert pool.count_at([table], np.array([0.9]), ends=(table.low, table.high)).tp.tolist() == [2]
+    points, _ = STEPS_200.at((table.low, table.high))
+    assert np.isfinite(points).all()

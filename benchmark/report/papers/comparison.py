@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.core.errors import ResultsError, near_matches
 from benchmark.report.papers.fairness import own_metric, unfair
 from benchmark.report.papers.published import find, published
 from benchmark.report.papers.published_row import PublishedRow
+from benchmark.report.papers.significance import Pair, holm, interval_of_difference, p_values, pair, paired_interval
 from benchmark.results import files
 from benchmark.results.replicates import read_replicates
 from benchmark.results.schema import RunResult, flatten
 from benchmark.scoring.metric_record import MetricRecord
+from benchmark.scoring.metrics.intervals import Interval
 
-Table = Mapping[tuple[str, str], NDArray[np.float64]]
-Replicates = tuple[Table, Table]
+__all__ = ["Comparison", "Line", "compare_published", "compare_runs", "paired_interval", "published_method"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +30,12 @@ class Line:
     second: float | None
     low: float | None = None
     high: float | None = None
-    """Interval of ``first - second``; None where the images cannot be paired."""
+    """Interval of ``first - second``; None where the images cannot be paired, or are too few."""
+    p: float | None = None
+    """Of the image-swap permutation test of this line alone."""
+    p_holm: float | None = None
+    """The same, corrected for every line of the comparison."""
+    level: float = 0.05
     n: int = 0
     remark: str = ""
 
@@ -43,8 +46,8 @@ class Line:
 
     @property
     def significant(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low is not None and self.high is not None and (self.low > 0.0 or self.high < 0.0)
+        """Whether the corrected p-value is at most the level."""
+        return self.p_holm is not None and self.p_holm <= self.level
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,6 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
             f"{a.id} and {b.id} cannot be compared: {'; '.join(problems)}. ARGS=force compares them anyway"
         )
     unpaired = problems or list(_unpairable(a, b))
-    paired = None if unpaired else (read_replicates(first).replicates, read_replicates(second).replicates)
     names = _names(a, b)
     notes = [f"{n}: {r.id}" for n, r in zip(names, (a, b), strict=True)] + list(_settings_apart(a, b, names))
     protocol, data = f"{a.protocol.name} {a.protocol.hash[:8]}", f"{a.dataset.name} {a.dataset.fingerprint[:8]}"
@@ -86,13 +88,11 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
         *(f"no interval: {p}" for p in unpaired),
     ]
     notes += [f"{r.id}: random weights, its numbers mean nothing" for r in (a, b) if r.meaningless]
-    confidence = float(a.protocol.settings.get("confidence", 0.95))
+    lines = tuple(_line(row, other) for row, other in _shared(a, b))
     if not unpaired:
-        notes.append(
-            f"intervals: paired bootstrap over images, {confidence:.0%}; * the interval leaves out 0 "
-            f"(single rows, not corrected for {len(a.metrics)} of them)"
-        )
-    lines = tuple(_line(row, other, paired, confidence) for row, other in _shared(a, b))
+        both = pair(a, b, read_replicates(first), read_replicates(second))
+        lines = _tested(lines, both)
+        notes += _how_tested(lines, both)
     if not lines:
         raise ResultsError(f"{a.id} and {b.id} have no metric in common; run both with the same metric=…")
     return Comparison(
@@ -115,15 +115,17 @@ def compare_published(folder: Path, name: str) -> Comparison:
     """
     result = files.read_result(folder)
     rows = published_method(name)
-    lines = tuple(_published_lines(result, rows))
+    found = list(_published_lines(result, rows))
+    lines = tuple(line for line, _ in found)
     if not lines:
         datasets = ", ".join(sorted({r.dataset for r in rows}))
         raise ResultsError(
             f"{name} has no number for dataset {result.dataset.name} that {result.id} reports; it has: {datasets}"
         )
     notes = ["intervals: of the run alone; the published value is taken as exact"]
-    fair = all(not line.remark for line in lines)
-    return Comparison(first=result.id, second=name, lines=lines, fair=fair, notes=tuple(notes))
+    return Comparison(
+        first=result.id, second=name, lines=lines, fair=all(fair for _, fair in found), notes=tuple(notes)
+    )
 
 
 def published_method(name: str) -> list[PublishedRow]:
@@ -137,30 +139,6 @@ def published_method(name: str) -> list[PublishedRow]:
         known = sorted({r.method for r in find(paper=paper)})
         raise ResultsError(f"no method {method!r} of {paper} in baselines; {near_matches(method, known)}")
     return rows
-
-
-def paired_interval(
-    first: NDArray[np.float64], second: NDArray[np.float64], *, confidence: float, n: int
-) -> tuple[float | None, float | None]:
-    """Return the ends of the interval of ``first - second`` over the same resamples; (None, None) where undefined.
-
-    The percentiles are those of the expanded percentile interval, P(Z < −√(n/(n−1)) t), with t the quantile of
-    Student's t with n − 1 degrees of freedom: plain percentiles are too narrow for few images (T. Hesterberg, What
-    teachers should know about the bootstrap, The American Statistician 69, 2015, section 5.3).
-
-    Args:
-        first: (R,) values of one run on every resample.
-        second: (R,) those of the other.
-        confidence: nominal coverage.
-        n: images that the values rest on, at least 2: those of the rarer class.
-    """
-    from scipy.stats import norm, t
-
-    from benchmark.scoring.metrics.bootstrap import paired
-
-    quantile = np.sqrt(n / (n - 1.0)) * t.ppf(0.5 + 0.5 * confidence, n - 1)
-    found = paired(first, second, confidence=float(1.0 - 2.0 * norm.sf(quantile)))
-    return found.low, found.high
 
 
 def _differences(a: RunResult, b: RunResult, first: Path, second: Path) -> Iterator[str]:
@@ -195,36 +173,60 @@ def _shared(a: RunResult, b: RunResult) -> Iterator[tuple[MetricRecord, MetricRe
             yield row, others[row.metric, row.category]
 
 
-def _line(row: MetricRecord, other: MetricRecord, paired: Replicates | None, confidence: float) -> Line:
-    low = high = None
-    key = (row.metric, row.category)
-    if paired is not None and row.value is not None and other.value is not None and row.n > 1:
-        one, two = paired[0].get(key), paired[1].get(key)
-        if one is not None and two is not None and one.shape == two.shape:
-            low, high = paired_interval(one, two, confidence=confidence, n=_fewer(row))
+def _how_tested(lines: Sequence[Line], both: Pair) -> Iterator[str]:
+    tested = [line for line in lines if line.p is not None]
+    yield f"intervals: paired resamples of images, {both.confidence:.0%}, of single rows"
+    if tested:
+        yield (
+            "p: swaps the two runs' answers on random images; p (Holm): corrected for the "
+            f"{len(tested)} rows of this table; * p (Holm) at most {1.0 - both.confidence:.2g}"
+        )
+    elif not both.one.parts or not both.two.parts:
+        yield "no p-values: a run of an older version kept no images to swap; run it again with run.overwrite=always"
+
+
+def _tested(lines: Sequence[Line], both: Pair) -> tuple[Line, ...]:
+    """Give lines their intervals and p-values."""
+    raw = {key: p for key, p in p_values(both).items() if key in {(line.metric, line.category) for line in lines}}
+    corrected = holm(raw)
+    found = []
+    for line in lines:
+        key = (line.metric, line.category)
+        ends = interval_of_difference(both, key) if key in both.rows else Interval(None, None)
+        remark = "; ".join(filter(None, [line.remark, ends.reason]))
+        found.append(
+            replace(
+                line,
+                low=ends.low,
+                high=ends.high,
+                p=raw.get(key),
+                p_holm=corrected.get(key),
+                level=1.0 - both.confidence,
+                remark=remark,
+            )
+        )
+    return tuple(found)
+
+
+def _line(row: MetricRecord, other: MetricRecord) -> Line:
     remark = "; ".join(dict.fromkeys(r for r in (row.reason, other.reason) if r))
-    return Line(
-        metric=row.metric, category=row.category, first=row.value, second=other.value, low=low, high=high, n=row.n,
-        remark=remark,
-    )  # fmt: skip
+    return Line(metric=row.metric, category=row.category, first=row.value, second=other.value, n=row.n, remark=remark)
 
 
-def _fewer(row: MetricRecord) -> int:
-    """Images of the rarer class among those of a row: the spread of F2, AP or recall is mostly theirs."""
-    classes = [k for k in (row.n_defective, row.n - row.n_defective) if k]
-    return max(2, min(classes, default=row.n))
-
-
-def _published_lines(result: RunResult, rows: Sequence[PublishedRow]) -> Iterator[Line]:
+def _published_lines(result: RunResult, rows: Sequence[PublishedRow]) -> Iterator[tuple[Line, bool]]:
+    """Lines, each with whether nothing speaks against it; that a value was computed from printed ones does not."""
     for row in rows:
         own, theirs = own_metric(result, row), row.fraction
         if own is None or theirs is None:
             continue
         low, high = (None if v is None else v - theirs for v in (own.low, own.high))
-        yield Line(
+        reasons = list(unfair(result, row))
+        derived = [f"the published value is derived: {row.note}"] if row.flag == "derived" else []
+        line = Line(
             metric=own.metric, category=own.category, first=own.value, second=theirs, low=low, high=high, n=own.n,
-            remark="; ".join(unfair(result, row)),
+            remark="; ".join([*reasons, *derived]),
         )  # fmt: skip
+        yield line, not reasons
 
 
 def _names(a: RunResult, b: RunResult) -> tuple[str, str]:

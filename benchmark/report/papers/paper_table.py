@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.table import Grid, csv_text, latex, markdown, show
 from benchmark.report.papers.fairness import images, other_data, unfair, unfair_protocol
 from benchmark.results.files import write_atomically
+from benchmark.scoring.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from benchmark.report.papers.cell_plan import Planned
@@ -139,15 +140,17 @@ def layout(paper: Paper, table: PaperTable, planned: Sequence[Planned]) -> Grid:
         rows = [(method, *(texts[row, method, metric] for row, metric in pairs)) for method in methods]
         left = frozenset({0})
     notes = [f"({number}) {reason}" for reason, number in reasons.items()]
-    notes += list(_legend(every)) + [row.note for row in table.rows if row.note]
+    notes += list(_legend(every, [m.ours for m in table.metrics])) + [row.note for row in table.rows if row.note]
     notes = list(dict.fromkeys(notes))
     return Grid(title=f"{paper.title}, {table.title}", columns=heads, rows=tuple(rows), notes=tuple(notes), left=left)
 
 
-def _legend(every: Sequence[Number]) -> Iterator[str]:
+def _legend(every: Sequence[Number], used: Sequence[str]) -> Iterator[str]:
     compared = [n for n in every if n.ours is not None and n.published is not None]
     if compared:
-        yield "ours with its 95 % bootstrap interval over images, the paper's value, ours less the paper's"
+        yield "ours with its 95 % interval over images, the paper's value, ours less the paper's"
+    if any(METRICS[ours].oracle for ours in used if ours in METRICS):
+        yield "oracle: the threshold of F1-max and max-IoU is the best one for the images that are scored"
     yield from dict.fromkeys(r for n in compared for r in n.remarks)
 
 
@@ -163,8 +166,7 @@ def _text(n: Number, reasons: dict[str, int]) -> str:
         lines += ["random weights"] if n.meaningless else []
         lines += [f"{n.images} images"] if " of " in n.images else []
     if n.published is not None:
-        flag = "" if n.published.usable else f" ({n.published.flag})"
-        lines.append(f"paper {n.published.printed}{flag}")
+        lines.append(f"paper {n.published.printed}{n.published.remark}")
     if n.difference is not None:
         lines.append(f"{n.difference * scale:+.{digits}f}, protocol {n.protocol}")
     return "\n".join(lines)

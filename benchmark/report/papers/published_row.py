@@ -83,6 +83,11 @@ class PublishedRow(Record):
         return 0.5 * 10.0**-digits * self.scale
 
     @property
+    def remark(self) -> str:
+        """The flag as it stands behind a printed value, " (derived)"; empty where there is none."""
+        return f" ({self.flag})" if self.flag else ""
+
+    @property
     def usable(self) -> bool:
         """Whether the number can be a target: a level that nothing speaks against."""
         return self.flag in ("", "derived")

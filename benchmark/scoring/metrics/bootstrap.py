@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.intervals import Interval
 from benchmark.scoring.metrics.pool import image_counts
 from benchmark.scoring.metrics.resampling import Multiplicities, product
 from benchmark.scoring.metrics.tables import ImageTable
@@ -28,14 +28,6 @@ BLOCK = 1 << 19
 """Entries of the per-image counts that are held at a time: thresholds × images."""
 CHUNK = 1 << 17
 """Entries of a replicate matrix that are worked on at a time, so that they stay in cache."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A two-sided percentile interval; None where too few resamples have a value."""
-
-    low: float | None
-    high: float | None
 
 
 def resample(n: int, *, resamples: int, seed: int, stratum: str) -> Multiplicities:

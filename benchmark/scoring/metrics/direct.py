@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError
+from benchmark.scoring.metrics.pixel import checked_limit
 from benchmark.scoring.metrics.pool import count, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import metrics
 from benchmark.scoring.metrics.tables import dense_table
@@ -32,7 +33,7 @@ def pixel_metrics(
     names : sequence of str
         Metrics of ``benchmark.scoring.metrics.registry`` that are computed from score maps.
     limit : float
-        False-positive rate up to which AUPRO is taken.
+        False-positive rate in (0, 1] up to which AUPRO is taken.
 
     Returns
     -------
@@ -42,7 +43,7 @@ def pixel_metrics(
     Raises
     ------
     ConfigError
-        A name is unknown, or not a metric of score maps.
+        A name is unknown, or not a metric of score maps; ``limit`` is no rate.
     DataError
         Scores are not finite, shapes differ, or a mask is not binary.
 
@@ -57,7 +58,8 @@ def pixel_metrics(
     other = [s.name for s in specs if s.source != "pixels"]
     if other:
         raise ConfigError(f"{other[0]} is not computed from score maps; leave it out here")
-    components = any(s.limited for s in specs)
+    limit = checked_limit(limit)
+    components = any(s.limited or s.regional for s in specs)
     tables = [
         dense_table(scores, mask, components=components, where=f"map {at}")
         for at, (scores, mask) in enumerate(zip(maps, masks, strict=True))

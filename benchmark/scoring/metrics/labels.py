@@ -123,6 +123,21 @@ def recall(c: Confusion) -> Values:
     return ratio(c.tp, c.tp + c.fn)
 
 
+def proportions(c: Confusion, name: str) -> tuple[tuple[int, int], ...]:
+    """Return successes and trials of the proportions whose mean a metric is.
+
+    Args:
+        c: of one set of images, every trial counted once.
+        name: ``precision``, ``recall`` or ``balanced_accuracy``.
+    """
+    tp, fp, fn, tn = (int(x) for x in (c.tp, c.fp, c.fn, c.tn))
+    return {
+        "precision": ((tp, tp + fp),),
+        "recall": ((tp, tp + fn),),
+        "balanced_accuracy": ((tp, tp + fn), (tn, tn + fp)),
+    }[name]
+
+
 def balanced_accuracy(c: Confusion) -> Values:
     """Return the mean of recall and specificity.
 

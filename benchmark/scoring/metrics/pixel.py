@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.errors import ConfigError
 from benchmark.scoring.metrics.counts import Counts
 
 Values = NDArray[np.float64]
@@ -202,6 +203,7 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
     """
     if counts.overlap is None or counts.n_components is None:
         raise ValueError("AUPRO needs counts with component overlaps")
+    limit = checked_limit(limit)
     with np.errstate(invalid="ignore", divide="ignore"):
         n_neg, regions = _last(counts.n_neg), _last(counts.n_components)
         before, after = counts.fp_above / n_neg, counts.fp / n_neg
@@ -219,6 +221,13 @@ def aupro(counts: Counts, *, limit: float = 0.3) -> Values:
         area = (np.sum(level + tie, axis=-1) + rest) / limit
     defined = (np.asarray(counts.n_components) > 0) & (np.asarray(counts.n_neg) > 0)
     return np.where(defined, area, np.nan)
+
+
+def checked_limit(limit: float) -> float:
+    """Return the false-positive rate up to which AUPRO is taken; raises ConfigError outside (0, 1]."""
+    if not 0.0 < limit <= 1.0:
+        raise ConfigError(f"the AUPRO limit is a false-positive rate in (0, 1], got {limit}; the usual one is 0.3")
+    return limit
 
 
 def ratio(top: NDArray[Any], bottom: NDArray[Any]) -> Values:

@@ -31,7 +31,7 @@ class AtomTable:
     overlap: NDArray[np.float64]
     """(A,) sum of 1 / (component area) over the defect pixels."""
     n_components: int
-    """Connected components of the ground truth."""
+    """Connected components of the ground truth that have a pixel that counts."""
 
     def to_arrays(self) -> dict[str, NDArray[Any] | int]:
         """Return what ``from_arrays`` reads back: arrays and one integer, as a stage store holds them."""
@@ -103,7 +103,7 @@ def build_atoms(masks: MaskSet, truth: GroundTruth) -> AtomTable:
         total, inside = _native_cells(masks.shape, starts, which, counted, truth.ignore)
     else:
         total, inside = _sampled_cells(masks.shape, starts, which, counted, truth.ignore)
-    shares, n_components = component_shares(mask)
+    shares, n_components = component_shares(mask, truth.ignore)
     number = distinct.shape[0]
     n_pos = np.bincount(inside, minlength=number)
     member = np.unpackbits(distinct.astype("<u8").view(np.uint8), axis=1, bitorder="little")[:, : len(masks)]
@@ -111,7 +111,7 @@ def build_atoms(masks: MaskSet, truth: GroundTruth) -> AtomTable:
         member=member.astype(bool),
         n_pos=n_pos.astype(np.int64),
         n_neg=np.pad(total, (0, number - total.size)).astype(np.int64) - n_pos,
-        overlap=np.bincount(inside, weights=shares[counted[mask]], minlength=number).astype(np.float64),
+        overlap=np.bincount(inside, weights=shares, minlength=number).astype(np.float64),
         n_components=n_components,
     )
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.scoring.metrics import labels, pixel, variants
+from benchmark.scoring.metrics import labels, operating, pixel, variants
 from benchmark.scoring.metrics.variants import Grid
 
 Source = Literal["pixels", "masks", "image_scores", "labels"]
@@ -30,15 +30,33 @@ class MetricSpec:
     """Set where the threshold of the largest F-beta is reported as well."""
     limited: bool = False
     """Takes the protocol's AUPRO limit as ``limit=``, and needs component overlaps."""
+    regional: bool = False
+    """Needs component overlaps, as every limited metric does."""
+    oracle: bool = False
+    """Its threshold is chosen on the very images that are scored: no method reaches it without their labels."""
     both_classes: bool = False
     """Undefined where good pixels or images are missing, not only where defects are."""
+    proportions: Callable[[labels.Confusion], tuple[tuple[int, int], ...]] | None = None
+    """Of the confusion of labels: successes and trials of the proportions whose mean the metric is."""
     grid: Grid | None = None
     """Thresholds of a published variant; None is every distinct score."""
+
+    @property
+    def title(self) -> str:
+        """The name as tables show it."""
+        return f"{self.name} (oracle)" if self.oracle else self.name
 
 
 def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
     level: Literal["pixel", "image"] = "pixel" if source in ("pixels", "masks") else "image"
-    return MetricSpec(name=name, level=level, source=source, function=function, description=description, **facts)
+    oracle = facts.pop("oracle", facts.get("beta") is not None)
+    return MetricSpec(
+        name=name, level=level, source=source, function=function, description=description, oracle=oracle, **facts
+    )
+
+
+def _of(name: str) -> dict[str, Any]:
+    return {"proportions": partial(labels.proportions, name=name)}
 
 
 _f = pixel.f_beta_max
@@ -58,9 +76,16 @@ _SPECS = (
     _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
     _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
     _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
-    _spec("precision", "labels", labels.precision, "share of images called defective that are"),
-    _spec("recall", "labels", labels.recall, "share of defective images called defective"),
-    _spec("balanced_accuracy", "labels", labels.balanced_accuracy, "mean of recall and specificity", both_classes=True),
+    _spec("precision", "labels", labels.precision, "share of images called defective that are", **_of("precision")),
+    _spec("recall", "labels", labels.recall, "share of defective images called defective", **_of("recall")),
+    _spec(
+        "balanced_accuracy",
+        "labels",
+        labels.balanced_accuracy,
+        "mean of recall and specificity",
+        both_classes=True,
+        **_of("balanced_accuracy"),
+    ),
     _spec("image_ap", "image_scores", pixel.ap, "image average precision, step sum"),
     _spec("image_auroc", "image_scores", pixel.auroc, "image area under the ROC curve", both_classes=True),
     _spec("image_f1_max", "image_scores", _f, "best image F1 over every threshold", beta=1.0),
@@ -92,7 +117,36 @@ _SPECS = (
         grid=variants.STEPS_200,
     ),
 )
-METRICS = MappingProxyType({spec.name: spec for spec in _SPECS})
+_OPERATING: dict[str, Any] = {"both_classes": True, "oracle": True}
+_AT_RATES = tuple(
+    spec
+    for percent in (1, 5)
+    for spec in (
+        _spec(
+            f"image_tpr_at_fpr_{percent}",
+            "image_scores",
+            partial(operating.recall_at_false_alarms, rate=percent / 100),
+            f"share of defective images found where at most {percent} % of the good ones raise an alarm",
+            **_OPERATING,
+        ),
+        _spec(
+            f"image_tnr_at_fnr_{percent}",
+            "image_scores",
+            partial(operating.passed_at_misses, rate=percent / 100),
+            f"share of good images passed where at most {percent} % of the defective ones are missed",
+            **_OPERATING,
+        ),
+        _spec(
+            f"pro_at_fpr_{percent}",
+            "pixels",
+            partial(operating.overlap_at_false_alarms, rate=percent / 100),
+            f"mean overlap of defect regions where at most {percent} % of the good pixels are marked",
+            regional=True,
+            **_OPERATING,
+        ),
+    )
+)
+METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
 """Name to spec, in the order in which a report lists them; read-only."""
 
 
@@ -106,3 +160,8 @@ def metric(name: str) -> MetricSpec:
 def metrics(names: Iterable[str]) -> tuple[MetricSpec, ...]:
     """Return the specs of names, in their order, each once; raises ConfigError for an unknown one."""
     return tuple(metric(name) for name in dict.fromkeys(names))
+
+
+def title(name: str) -> str:
+    """Return a metric's name as tables show it: one whose threshold is chosen on the scored images says ``oracle``."""
+    return METRICS[name].title if name in METRICS else name

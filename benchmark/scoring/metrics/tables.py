@@ -73,13 +73,12 @@ def dense_table(
         DataError: NaN or infinite scores, shapes that differ, an empty map, or a mask that is not binary.
     """
     mask = checked_mask(mask, scores.shape, where)
-    flat, labels = _floating(scores, where).ravel(), mask.ravel()
-    shares, n_components = component_shares(mask) if components else (None, 0)
+    if ignore is not None and ignore.shape != mask.shape:
+        raise DataError(f"{where}: the ignore mask is {ignore.shape}, the ground truth {mask.shape}")
+    flat, labels = floating(scores, where).ravel(), mask.ravel()
+    shares, n_components = component_shares(mask, ignore) if components else (None, 0)
     if ignore is not None and ignore.any():
-        if ignore.shape != mask.shape:
-            raise DataError(f"{where}: the ignore mask is {ignore.shape}, the ground truth {mask.shape}")
         kept = ~ignore.ravel()
-        shares = None if shares is None else shares[kept[labels]]
         flat, labels = flat[kept], labels[kept]
     if flat.size == 0:
         raise DataError(f"{where}: no pixel is left to score")
@@ -148,21 +147,36 @@ def rescaled(table: ImageTable, low: float, high: float) -> ImageTable:
 
 
 def minmax(scores: NDArray[Any], low: float, high: float) -> NDArray[Any]:
-    """Min-max scores with given ends, in their own dtype; constant scores become 0, -inf stays."""
+    """Min-max floating scores with given ends, in their own dtype; constant scores become 0, -inf stays.
+
+    Ends that lie further apart than the dtype's largest number are halved first, which is exact.
+    """
     if not high > low:
         return np.where(np.isneginf(scores), scores, np.zeros_like(scores))
     low, high = scores.dtype.type(low), scores.dtype.type(high)
-    return (scores - low) / (high - low)
+    with np.errstate(over="ignore"):
+        span = high - low
+    if not np.isfinite(span):
+        half = scores.dtype.type(0.5)
+        low, span = half * low, half * high - half * low
+        scores = half * scores
+    unit: NDArray[Any] = (scores - low) / span
+    return unit
 
 
-def component_shares(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
-    """Return 1 / (area of its 8-connected component) for every defect pixel, and the number of components.
+def component_shares(
+    mask: NDArray[np.bool_], ignore: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], int]:
+    """Return 1 / (area of its 8-connected component) for every defect pixel that counts, and how many components do.
+
+    Ignored pixels join the parts of a component, but are no part of its area; a component of them alone is none.
 
     Args:
         mask: (H, W) bool, contiguous.
+        ignore: (H, W) bool, pixels that no metric counts.
 
     Returns:
-        (P,) shares in row-major order of the P defect pixels; the number of components.
+        (P,) shares in row-major order of the P defect pixels that are not ignored; the number of components with one.
     """
     chosen = np.flatnonzero(mask)
     if chosen.size == 0:
@@ -172,8 +186,11 @@ def component_shares(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]
     width = mask.shape[1]
     top, bottom = chosen[0] // width, chosen[-1] // width + 1
     number, labels = cv2.connectedComponents(mask[top:bottom].view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    if ignore is not None:
+        chosen = chosen[~ignore.ravel()[chosen]]
     own = labels.ravel()[chosen - top * width]
-    return 1.0 / np.bincount(own, minlength=number)[own], number - 1
+    area = np.bincount(own, minlength=number)
+    return 1.0 / area[own], int(np.count_nonzero(area))
 
 
 def checked_mask(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[np.bool_]:
@@ -187,7 +204,12 @@ def checked_mask(mask: NDArray[Any], shape: tuple[int, ...], where: str) -> NDAr
     return np.ascontiguousarray(mask).view(np.bool_)
 
 
-def _floating(scores: NDArray[Any], where: str) -> NDArray[Any]:
+def floating(scores: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return scores as contiguous float32 or float64; float16 is widened to float32, integers to float64.
+
+    Raises:
+        DataError: any other dtype, naming ``where``.
+    """
     if scores.dtype in (np.float32, np.float64):
         return np.ascontiguousarray(scores)
     if scores.dtype == np.float16:

@@ -6,6 +6,7 @@ rescaling of the scores unless said so, and none is ever a default.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics.counts import Counts
-from benchmark.scoring.metrics.pixel import Values, precisions, ratio
+from benchmark.scoring.metrics.pixel import Values, checked_limit, precisions, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,12 @@ class Grid:
             ends: smallest and largest score of the pool.
         """
         points = np.array(self.points[::-1])
-        return (points, ends) if self.scale == "scores" else (ends[0] + points * (ends[1] - ends[0]), None)
+        if self.scale == "scores":
+            return points, ends
+        low, high = ends
+        if not math.isfinite(high - low):  # further apart than the largest number
+            return low * (1.0 - points) + high * points, None
+        return low + points * (high - low), None
 
 
 LINSPACE_100 = Grid(points=tuple(np.linspace(0.0, 1.0, 100).tolist()), strict=False, scale="scores")
@@ -104,6 +110,7 @@ def aupro_200step(counts: Counts, *, limit: float = 0.3) -> Values:
     """
     if counts.overlap is None or counts.n_components is None:
         raise ValueError("AUPRO needs counts with component overlaps")
+    limit = checked_limit(limit)
     with np.errstate(invalid="ignore", divide="ignore"):
         fpr = counts.fp / np.asarray(counts.n_neg)[..., None]
         pro = counts.overlap / np.asarray(counts.n_components)[..., None]

@@ -1,0 +1,216 @@
+"""Image-swap permutation: whether two runs over the same images differ by more than chance.
+
+If the runs are equally good, it does not matter which of them answered an image. So the two answers of a random half
+of the images are swapped, again and again, and the observed difference is ranked among those that result. The test
+holds its level at any number of images (E. S. Edgington and P. Onghena, Randomization Tests, 4th ed., 2007).
+Scores of two runs have scales of their own: swapped are counts at thresholds that call equal shares of all pixels, and
+ranks of image scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.labels import Confusion, MaskCounts
+from benchmark.scoring.metrics.pixel import ratio
+from benchmark.scoring.metrics.pool import image_counts
+from benchmark.scoring.metrics.tables import ImageTable
+
+LEVELS = 128
+"""Thresholds at which pixels are counted."""
+MOST_RANKS = 512
+"""Most thresholds of image scores."""
+CANDIDATES = 2048
+"""Thresholds that those of pixels are chosen from."""
+ROWS = 256
+"""Permutations that are worked on at a time."""
+
+Parts = Mapping[str, NDArray[Any]]
+"""What every image adds, by name; the leading axis of each array is the images of a category, sorted by id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swapped:
+    """A metric's difference of two runs, and what it is with their answers swapped at random."""
+
+    observed: float
+    permuted: NDArray[np.float64]
+    """(R,) NaN where undefined."""
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value, (1 + those as large) / (R + 1); an undefined difference counts as large."""
+        large = ~(np.abs(self.permuted) < abs(self.observed) - 1e-12)
+        return float((1 + np.count_nonzero(large)) / (1 + self.permuted.size))
+
+
+def pixel_parts(tables: Sequence[ImageTable]) -> dict[str, NDArray[Any]]:
+    """Count every image at thresholds that call the same shares of all pixels in any run, (n, ``LEVELS``).
+
+    The shares rise in equal ratios, from the highest scores to every pixel. They do not look at the ground truth: a
+    scale that did would tie the images of a run to its defects, and swaps would no longer be fair.
+    """
+    if not tables:
+        return {}
+    total = sum(t.n for t in tables)
+    shares = np.geomspace(max(1e-5, 1.0 / total), 1.0, LEVELS)
+    drawn = [t.score[_from_the_top(t, shares)] for t in tables]
+    candidates = np.unique(np.concatenate(drawn))[::-1]
+    if candidates.size > CANDIDATES:
+        candidates = candidates[np.linspace(0, candidates.size - 1, CANDIDATES).astype(int)]
+    called = sum(_at_or_above(t, candidates) for t in tables)
+    place = np.searchsorted(called, shares * total * (1.0 + 1e-9), side="right") - 1
+    each = image_counts(tables, candidates[np.maximum(place, 0)])
+    parts = counted_parts(each)
+    for name in ("tp", "fp", "overlap"):
+        if name in parts:
+            parts[name][:, place < 0] = 0  # even the highest score calls more than this share
+    return parts
+
+
+def _from_the_top(table: ImageTable, shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions of the scores that so large shares of an image's pixels reach."""
+    rank = np.minimum((shares * table.n).astype(np.int64), table.n - 1)
+    if table.count is None:
+        return table.score.size - 1 - rank
+    reached = np.cumsum(table.count[::-1])
+    return table.score.size - 1 - np.searchsorted(reached, rank, side="right")
+
+
+def _at_or_above(table: ImageTable, thresholds: NDArray[Any]) -> NDArray[np.int64]:
+    """Pixels of an image at or above descending thresholds."""
+    place = np.searchsorted(table.score, thresholds, side="left")
+    if table.count is None:
+        return np.asarray(table.score.size - place)
+    below = np.concatenate(([0], np.cumsum(table.count)))
+    return np.asarray(below[-1] - below[place])
+
+
+def counted_parts(each: Counts) -> dict[str, NDArray[Any]]:
+    """Return counts of images at common thresholds as they are kept, uint32 and float32."""
+    kept = {"tp": each.tp, "fp": each.fp, "n_pos": each.n_pos, "n_neg": each.n_neg}
+    found: dict[str, NDArray[Any]] = {name: values.astype(np.uint32) for name, values in kept.items()}
+    if each.overlap is not None and each.n_components is not None:
+        found |= {"overlap": each.overlap.astype(np.float32), "n_components": each.n_components.astype(np.uint32)}
+    return found
+
+
+def score_parts(scores: NDArray[np.float64], defective: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Keep image scores as ranks in (0, 1], ties in the middle, and the labels."""
+    from scipy.stats import rankdata
+
+    return {"rank": (rankdata(scores) / max(1, scores.size)).astype(np.float32), "defective": defective}
+
+
+def spread_out(parts: Parts, used: Sequence[int], n: int) -> dict[str, NDArray[Any]]:
+    """Give images that were left out parts that add nothing, and say which are ``used``, (n,) bool."""
+    found: dict[str, NDArray[Any]] = {"used": np.isin(np.arange(n), list(used))}
+    for name, values in parts.items():
+        found[name] = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
+        found[name][list(used)] = values
+    return found
+
+
+def permuted(
+    first: Parts, second: Parts, functions: Mapping[str, Callable[[Any], Any]], *, source: str, swaps: NDArray[np.uint8]
+) -> dict[str, Swapped]:
+    """Swap the images of two runs and evaluate their difference on every permutation.
+
+    Args:
+        first: parts of one run over a set of images.
+        second: those of the other, over the same images.
+        functions: metric name to its function of counts.
+        source: ``pixels``, ``masks``, ``image_scores`` or ``labels``.
+        swaps: (R, n) of 0 and 1, which images are swapped.
+    """
+    one, two, build = _ready(first, second, source)
+    totals = {name: (one[name].sum(axis=0), two[name].sum(axis=0), two[name] - one[name]) for name in one}
+    pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for name in functions}
+    still = np.zeros((1, swaps.shape[1]), dtype=np.uint8)
+    for rows in (still, *(swaps[at : at + ROWS] for at in range(0, swaps.shape[0], ROWS))):
+        moved = {name: np.tensordot(rows.astype(np.float64), gap, axes=1) for name, (_, _, gap) in totals.items()}
+        a = build({name: total + moved[name] for name, (total, _, _) in totals.items()})
+        b = build({name: total - moved[name] for name, (_, total, _) in totals.items()})
+        for name, function in functions.items():
+            pieces[name].append(np.asarray(function(a), dtype=np.float64) - np.asarray(function(b), dtype=np.float64))
+    found = {name: np.concatenate(values) for name, values in pieces.items()}
+    return {name: Swapped(observed=float(values[0]), permuted=values[1:]) for name, values in found.items()}
+
+
+Sums = dict[str, NDArray[np.float64]]
+
+
+def _ready(first: Parts, second: Parts, source: str) -> tuple[Sums, Sums, Callable[[Sums], Any]]:
+    """The addends of both runs as float64, and what makes a metric's argument of their sums."""
+    if source == "pixels":
+        names = [name for name in first if name != "used"]
+        return _floats(first, names), _floats(second, names), _pixel_sums
+    if source == "image_scores":
+        grid = _thresholds(first, second)
+        return _score_addends(first, grid), _score_addends(second, grid), _pixel_sums
+    if source == "labels":
+        return _cells(first), _cells(second), lambda sums: Confusion(**sums)
+    return _mask_addends(first), _mask_addends(second), lambda sums: sums
+
+
+def _floats(parts: Parts, names: Sequence[str]) -> Sums:
+    return {name: parts[name].astype(np.float64) for name in names}
+
+
+def _pixel_sums(sums: Sums) -> Counts:
+    fp = sums["fp"]
+    before = np.concatenate((np.zeros_like(fp[..., :1]), fp[..., :-1]), axis=-1)
+    return Counts(
+        score=np.zeros(fp.shape[-1]),
+        tp=sums["tp"],
+        fp=fp,
+        fp_above=sums.get("fp_above", before),
+        n_pos=sums["n_pos"],
+        n_neg=sums["n_neg"],
+        overlap=sums.get("overlap"),
+        n_components=sums.get("n_components"),
+    )
+
+
+def _thresholds(first: Parts, second: Parts) -> NDArray[np.float64]:
+    """Ranks of defective images in either run, descending, at most so many that a permutation stays cheap."""
+    both = np.concatenate([p["rank"][p["defective"] & p["used"]] for p in (first, second)]).astype(np.float64)
+    grid = np.unique(both)[::-1]
+    return grid if grid.size <= MOST_RANKS else grid[np.linspace(0, grid.size - 1, MOST_RANKS).astype(int)]
+
+
+def _score_addends(parts: Parts, grid: NDArray[np.float64]) -> Sums:
+    rank, bad, used = parts["rank"].astype(np.float64), parts["defective"], parts["used"]
+    at, above = rank[:, None] >= grid, rank[:, None] > grid
+    good, bad = ~bad & used, bad & used
+    addends = {"tp": at & bad[:, None], "fp": at & good[:, None], "fp_above": above & good[:, None]}
+    return _floats({**addends, "n_pos": bad, "n_neg": good}, [*addends, "n_pos", "n_neg"])
+
+
+def _cells(parts: Parts) -> Sums:
+    called, bad, used = parts["called"].astype(bool), parts["defective"].astype(bool), parts["used"]
+    cells = {"tp": called & bad, "fp": called & ~bad, "fn": ~called & bad, "tn": ~called & ~bad}
+    return {name: (cell & used).astype(np.float64) for name, cell in cells.items()}
+
+
+def _mask_addends(parts: Parts) -> Sums:
+    counts = MaskCounts(tp=parts["tp"], fp=parts["fp"], n_pos=parts["n_pos"])
+    marked = (counts.n_pos > 0).astype(np.float64)
+    iou = np.nan_to_num(ratio(counts.tp, counts.n_pos + counts.fp)) * marked
+    return {**_floats(parts, ["tp", "fp", "n_pos"]), "iou": iou, "marked": marked}
+
+
+def mask_iou(sums: Sums) -> NDArray[np.float64]:
+    """Return the mean IoU of the defective images' masks."""
+    return ratio(sums["iou"], sums["marked"])
+
+
+def mask_iou_pooled(sums: Sums) -> NDArray[np.float64]:
+    """Return the IoU over all pixels together."""
+    return np.where(sums["n_pos"] > 0, ratio(sums["tp"], sums["n_pos"] + sums["fp"]), np.nan)

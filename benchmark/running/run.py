@@ -332,7 +332,7 @@ def assemble(
             n_good=labels.count(False),
             n_defective=labels.count(True),
             categories=list(dict.fromkeys(s.category for s in samples)),
-            notes=list(manifest.notes),
+            notes=[*manifest.notes, *context.notes],
         ),
         "protocol": ProtocolRecord(
             name=choices["protocol"], hash=config.protocol.hash, settings=plain(config.protocol.model_dump())

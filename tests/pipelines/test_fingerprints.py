@@ -1,8 +1,9 @@
 """Stages and runs keep their names: what is stored on disks, and the committed results, are found by them.
 
-``fingerprints.json`` was written before stages were planned once a run; only the toy feature network of patchcore,
-utad, saa_plus and anomalyvlm has become another one since (``tests/parity/backbone.json`` has the real ones of
-before). A change of it means that everybody's stored stages are computed anew, and is to be said in CHANGELOG.md.
+``fingerprints.json`` was written before stages were planned once a run; since then only the toy feature network of
+patchcore, utad, saa_plus and anomalyvlm has become another one (``tests/parity/backbone.json`` has the real ones of
+before), and the paper presets on GroundingDINO run the library's kernels. A change of it means that everybody's stored
+stages are computed anew, and is to be said in CHANGELOG.md.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from benchmark.core.samples import Combine, Prediction, Regions
 from benchmark.core.settings import NameOrFile
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise
+from benchmark.models.long_captions import Fitted
 from benchmark.models.sam_stages import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
 from benchmark.pipelines.saa.prompts import Prompts, Question, load_table, table_files
 from benchmark.pipelines.saa.proposals import Thresholds
@@ -187,7 +188,10 @@ class SegmentAnyAnomaly(Pipeline):
         captions = [question.caption for question in prompts.questions]
         if self.prompt_rules or between:
             captions.append(prompts.object_caption(keep_comma=self.keep_comma))
-        detection = detection_stage(context, self.detector, chosen, captions=captions)
+        asked = self.detector.fit(context, chosen, captions)
+        context.tell(*asked.notes)
+        prompts = _in_parts(prompts, asked)
+        detection = detection_stage(context, self.detector, chosen, captions=asked.captions)
         embedding = embedding_stage(context, self.sam, chosen, channels=self.sam_channels)
         shared: _Shared = {"detection": detection, "embedding": embedding, "thresholds": self.thresholds}
         regions = regions_stage(context, self.sam, chosen, **shared, prompts=prompts, ceiling=self._ceiling(prompts))
@@ -219,3 +223,10 @@ class SegmentAnyAnomaly(Pipeline):
         drop = prompts.questions[-1].drop_phrase
         asked = tuple(Question(caption=normalise(text), drop_phrase=drop) for text in self.generic_captions)
         return replace(prompts, questions=asked)
+
+
+def _in_parts(prompts: Prompts, asked: Fitted) -> Prompts:
+    """Return the prompts with every question in the parts in which the detector is asked it."""
+    parts = [(text, n) for text, n in zip(asked.captions, asked.question, strict=True) if n < len(prompts.questions)]
+    questions = (Question(caption=text, drop_phrase=prompts.questions[n].drop_phrase) for text, n in parts)
+    return replace(prompts, questions=tuple(questions))

@@ -26,11 +26,11 @@ def object_boxes(found: Detections, *, thresholds: Thresholds, questions: int, n
     """Return which detected boxes are objects: found by the object's caption, below 1 / ``number`` of the image.
 
     Args:
-        questions: how many captions ask for defects; the one behind them asks for the object.
+        questions: how many captions ask for defects; what stands behind them asks for the object.
         number: objects that one image shows.
     """
     areas = box_areas(found.boxes)
-    kept = (found.caption == questions) & (found.scores > thresholds.box)
+    kept = (found.caption >= questions) & (found.scores > thresholds.box)
     return np.flatnonzero(kept & (areas < 1 / number) & (areas > 0))
 
 

@@ -138,13 +138,13 @@ def test_networks_see_the_channels_that_the_profile_says(tmp_path: Path, monkeyp
 def test_area_and_number_are_swept_without_asking_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = FakeModels(SINGLE)
     models.install(monkeypatch)
-    predict(pipeline(), context(tmp_path, "bottle"))
+    predict(pipeline(area_ceiling=1.0), context(tmp_path, "bottle"))
     before = dict(models.calls)
     kept = {}
     for area in (0.1, 0.15, 0.3, 0.9):
         for k in (1, 3, 5):
             where = context(tmp_path, "bottle")
-            found = predict(pipeline(max_area=area, top_k=k), where)
+            found = predict(pipeline(area_ceiling=1.0, max_area=area, top_k=k), where)
             kept[area, k] = found.extra["n_regions"]
             assert sum(stats.computed for stats in where.stats.values()) == 0
     assert models.calls == before
@@ -155,8 +155,8 @@ def test_area_and_number_are_swept_without_asking_a_network(tmp_path: Path, monk
 
 def test_without_a_ceiling_only_what_passes_gets_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FakeModels(SINGLE).install(monkeypatch)
-    wide = predict(pipeline(max_area=0.1), context(tmp_path, "bottle"))
-    exact = predict(pipeline(max_area=0.1, area_ceiling=None), context(tmp_path, "bottle"))
+    wide = predict(pipeline(max_area=0.1, area_ceiling=1.0), context(tmp_path, "bottle"))
+    exact = predict(pipeline(max_area=0.1), context(tmp_path, "bottle"))
     assert (wide.extra["n_candidates"], exact.extra["n_candidates"]) == (5, 2)
     np.testing.assert_array_equal(drawn(wide), drawn(exact))
 

@@ -19,7 +19,7 @@ from benchmark.models.long_captions import Fitted, word_pieces
 from benchmark.models.sam_stages import DetectorSettings
 from benchmark.pipelines.iap import records
 from benchmark.pipelines.iap.captions import RELEASED_WITHOUT_ANSWER, prompt_caption, prompt_caption_released
-from benchmark.pipelines.iap.normals import NormalSettings, choose, pool
+from benchmark.pipelines.iap.normals import NormalSettings, normals_of
 from benchmark.pipelines.iap.objects import Name, ObjectSettings, by_detector, by_vote, without_words
 from benchmark.pipelines.iap.prompters.base import Prompter, Request
 from benchmark.pipelines.iap.prompters.wording import VERSION, Wording, messages
@@ -139,8 +139,8 @@ class Preparation:
         if not self._looks:
             return (), stand_in, "the category's name, as tagging is off", []
         dataset = self.context.manifest.dataset
-        number = None if "tagging" in self.steps else 1
-        normals = choose(pool(self.context.manifest, category, kind=self.normals.pool), self.normals, number=number)
+        number = self.normals.number if "tagging" in self.steps else 1
+        normals = normals_of(self.context.manifest, category, self.normals, number=number)
         tagged = self.tagger.look(self.context, self.chosen, normals, dataset=dataset, category=category)
         if tagged.objects is not None:
             return (), tuple(Name(text=name, score=None) for name in tagged.objects), tagged.source or "the tagger", []

@@ -45,6 +45,7 @@ PIPELINES = {
     "iap_as": (*SAM, *DETECTOR, *TAGGER),
     "groundingdino_sam": (*SAM, *DETECTOR),
     "saa": (*SAM, *DETECTOR, *SALIENCY),
+    "saa_demo": (*SAM, *DETECTOR, *SALIENCY),
     "saa_plus": (*SAM, *DETECTOR, *SALIENCY),
     "anomalyvlm": (*SAM, *DETECTOR, *SALIENCY),
     "sam_clip": (*SAM, *CLIP, *GRID),

@@ -51,7 +51,7 @@ class SegmentAnyAnomaly(Pipeline):
     whole image is the object, and with fewer than two objects places of the image are compared with each other.
     """
 
-    profile: Literal["saa", "saa_plus", "anomalyvlm"]
+    profile: Literal["saa", "saa_demo", "saa_plus", "anomalyvlm"]
     """Name of the option, for messages."""
     prompts: NameOrFile
     """Name in the prompt tables, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
@@ -70,6 +70,10 @@ class SegmentAnyAnomaly(Pipeline):
     """How many; None: the table's."""
     area_of: Literal["box", "mask"]
     """What the area rule measures of region and object: boxes (the code), or masks (the papers)."""
+    area_against: Literal["object", "image"]
+    """Of what ``max_area`` is a share: of the object, or of the image, for which no object is asked."""
+    fallback: Literal["none", "best_box"]
+    """Where a question keeps no box: none, or the one of the highest score, whatever its score and area."""
     area_ceiling: float | None = Field(gt=0)
     """Boxes up to this share of the object get a mask, so that ``max_area`` below it costs nothing; None: only those
     that the area rule lets through."""
@@ -101,6 +105,11 @@ class SegmentAnyAnomaly(Pipeline):
             raise ConfigError(
                 f"pipeline.thresholds.box={self.thresholds.box} is below detector.floor={self.detector.floor}: "
                 "boxes under the floor are not stored; lower it too"
+            )
+        if self.fallback == "best_box" and (self.area_ceiling is not None or self.area_of == "mask"):
+            raise ConfigError(
+                "pipeline.fallback=best_box looks at what the area rule leaves of the boxes: set pipeline.area_ceiling="
+                "null and pipeline.area_of=box"
             )
         self._asked(context)
 
@@ -145,10 +154,12 @@ class SegmentAnyAnomaly(Pipeline):
         areas = np.asarray(found["areas"], dtype=np.float32)
         if not self.prompt_rules:
             return np.ones(len(areas), dtype=bool)
+        result: NDArray[np.bool_]
         # float32 throughout, as in the code: boxes on the limit go the same way
         limit = np.float32(self._area(prompts))
-        result: NDArray[np.bool_]
-        if self.area_of == "box":
+        if self.fallback == "best_box":  # the area rule was applied before, and may have been passed over
+            result = np.ones(len(areas), dtype=bool)
+        elif self.area_of == "box":
             result = areas < np.float32(found["object_area"]) * limit
         else:
             result = facts["region_pixels"] < facts["object_pixels"] * limit
@@ -186,7 +197,7 @@ class SegmentAnyAnomaly(Pipeline):
         by_mask = self.prompt_rules and self.area_of == "mask"
         ruled = bool(self._rules(prompts)) or by_mask
         captions = [question.caption for question in prompts.questions]
-        if self.prompt_rules or between:
+        if (self.prompt_rules and self.area_against == "object") or between:
             captions.append(prompts.object_caption(keep_comma=self.keep_comma))
         asked = self.detector.fit(context, chosen, captions)
         context.tell(*asked.notes)
@@ -194,7 +205,15 @@ class SegmentAnyAnomaly(Pipeline):
         detection = detection_stage(context, self.detector, chosen, captions=asked.captions)
         embedding = embedding_stage(context, self.sam, chosen, channels=self.sam_channels)
         shared: _Shared = {"detection": detection, "embedding": embedding, "thresholds": self.thresholds}
-        regions = regions_stage(context, self.sam, chosen, **shared, prompts=prompts, ceiling=self._ceiling(prompts))
+        regions = regions_stage(
+            context,
+            self.sam,
+            chosen,
+            **shared,
+            prompts=prompts,
+            ceiling=self._ceiling(prompts),
+            fallback=self.fallback == "best_box",
+        )
         objects = objects_stage(
             context, self.sam, chosen, **shared, questions=len(prompts.questions), number=prompts.object_number
         )

@@ -32,11 +32,9 @@ def detector(folder: Path, size: Size, *, seed: int) -> Path:
     _stir(network, seed)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        spread = 0.3 if size == "tiny" else 0.01
-        for value in network.bbox_embed[0].layers[-1].parameters():
-            value.copy_(torch.randn(value.shape, generator=draw) * spread)
-        if size == "full":
-            network.bbox_embed[0].layers[-1].bias.copy_(torch.tensor([0.0, 0.0, 0.25, 0.25]))
+        last, spread = network.bbox_embed[0].layers[-1], 6.0 if size == "tiny" else 0.01
+        last.weight.copy_(torch.randn(last.weight.shape, generator=draw) * spread)
+        last.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 1.0] if size == "tiny" else [0.0, 0.0, 0.25, 0.25]))
         network.transformer.decoder.norm.weight.mul_(0.04 if size == "tiny" else 0.02)
         network.transformer.decoder.norm.bias.mul_(0.04)
     path = folder / "detector.pth"

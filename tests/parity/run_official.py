@@ -7,6 +7,7 @@ CHECKOUT is a folder with the official repository: nothing is fetched, and nothi
     saa_plus   caoyunkang/Segment-Any-Anomaly, branch SAA-plus
     iap_as     sybeam27/IAP-ZSAS; with --groundingdino a checkout of IDEA-Research/GroundingDINO, which it needs and
                lacks, else the installed groundingdino-py stands in (it spells [CLS], as the copy in SAA does)
+    groundingdino_sam   Douglas2Code/Text2Seg, on the installed groundingdino-py
 
 Without ``--images`` images of many shapes and modes are drawn, without ``--prompts`` odd ones are asked. ``--size
 tiny`` are small networks of the real classes, ``full`` GroundingDINO Swin-T and SAM ViT-B; both with random weights by
@@ -35,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 from tests.parity.official import cases, found, networks  # noqa: E402
 from tests.parity.official.found import Found  # noqa: E402
 
-METHODS = ("saa_plus", "iap_as")
+METHODS = ("saa_plus", "iap_as", "groundingdino_sam")
 BEYOND = 1e-4
 """Pixels that differ by more are counted."""
 WORD = "part"
@@ -43,19 +44,18 @@ WORD = "part"
 
 def make_cases(method: str, images: Sequence[Path], prompts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one case an image, its prompt taken in turn."""
-    make = {"saa_plus": _saa_case, "iap_as": _iap_case}[method]
+    make = {"saa_plus": _saa_case, "iap_as": _iap_case, "groundingdino_sam": _text_case}[method]
     return [make(i, str(path), prompts[i % len(prompts)], images) for i, path in enumerate(images)]
 
 
 def _saa_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
     general = [(f"{what} on {WORD}", WORD) for what in ("defect", "damage", "flaw")]
-    several = number % 10 == 3
     return {
         "image": image,
         "word": WORD,
         "questions": [*general, (asked["text"], asked.get("drop", "crack"))],
         "object": asked.get("object", f"{WORD},"),
-        "number": 2 if several else 1,
+        "number": int(asked.get("objects", 1)),
         "k": 5,
         "area": 0.95,
     }
@@ -63,6 +63,10 @@ def _saa_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path])
 
 def _iap_case(number: int, image: str, asked: dict[str, Any], images: Sequence[Path]) -> dict[str, Any]:
     return {"image": image, "good": str(images[(number + 1) % len(images)]), **asked}
+
+
+def _text_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
+    return {"image": image, "texts": [asked["text"], "dent"][: 1 + number % 2]}
 
 
 def write_weights(method: str, work: Path, size: networks.Size, seed: int) -> None:
@@ -94,9 +98,10 @@ def carry_out(side: str, work: Path) -> None:
 
         answers = getattr(ours, spec["method"])(work, spec, found.load(work, "official")[0])
     else:
-        from tests.parity.official import theirs_grounded
+        from tests.parity.official import theirs_grounded, theirs_text2seg
 
-        run: Callable[..., list[Found]] = getattr(theirs_grounded, spec["method"])
+        theirs = theirs_text2seg if spec["method"] == "groundingdino_sam" else theirs_grounded
+        run: Callable[..., list[Found]] = getattr(theirs, spec["method"])
         answers = run(Path(spec["checkout"]), work, spec)
     found.save(work, side, answers, time.perf_counter() - start)
 
@@ -203,7 +208,8 @@ def main() -> None:
         (work / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
         official, slow = run_side("official", work, options.threads)
         ours, quick = run_side("ours", work, options.threads)
-    print_table([compare(options.method, *three) for three in zip(asked, official, ours, strict=True)])
+        rows = [compare(options.method, *three) for three in zip(asked, official, ours, strict=True)]
+    print_table(rows)
     print(f"seconds, loading included: official {slow:.1f}, ours {quick:.1f}")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from benchmark.config.schema import settings_from
-from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Manifest, Prediction, Sample, Split
 from benchmark.stages.context import Context
 from benchmark.stages.store import Store
@@ -139,10 +138,19 @@ def iap_as(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[
     return results
 
 
-def answered(work: Any, *arguments: Any) -> Found:
-    """Carry out a case; a refusal of ours is its answer."""
-    try:
-        found: Found = work(*arguments)
-    except BenchmarkError as error:
-        return Found(stopped=f"ours: {error}")
-    return found
+def groundingdino_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
+    """Run pipeline=groundingdino_sam."""
+    from benchmark.pipelines.groundingdino_sam import GroundingDinoSam
+
+    option = harness.option("pipeline", "groundingdino_sam")
+    option["detector"] |= detector(spec, folder)
+    option["sam"] |= sam(spec, folder)
+    results = []
+    for case, other in zip(spec["cases"], theirs, strict=True):
+        limits = {"box_threshold": other.threshold, "text_threshold": other.threshold, "mask_floor": other.threshold}
+        prompts = {"default": case["texts"], "by_category": {}}
+        settings = GroundingDinoSam.model_validate(option | limits | {"prompts": prompts})
+        found = predict(settings, folder, [sample(case["image"], category="part")])
+        assert found.regions is not None
+        results.append(Found(mask=found.mask, scores=tuple(float(s) for s in found.regions.scores)))
+    return results

@@ -119,7 +119,7 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
             return drawn["map"]
 
         model.confidence_prompting = fuse
-        return _stopped(lambda: _as_found(model(image)[0], kept["scores"], model), threshold=model.box_threshold)
+        return stopped(lambda: _as_found(model(image)[0], kept["scores"], model), threshold=model.box_threshold)
 
     with torch.no_grad():
         return [one(case) for case in spec["cases"]]
@@ -135,7 +135,7 @@ def _as_found(drawn: Any, scores: Any, model: Any) -> Found:
     )
 
 
-def _stopped(work: Callable[[], Found], *, threshold: float | None) -> Found:
+def stopped(work: Callable[[], Found], *, threshold: float | None) -> Found:
     """Carry out a case; an error of the official code is its answer."""
     try:
         return work()
@@ -143,7 +143,7 @@ def _stopped(work: Callable[[], Found], *, threshold: float | None) -> Found:
         return Found(stopped=f"{type(error).__name__}: {str(error)[:80]}", threshold=threshold)
 
 
-class _Absent(ModuleType):
+class Absent(ModuleType):
     """A library that a module of the official code imports but that no step here uses."""
 
     __path__ = ()
@@ -160,7 +160,7 @@ def iap_functions(checkout: Path) -> Any:
     absent = ("diffusers", "spacy", "ram", "ram.models", "huggingface_hub", "matplotlib", "matplotlib.pyplot")
     theirs = ("SAA", "datasets", "utils", "utils.csv_utils", "utils.eval_utils", "utils.training_utils")
     names = (*absent, "SegmentAnything", "SegmentAnything.GroundingDINO", *(f"SegmentAnything.{n}" for n in theirs))
-    stand_ins: dict[str, ModuleType] = {name: _Absent(name) for name in names}
+    stand_ins: dict[str, ModuleType] = {name: Absent(name) for name in names}
     parts = ("", ".datasets", ".datasets.transforms", ".models", ".util")
     files = ("box_ops", "inference", "slconfig", "utils")
     for part in (*parts, *(f".util.{name}" for name in files)):
@@ -172,7 +172,7 @@ def iap_functions(checkout: Path) -> Any:
     metrics.loader.exec_module(stand_ins["SegmentAnything.utils.metrics"])
     for name, module in stand_ins.items():  # ``import a.b as c`` looks for b in a
         parent, _, child = name.rpartition(".")
-        if isinstance(stand_ins.get(parent), _Absent):
+        if isinstance(stand_ins.get(parent), Absent):
             setattr(stand_ins[parent], child, module)
     spec = importlib.util.spec_from_file_location("iap_function", checkout / "utils" / "function.py")
     assert spec is not None and spec.loader is not None
@@ -267,7 +267,7 @@ def iap_as(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
                 threshold=threshold,
             )
 
-        return _stopped(answer, threshold=threshold)
+        return stopped(answer, threshold=threshold)
 
     with torch.no_grad():
         return [one(case) for case in spec["cases"]]

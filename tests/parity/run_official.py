@@ -150,7 +150,7 @@ def read_otherwise(method: str, files: Sequence[str]) -> str:
     found = []
     for file in dict.fromkeys(files):
         with Image.open(file) as image:
-            if image.mode.startswith("I;16") and method in ("saa_plus", "iap_as"):
+            if image.mode.startswith("I;16"):
                 found.append("16-bit")
             if image.getexif().get(0x0112, 1) != 1 and method == "saa_plus":
                 found.append("EXIF")

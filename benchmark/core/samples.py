@@ -167,6 +167,11 @@ class MaskSet:
 
 
 def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule: Combine) -> NDArray[np.float32]:
+    """Return ``combine_exactly`` in float32."""
+    return combine_exactly(covered, scores, rule).astype(np.float32)
+
+
+def combine_exactly(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule: Combine) -> NDArray[np.float64]:
     """Return the score of each place from the scores of the regions that cover it.
 
     Args:
@@ -175,13 +180,14 @@ def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule
         rule: see ``Combine``.
 
     Returns:
-        (...) float32; a place's score does not depend on the other places, to the last bit.
+        (...) float64; a place's score does not depend on the other places, to the last bit. Sums are taken in the
+        order of the regions.
     """
     places = covered.shape[1:]
     if rule == "max":
-        largest = np.zeros(places, dtype=np.float32)
+        largest = np.zeros(places, dtype=np.float64)
         for inside, score in zip(covered, scores, strict=True):
-            np.maximum(largest, np.float32(score), out=largest, where=inside)
+            np.maximum(largest, np.float64(score), out=largest, where=inside)
         return largest
     total = np.zeros(places, dtype=np.float64)
     number = np.full(places, 1.0 if rule == "mean_with_one" else 0.0)
@@ -189,9 +195,9 @@ def combine_scores(covered: NDArray[np.bool_], scores: NDArray[np.float32], rule
         np.add(total, np.float64(score), out=total, where=inside)
         number += inside
     if rule == "sum":
-        return total.astype(np.float32)
+        return total
     np.divide(total, number, out=total, where=number > 0)
-    return total.astype(np.float32)
+    return total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +216,11 @@ class Regions:
 
     def score_map(self) -> NDArray[np.float32]:
         """Draw the dense score map, (H, W) float32."""
-        return combine_scores(self.masks.decode(self.index), self.scores, self.combine)
+        return self.exact_map().astype(np.float32)
+
+    def exact_map(self) -> NDArray[np.float64]:
+        """Draw the dense score map, (H, W) float64, as released codes keep it."""
+        return combine_exactly(self.masks.decode(self.index), self.scores, self.combine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +233,7 @@ class Prediction:
     outcome: Outcome = "ok"
     message: str | None = None
     """Why the outcome is not ``ok``."""
-    score_map: NDArray[np.float32] | None = None
+    score_map: NDArray[np.float32] | NDArray[np.float64] | None = None
     """(H, W), larger is more defective, any finite range."""
     regions: Regions | None = None
     mask: NDArray[np.bool_] | None = None

@@ -96,6 +96,29 @@ def load_image(path: Path) -> NDArray[np.uint8]:
         return np.array(_without_transparency(image).convert("RGB"))
 
 
+def squared_as_stored(path: Path, side: int) -> NDArray[np.uint8] | None:
+    """Read one image resized to a square before its alpha, palette or depth is given up: (side, side, 3) uint8 RGB.
+
+    As ``transforms.Resize`` does on what ``PIL.Image.open`` gives: bicubic, colours weighted by alpha; nearest
+    neighbour on palettes and one-bit images; what 16-bit grey becomes after that is Pillow's own conversion.
+
+    Returns:
+        None for files of plain grey or RGB, where it makes no difference to ``load_image``.
+
+    Raises:
+        DataError: as ``load_image``.
+    """
+    from PIL import Image
+
+    with opened(path) as image:
+        if image.mode in ("RGB", "L"):
+            return None
+        if image.mode in _REFUSED:
+            raise DataError(f"{path}: {_refusal(image.mode)}")
+        squared = image.resize((side, side), Image.Resampling.BICUBIC)
+        return np.array(_without_transparency(squared).convert("RGB"))
+
+
 def image_shape(path: Path) -> tuple[int, int]:
     """Read an image's (H, W) from its header; raises DataError as ``load_image`` does."""
     with opened(path) as image:

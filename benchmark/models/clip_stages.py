@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from benchmark.stages.codec import Artifact
 
 ImagePath = Literal["squashed", "text2seg"]
+ToRgb = Literal["first", "after_resize"]
+"""When alpha, palette and depth of a file are given up: before it is resized, or after, as where ``Resize`` works on
+what ``PIL.Image.open`` gives."""
 Canvas = Literal["whole", "text2seg"]
 
 
@@ -72,6 +75,16 @@ class MaskGridSettings(Settings):
     pred_iou_thresh: float
     stability_score_thresh: float
     box_nms_thresh: float = Field(ge=0, le=1)
+
+
+def seen(one: Inputs, side: int, *, to_rgb: ToRgb) -> NDArray[np.uint8]:
+    """Return the image, or with ``after_resize`` its square of ``side`` pixels where that differs, (H, W, 3) RGB."""
+    if to_rgb == "first" or one.sample is None:
+        return one.pixels
+    from benchmark.data.images import squared_as_stored
+
+    squared = squared_as_stored(one.sample.image, side)
+    return one.pixels if squared is None else squared
 
 
 def text_vector(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.errors import DataError
 from benchmark.models.fusion import Kernels, prepare
 from benchmark.models.runtime import Device
 
@@ -127,7 +127,8 @@ class GroundingDino:
     def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.
 
-        Logits are -inf behind a caption's last token; boxes are centre x, centre y, width, height.
+        Logits are -inf behind a caption's last token; boxes are centre x, centre y, width, height. Of a caption that
+        is longer than the network reads it reads the beginning, as the library does (see ``long_captions``).
 
         Raises:
             DataError: the image is so elongated that it has fewer positions than the network has queries.
@@ -167,20 +168,10 @@ class GroundingDino:
             tokens=probabilities[kept][:, :width],
         )
 
-    def check(self, captions: Sequence[str]) -> None:
-        """Refuse a caption that the network would cut; raises ConfigError, as for a text that CLIP cannot read."""
-        most = self.network.max_text_len
-        for caption, pieces in zip(captions, self.pieces(captions), strict=True):
-            if len(pieces) > most:
-                raise ConfigError(
-                    f"the text {caption!r} has {len(pieces)} tokens, GroundingDINO reads {most}: shorten it, or make "
-                    "several of it"
-                )
-
     def pieces(self, captions: Sequence[str]) -> list[list[str]]:
-        """Return the word pieces of each caption, special tokens included."""
-        tokenizer = self.network.tokenizer
-        return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"]) for caption in captions]
+        """Return the word pieces of each caption that the network reads, special tokens included."""
+        tokenizer, most = self.network.tokenizer, self.network.max_text_len
+        return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"][:most]) for caption in captions]
 
     def _encode(self, pixels: torch.Tensor) -> tuple[list[Any], list[Any], list[Any]]:
         """Image features of all levels, their padding masks and position codes: the part no caption enters."""
@@ -218,7 +209,6 @@ class GroundingDino:
         from groundingdino.models.GroundingDINO.bertwarper import generate_masks_with_special_tokens_and_transfer_map
 
         network = self.network
-        self.check(captions)
         tokenized = network.tokenizer(list(captions), padding="longest", return_tensors="pt").to(self.device.name)
         attention, positions, _ = generate_masks_with_special_tokens_and_transfer_map(
             tokenized, network.specical_tokens, network.tokenizer

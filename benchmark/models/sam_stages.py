@@ -15,6 +15,7 @@ from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSett
 from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
+from benchmark.models.long_captions import Fitted, LongCaptions, fit, word_pieces
 from benchmark.models.runtime import Device, Precision
 from benchmark.models.sam import Embedded, SegmentAnything
 from benchmark.models.sam_build import SamName, load_sam
@@ -73,6 +74,8 @@ class DetectorSettings(Settings):
     """``fast``, or ``library``: the official code's numbers to the last bit, half as fast on a CPU."""
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
+    long_captions: LongCaptions
+    """What becomes of a caption of more than 256 tokens."""
 
     def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
@@ -84,6 +87,10 @@ class DetectorSettings(Settings):
                 weights=self.tokenizer, published=grounding_dino_build.TOKENIZER, network="tokenizer of letters"
             ),
         }
+
+    def fit(self, context: Context, chosen: Mapping[str, ResolvedWeights], captions: Sequence[str]) -> Fitted:
+        """Return normalised captions as the detector is asked them; raises ConfigError for one that is refused."""
+        return fit(captions, word_pieces(context, chosen["tokenizer"]), how=self.long_captions)
 
     def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> GroundingDino:
         """Return the network, loaded once in this process."""

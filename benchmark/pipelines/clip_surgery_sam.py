@@ -40,8 +40,9 @@ class ClipSurgerySam(Pipeline):
     """Last blocks of the image encoder with value-value attention; 0: plain CLIP."""
     image_path: ImagePath
     norm: Norm
-    contrast: tuple[str, ...]
-    """Other texts that the text is contrasted with; none: with the empty text."""
+    contrast: tuple[str, ...] | None
+    """Other texts that the text is contrasted with; none: with the empty text; None: with nothing, which leaves the
+    plain similarity, as its authors advise for sentences (xmed-lab/CLIP_Surgery, issue 14)."""
     threshold: float = Field(gt=0, le=1)
     down_sample: int = Field(ge=1)
     multimask: bool
@@ -88,9 +89,12 @@ class ClipSurgerySam(Pipeline):
 
         @cache
         def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in (text, *self.contrast)]
+            asked = (text, *(self.contrast or ()))
+            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in asked]
             if self.contrast:
                 return np.stack(vectors), None
+            if self.contrast is None:
+                return np.stack(vectors), np.zeros_like(vectors[0])
             return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True)
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
@@ -102,7 +106,7 @@ class ClipSurgerySam(Pipeline):
             version=1,
             settings={
                 "text": text,
-                "contrast": list(self.contrast),
+                "contrast": None if self.contrast is None else list(self.contrast),
                 "norm": self.norm,
                 "threshold": self.threshold,
                 "down_sample": self.down_sample,

@@ -80,12 +80,13 @@ class GroundingDinoSam(Pipeline):
 
     def _masks(self, context: Context, texts: tuple[str, ...]) -> Stage:
         chosen = context.chosen
-        captions = [normalise(text) for text in texts]
+        asked = self.detector.fit(context, chosen, [normalise(text) for text in texts])
+        context.tell(*asked.notes)
         return box_masks_stage(
             context,
             self.sam,
             chosen,
-            detection=detection_stage(context, self.detector, chosen, captions=captions),
+            detection=detection_stage(context, self.detector, chosen, captions=asked.captions),
             embedding=embedding_stage(context, self.sam, chosen),
             floor=self.mask_floor,
         )

@@ -15,7 +15,7 @@ from benchmark.core.samples import Prediction, Sample
 from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
 from benchmark.models.clip_sdp import Floats, abnormal_image, abnormal_map, cluster_mean, stage_tokens
-from benchmark.models.clip_stages import ClipSettings, prompt_vectors
+from benchmark.models.clip_stages import ClipSettings, ToRgb, prompt_vectors, seen
 from benchmark.pipelines.states import States, draw
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -43,6 +43,7 @@ class Sdp(Pipeline):
     image_score: Literal["transductive", "text"]
     """``transductive``: the text's probability and the map's maximum, each scaled to [0, 1] over the test images of
     the category, summed: an image's score depends on the other images. ``text``: the probability alone."""
+    to_rgb: ToRgb
     allow_random_weights: bool
 
     def networks(self) -> Networks:
@@ -119,7 +120,8 @@ class Sdp(Pipeline):
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             images = [one.pixels for one in inputs]
-            prepared = [squash(image, self.clip.input_size) for image in images]
+            side = self.clip.input_size
+            prepared = [squash(seen(one, side, to_rgb=self.to_rgb), side) for one in inputs]
             tokens = stage_tokens(self.clip.load(context, chosen), prepared, aliased_class=self.aliased_class)
             return [
                 {"tokens": one, "height": image.shape[0], "width": image.shape[1]}
@@ -134,6 +136,7 @@ class Sdp(Pipeline):
                 "precision": self.clip.precision,
                 "input_size": self.clip.input_size,
                 "aliased_class": self.aliased_class,
+                **({} if self.to_rgb == "first" else {"to_rgb": self.to_rgb}),
             },
             weights={"clip": chosen["clip"].sha256},
             compute=compute,

@@ -15,7 +15,7 @@ from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction
 from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
-from benchmark.models.clip_stages import ClipSettings, prompt_vectors
+from benchmark.models.clip_stages import ClipSettings, ToRgb, prompt_vectors, seen
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
 from benchmark.models.sam_stages import Channels
 from benchmark.models.winclip import (
@@ -76,6 +76,7 @@ class WinClip(Pipeline):
     """``bgr``: test images have their channels in the wrong order, normal ones not."""
     enlarge: int | None = Field(ge=32)
     """Images are first resized to this square, bilinear without antialias; null: not."""
+    to_rgb: ToRgb
     allow_random_weights: bool
 
     def networks(self) -> Networks:
@@ -87,7 +88,15 @@ class WinClip(Pipeline):
         return (f"{NAME}: {self.shots} normal images of each category", GOOD) if self.shots else None
 
     def check(self, context: Context) -> None:
-        """Raise ConfigError for names of no category, and DataError for fewer good training images than ``shots``."""
+        """Raise ConfigError for names of no category or ways to resize that exclude each other.
+
+        Raises:
+            DataError: fewer good training images than ``shots``.
+        """
+        if self.to_rgb == "after_resize" and (self.enlarge is not None or self.resize != "pixels"):
+            raise ConfigError(
+                "pipeline.to_rgb=after_resize is one resize of pixels; set enlarge=null and resize=pixels"
+            )
         self.states.check(context.manifest)
         for category in context.categories if self.shots else ():
             normal_images(context, category, number=self.shots, setting="pipeline.shots")
@@ -165,7 +174,7 @@ class WinClip(Pipeline):
             grid = self.clip.input_size // network.network.visual.patch_size[0]
             if max(self.windows) > grid:
                 raise ConfigError(f"pipeline.windows: {max(self.windows)} patches on a grid of {grid} x {grid}")
-            prepared = [self._pixels(image if channels == "rgb" else image[..., ::-1]) for image in images]
+            prepared = [self._pixels(seen(one, self.clip.input_size, to_rgb=self.to_rgb), channels) for one in inputs]
             found = window_vectors(network, prepared, sizes=self.windows, patches=patches)
             return [_artifact(found, i, image.shape, grid) for i, image in enumerate(images)]
 
@@ -181,17 +190,18 @@ class WinClip(Pipeline):
                 "resize": self.resize,
                 "channels": channels,
                 "enlarge": self.enlarge,
+                **({} if self.to_rgb == "first" else {"to_rgb": self.to_rgb}),
             },
             weights={"clip": chosen["clip"].sha256},
             compute=compute,
             batch_size=self.clip.batch_size,
         )
 
-    def _pixels(self, image: NDArray[np.uint8]) -> torch.Tensor:
+    def _pixels(self, image: NDArray[np.uint8], channels: Channels) -> torch.Tensor:
         """Prepare an image for CLIP."""
         import cv2
 
-        pixels = np.ascontiguousarray(image)
+        pixels = np.ascontiguousarray(image if channels == "rgb" else image[..., ::-1])
         if self.enlarge is not None:
             pixels = np.asarray(cv2.resize(pixels, (self.enlarge, self.enlarge)), dtype=np.uint8)
         return squash(pixels, self.clip.input_size, on=self.resize)

@@ -327,7 +327,7 @@ def assemble(
             n_good=labels.count(False),
             n_defective=labels.count(True),
             categories=list(dict.fromkeys(s.category for s in samples)),
-            notes=list(manifest.notes),
+            notes=[*manifest.notes, *context.notes],
         ),
         "protocol": ProtocolRecord(
             name=protocol_name(choices["protocol"], config.protocol),

@@ -19,7 +19,7 @@ from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
 from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.metrics.resampling import Multiplicities, product
-from benchmark.scoring.metrics.tables import ImageTable, minmax
+from benchmark.scoring.metrics.tables import ImageTable, minmax, rescaled
 from benchmark.scoring.metrics.variants import Grid
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import ScoredImage
@@ -78,7 +78,7 @@ def estimate(
 def binary_counts(images: Sequence[ScoredImage], protocol: Protocol) -> tuple[list[int], MaskCounts]:
     """Return the indices of the images with a binary mask, given or cut from scores, and its counts."""
     t, tables = protocol.iou_threshold, [i.table for i in images if i.table is not None]
-    ends = score_range(tables) if t is not None and protocol.normalisation == "category" else None
+    ends = score_range(tables) if t is not None and protocol.per_category else None
     rows: list[tuple[int, int, int, int]] = []
     for at, image in enumerate(images):
         if image.mask_tp is not None and image.mask_fp is not None:
@@ -102,6 +102,9 @@ def _pixels(
         return {s.name: _undefined(images, used, reason) for s in specs}
     chosen = None if weights is None else weights[:, used]
     found: dict[str, Estimate] = {}
+    if protocol.normalisation == "image_and_category":
+        low, high = score_range(tables)
+        tables = [rescaled(table, low, high) for table in tables]
     ends = score_range(tables)
     for grid in dict.fromkeys(s.grid for s in specs):
         group = [s for s in specs if s.grid == grid]

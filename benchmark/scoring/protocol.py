@@ -22,7 +22,12 @@ class Protocol(Settings):
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None
     """(height, width) at which pixels are compared; None is the native size of each image."""
     interpolation: Interpolation
-    """How score maps are brought to ``size``; masks and ground truth always go by nearest neighbour."""
+    """How score maps are brought to ``size``; masks and ground truth always go by nearest neighbour.
+
+    ``nearest`` keeps equal scores equal, and regions as sets. ``cubic`` is computed in float64, as IAP-AS does it
+    (sybeam27/IAP-ZSAS:utils/function.py, process_specify_resolution): inside a region of one score its weights differ
+    from 1 in their last bits, so that pixels which were equal are ranked by rounding.
+    """
     mask_threshold: int = Field(ge=0, le=254)
     """A grey ground-truth mask is a defect where its value is above this (0 or 128 in the literature)."""
     border: Literal["ignore", "foreground", "background"]
@@ -43,8 +48,10 @@ class Protocol(Settings):
     """``linspace100`` reports ``f1_max_linspace100`` beside every exact ``f1_max``."""
     iou_threshold: float | None
     """A score map without a binary mask is cut here (``score >= threshold``) for IoU; None leaves IoU undefined."""
-    normalisation: Literal["none", "image", "category"]
-    """Min-max of the score maps: none, each map before it is resized, or all maps of a category together."""
+    normalisation: Literal["none", "image", "category", "image_and_category"]
+    """Min-max of the score maps: none, each map before it is resized, or all maps of a category together after that.
+    ``category`` keeps the order and moves thresholds only; ``image_and_category`` is computed on the scores, whose
+    order it changes where they differ in their last bits (sybeam27/IAP-ZSAS:test_zsas.py)."""
     failures: Literal["wrong", "exclude", "defective", "good"]
     """Failed, invalid and blocked answers count as wrong, are left out, or count as one of the two labels; their
     number is reported either way."""
@@ -54,6 +61,16 @@ class Protocol(Settings):
     """Bootstrap resamples of an interval; 0 computes none."""
     confidence: float = Field(gt=0, lt=1)
     """Coverage of an interval."""
+
+    @property
+    def per_image(self) -> bool:
+        """Whether each map is min-max normalised before it is resized."""
+        return self.normalisation in ("image", "image_and_category")
+
+    @property
+    def per_category(self) -> bool:
+        """Whether the maps of a category are min-max normalised together."""
+        return self.normalisation in ("category", "image_and_category")
 
     @property
     def hash(self) -> str:

@@ -165,13 +165,13 @@ def _table(
     needs: Needs,
     atom_cache: AtomCache | None,
 ) -> ImageTable | None:
-    per_image = protocol.normalisation == "image"
+    per_image, cubic = protocol.per_image, protocol.interpolation == "cubic"
     if prediction.regions is not None:
         regions = checked_regions(prediction.regions, native, sample.id)
-        if truth.mask.shape == native or protocol.interpolation == "nearest":
+        if protocol.interpolation == "nearest" or (truth.mask.shape == native and not cubic):
             atoms = _atoms(regions, truth, atom_cache)
             return atoms.table(regions, components=needs.components, unit_range=per_image)
-        scores: NDArray[Any] = regions.score_map()
+        scores: NDArray[Any] = regions.exact_map() if cubic else regions.score_map()
     elif prediction.score_map is not None:
         scores = prediction.score_map
         if scores.shape != native:
@@ -181,6 +181,8 @@ def _table(
     low, high = float(scores.min()), float(scores.max())
     if not (math.isfinite(low) and math.isfinite(high)):  # min-max and resizing would hide them
         raise DataError(f"{sample.id}: NaN or infinite scores")
+    if cubic:
+        scores = scores.astype(np.float64, copy=False)
     if per_image:
         scores = minmax(floating(scores, sample.id), low, high)
     if truth.mask.shape != native:

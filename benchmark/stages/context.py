@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from benchmark.stages.stage_cache import StageCache, StageStats
 from benchmark.stages.store import Store
 from benchmark.weights.used import ResolvedWeights, WeightsUsed
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 Progress = Callable[[str, int, int, int], None]
 MODEL_LIMIT = 6
@@ -88,6 +90,8 @@ class Context:
         self.workers = workers
         self.on_error = on_error
         self.on_progress = on_progress
+        self.notes: list[str] = []
+        """What a reader of the result must know of how a pipeline ran; filled through ``tell``."""
         self.counters: dict[str, float] = {}
         """What a pipeline counted in this run (calls, tokens, money), by name; not part of the result."""
         self.failed: dict[str, str] = {}
@@ -134,6 +138,13 @@ class Context:
     def note_weights(self, used: WeightsUsed) -> None:
         """Say that these weights take part, so that the result records them."""
         self.weights[used.name] = used
+
+    def tell(self, *notes: str) -> None:
+        """Say something in the log and in the result's notes, once a run."""
+        for note in notes:
+            if note not in self.notes:
+                log.warning("%s", note)
+                self.notes.append(note)
 
     def model(self, key: Hashable, load: Callable[[], T]) -> T:
         """Return the model kept under ``key`` in this process, loading it at the first call.

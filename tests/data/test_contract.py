@@ -24,6 +24,7 @@ PRESETS = [
     ("pets_full", 4978, 2371),
     ("mtd", 952, 392),
     ("mtd_by_mask", 956, 388),
+    ("experiment=saa_plus_mtd", 956, 388),
     ("ksdd1", 347, 52),
     ("ksdd1_items", 347, 52),
     ("ksdd1_thirds", 286, 54),

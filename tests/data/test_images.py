@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import MaskFormat, Sample
-from benchmark.data.images import load_image, load_levels, load_truth
+from benchmark.data.images import load_image, load_levels, load_truth, squared_as_stored
 
 GREY = np.array([[0, 128, 255], [10, 20, 30]], np.uint8)
 
@@ -157,3 +157,33 @@ def test_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "m.png")
     with pytest.raises(DataError, match=r"m\.png: the mask is 3x2 .* a\.png is 2x3"):
         load_truth(sample(tmp_path / "m.png"), shape=(3, 2))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
+def test_an_image_may_be_squared_as_torchvision_squares_what_pillow_opens(mode: str, tmp_path: Path) -> None:
+    from torchvision.transforms import InterpolationMode, Resize
+
+    draw = np.random.default_rng(3)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    if mode == "I;16":
+        Image.fromarray(draw.integers(0, 65536, (31, 47), dtype=np.uint16)).save(path)
+    else:
+        Image.fromarray(draw.integers(0, 256, (31, 47, 4), dtype=np.uint8)).convert(mode).save(path)
+    with Image.open(path) as opened:
+        resized = Resize((24, 24), interpolation=InterpolationMode.BICUBIC, max_size=None, antialias=None)(opened)
+        expected = np.asarray(resized.convert("RGB"))
+    found = squared_as_stored(path, 24)
+    if mode in ("RGB", "L"):
+        assert found is None
+        found = np.asarray(Image.fromarray(load_image(path)).resize((24, 24), Image.Resampling.BICUBIC))
+    assert found is not None
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_squares_of_damaged_and_of_32_bit_files_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), dtype=np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="32-bit"):
+        squared_as_stored(tmp_path / "a.tif", 8)
+    (tmp_path / "b.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"b\.png"):
+        squared_as_stored(tmp_path / "b.png", 8)

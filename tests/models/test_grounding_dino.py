@@ -9,8 +9,9 @@ import torch
 from groundingdino.models.GroundingDINO.ms_deform_attn import multi_scale_deformable_attn_pytorch
 from PIL import Image
 
-from benchmark.core.errors import ConfigError, DataError, WeightsError
+from benchmark.core.errors import DataError, WeightsError
 from benchmark.models.deformable import deformable_attention
+from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino, normalise, phrase, scale_for_detector
 from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.runtime import Device
@@ -21,8 +22,9 @@ from tests.tiny_models import one_thread  # noqa: F401
 CAPTIONS = ["defect.", "damage on metal_nut.", "black hole. scratch.", "a b c?.", "crack."]
 
 
-def adapter(network: Any, *, batch: int = 8) -> GroundingDino:
-    return GroundingDino(network, device=Device(name="cpu"), short_side=96, long_side=200, captions_per_batch=batch)
+def adapter(network: Any, *, batch: int = 8, kernels: Kernels = "fast") -> GroundingDino:
+    cpu = Device(name="cpu")
+    return GroundingDino(network, device=cpu, short_side=96, long_side=200, captions_per_batch=batch, kernels=kernels)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,7 @@ def test_logits_and_boxes_are_the_librarys_however_captions_are_batched(
 
 
 def test_the_librarys_kernels_give_the_librarys_bits(published: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    exact = GroundingDino(
-        toy_detector(), device=Device(name="cpu"), short_side=96, long_side=200, captions_per_batch=8, kernels="library"
-    )
+    exact = adapter(toy_detector(), kernels="library")
     logits, boxes = exact.raw(picture(0), CAPTIONS)
     for i, (expected_logits, expected_boxes) in enumerate(published):
         np.testing.assert_array_equal(logits[i], expected_logits)
@@ -177,8 +177,17 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
         bert_tokenizer(tmp_path / "absent.txt")
 
 
-def test_a_caption_that_the_network_would_cut_is_refused(detector: GroundingDino) -> None:
-    fits = " ".join(["a"] * (detector.network.max_text_len - 3)) + "."
-    assert detector.raw(picture(0), [fits])[0].shape[0] == 1
-    with pytest.raises(ConfigError, match=r"has \d+ tokens, GroundingDINO reads 256: shorten it"):
-        detector.raw(picture(0), ["crack.", "a " + fits])
+@pytest.mark.parametrize("extra", ["", "a b", "crack. hole. " * 40])
+def test_of_a_long_caption_the_network_reads_what_the_library_reads(extra: str) -> None:
+    long = "a. " + " ".join(["b"] * 260) + f" {extra}."
+    with torch.no_grad():
+        pixels = scale_for_detector(picture(0), short_side=96, long_side=200)
+        expected = toy_detector()(pixels[None], captions=[long])
+    exact = adapter(toy_detector(), kernels="library")
+    logits, boxes = exact.raw(picture(0), [long])
+    np.testing.assert_array_equal(logits, expected["pred_logits"].numpy())
+    np.testing.assert_array_equal(boxes, expected["pred_boxes"].numpy())
+    (pieces,) = exact.pieces([long])
+    assert len(pieces) == 256 and exact.detect(picture(0), [long], floor=0.0).tokens.shape[1] == 256
+    batched, _ = adapter(toy_detector()).raw(picture(0), ["crack.", long, "hole."])
+    np.testing.assert_allclose(batched[1], logits[0], atol=1e-4)

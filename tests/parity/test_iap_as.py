@@ -1,8 +1,9 @@
 """The profile paper_code gives the maps of the released functions on the same random weights.
 
-The golden values come from sybeam27/IAP-ZSAS:utils/function.py (process_object_output, process_box_output,
-process_size_output, process_anomaly_segmentation, normalize, clean_string), run unchanged on the toy networks and
-the pictures of ``iap_toys.py``; the parts of its caption, a set there, were put in alphabetical order.
+The golden values come from sybeam27/IAP-ZSAS:utils/function.py (process_single_image, process_anomaly_tags_2,
+process_object_output, process_box_output, process_size_output, process_anomaly_segmentation, normalize), run
+unchanged with IDEA-Research/GroundingDINO (856dde2) on the toy networks and the pictures of ``iap_toys.py``; the parts
+of its caption, a set there, were put in alphabetical order. ``run_official.py`` does so for images of your own.
 """
 
 from __future__ import annotations

@@ -144,3 +144,17 @@ def test_clip_surgery_is_the_official_one(clip: Clip, side: int, number: int) ->
     points = points_of(empty[1:], picture.shape[:2], threshold=0.8, down_sample=2)
     assert points.labels.tolist() == record["point_labels"]
     assert sorted(map(tuple, points.places.tolist())) == sorted(map(tuple, record["points"]))
+
+
+def test_without_contrast_the_plain_similarity_is_left(context: Context, weights: dict[str, Path]) -> None:
+    plain = ("pipeline.contrast=null", "pipeline.score=similarity_map")
+    found = predict(context, weights, "clip_surgery_sam", *CLIP, *plain)[0]
+    network = Clip(toys.toy_clip(), device=Device(name="cpu"))
+    picture = toys.picture(0)
+    tokens = normalise(network.tokens([squash(picture, 224)], surgery=6)[0], norm="channels")
+    similarity = tokens[1:] @ network.text(prompt_ensemble("defect"))
+    expected = similarity_map(similarity, (picture.shape[0], picture.shape[1]))
+    assert found.score_map is not None
+    np.testing.assert_allclose(found.score_map, expected, atol=1e-5)
+    contrasted = predict(context, weights, "clip_surgery_sam", *CLIP, plain[1])[0]
+    assert contrasted.score_map is not None and np.abs(contrasted.score_map - found.score_map).max() > 0.01

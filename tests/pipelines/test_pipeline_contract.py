@@ -104,7 +104,7 @@ def check(sample: Sample, prediction: Prediction) -> None:
     assert prediction.outcome == "ok"
     assert prediction.score_map is None or prediction.regions is None
     if prediction.score_map is not None:
-        assert prediction.score_map.shape == shape and prediction.score_map.dtype == np.float32
+        assert prediction.score_map.shape == shape and prediction.score_map.dtype in (np.float32, np.float64)
         assert np.isfinite(prediction.score_map).all()
     if prediction.regions is not None:
         assert prediction.regions.masks.shape == shape

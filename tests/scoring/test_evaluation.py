@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from benchmark.core.errors import ConfigError, DataError
-from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.scoring.evaluation import Evaluation
 from benchmark.scoring.metrics import bootstrap, score_spool
 from tests.protocols import protocol
@@ -286,3 +288,50 @@ def test_an_image_score_taken_from_the_map_does_not_depend_on_which_metrics_are_
             evaluation.add(sample(number, defective=defective), Prediction(score_map=scores), truth)
         values.append([row["image_score"] for row in evaluation.rows()])
     assert values[0] == values[1]
+
+
+SIZES = ((211, 317), (97, 640), (400, 400), (170, 169), (700, 500), (64, 64))
+
+
+def plateaus(number: int, size: tuple[int, int]) -> tuple[Regions, np.ndarray]:
+    """Return up to five overlapping rectangles with scores, and a truth that some images have not."""
+    draw = np.random.default_rng([7, number])
+    masks = np.zeros((number % 6, *size), dtype=bool)
+    for mask in masks:
+        top, left = draw.integers(0, size[0] - 10), draw.integers(0, size[1] - 10)
+        mask[top : top + draw.integers(5, size[0]), left : left + draw.integers(5, size[1])] = True
+    truth = np.zeros(size, dtype=bool)
+    if number % 3:
+        top, left = draw.integers(0, size[0] - 30), draw.integers(0, size[1] - 30)
+        truth[top : top + 25, left : left + 25] = True
+    scores = (draw.random(len(masks)) * 0.5 + 0.1).astype(np.float32)
+    return Regions(masks=MaskSet.encode(masks), index=np.arange(len(masks)), scores=scores, combine="sum"), truth
+
+
+def as_released(drawn: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
+    """Return the AP of sybeam27/IAP-ZSAS, from its description: see ``conf/protocol/iap_as.yaml``."""
+
+    def stretched(scores: np.ndarray) -> np.ndarray:
+        low, high = scores.min(), scores.max()
+        return (scores - low) / (high - low) if high > low else np.zeros_like(scores)
+
+    wide = np.stack([cv2.resize(stretched(one), (400, 400), interpolation=cv2.INTER_CUBIC) for one in drawn])
+    small = [cv2.resize(t.astype(np.uint8), (400, 400), interpolation=cv2.INTER_NEAREST) for t in truths]
+    return float(average_precision_score(np.ravel(small), stretched(wide).ravel()))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_iap_as_computes_ap_as_released_and_iap_as_exact_keeps_ties_whole(dense: bool) -> None:
+    made = [plateaus(number, size) for number, size in enumerate(SIZES)]
+    evaluations = [Evaluation(protocol(n, resamples=0), ["ap"], seed=0) for n in ("iap_as", "iap_as_exact")]
+    for number, (regions, truth) in enumerate(made):
+        one = sample(number, category="a", defective=bool(truth.any()))
+        found = Prediction(score_map=regions.exact_map()) if dense else Prediction(regions=regions)
+        for evaluation in evaluations:
+            evaluation.add(one, found, GroundTruth(mask=truth))
+    released, exact = (row(evaluation, "ap", "a").value for evaluation in evaluations)
+    assert released == pytest.approx(as_released([r.exact_map() for r, _ in made], [t for _, t in made]), abs=1e-12)
+    near = [cv2.resize(r.score_map(), (400, 400), interpolation=cv2.INTER_NEAREST) for r, _ in made]
+    small = [cv2.resize(t.astype(np.uint8), (400, 400), interpolation=cv2.INTER_NEAREST) for _, t in made]
+    assert exact == pytest.approx(average_precision_score(np.ravel(small), np.ravel(near)), abs=1e-9)
+    assert abs(released - exact) > 0.001, "cubic weights rank the pixels of a region by rounding"

@@ -61,6 +61,13 @@ def test_presets_say_what_their_papers_do():
     assert (vlm.size, vlm.label_from) == ((256, 256), "mask")
 
 
+def test_iap_as_and_its_exact_form_differ_in_how_ties_are_kept():
+    exact, released = protocol("iap_as_exact"), protocol("iap_as")
+    assert (exact.interpolation, exact.normalisation, exact.f1_thresholds) == ("nearest", "none", "exact")
+    assert (released.normalisation, released.per_image, released.per_category) == ("image_and_category", True, True)
+    assert (exact.size, exact.mask_threshold) == (released.size, released.mask_threshold) == ((400, 400), 128)
+
+
 def test_some_datasets_are_scored_on_defective_images_only():
     iap = protocol("iap_as")
     assert iap.for_dataset("mvtec").include_good

@@ -6,11 +6,24 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from benchmark.core.settings import Settings
 from benchmark.pipelines.saa.scoring import corners
 
 ObjectSize = Literal["best_box", "largest_box"]
 """Which of the object's boxes tells its size: that of the highest score (released code), or the largest (paper)."""
+
+
+class SizeRule(Settings):
+    """How large a candidate may be."""
+
+    of: ObjectSize
+    factor: float = Field(gt=0)
+    """Candidates must be smaller than this times the object."""
+    masks: Literal["all", "small"]
+    """Which candidates get a mask: ``all``, so that ``factor`` can be swept at no cost; ``small``: those that the rule
+    leaves, decoded together as in the released code, because SAM's last bits depend on what is decoded together."""
 
 
 def suppressed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +15,16 @@ from benchmark.models.choice import ResolvedWeights
 from benchmark.models.grounding_dino import normalise, phrase
 from benchmark.models.sam_stages import DetectorSettings, detection_stage, detections
 from benchmark.models.toy_tokenizer import SPECIAL
-from benchmark.pipelines.iap.captions import split_caption, tag_caption, tag_caption_released
+from benchmark.pipelines.iap.captions import tag_caption, tag_caption_released
 from benchmark.pipelines.iap.taggers.base import ImageTags
 from benchmark.stages.codec import Artifact
 from benchmark.stages.context import Context
+
+Words = Literal["plain", "released_code", "released_code_saa"]
+"""Which tokens above the text threshold make an object's name: ``plain``: its words, without full stops and special
+tokens; ``released_code``: all but the first token and those from the 256th on, so that ``.`` and ``[SEP]`` stay, as the
+``utils`` of IDEA-Research/GroundingDINO spells them (``left_idx=0``, ``right_idx=255``), whose ``predict`` IAP-AS
+calls; ``released_code_saa``: ``[CLS]`` too, as the copy of it does that SAA and groundingdino-py carry."""
 
 
 class ObjectSettings(Settings):
@@ -33,6 +39,8 @@ class ObjectSettings(Settings):
     """Tags with one of these words do not count: defects, colours."""
     tag_caption: Literal["plain", "released_code"]
     """How tags become the detector's caption."""
+    words: Words
+    """Which of the best box's words make the name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +83,8 @@ def by_detector(
     *,
     box_threshold: float,
     text_threshold: float,
-    count: Callable[[str], int],
-) -> tuple[Name, ...]:
-    """Return the phrases with the best boxes over all images; empty where the detector finds none.
+) -> tuple[tuple[Name, ...], tuple[str, ...]]:
+    """Return the phrases with the best boxes over all images, none where the detector finds none; what was cut off.
 
     Every image is asked its own tags; its best box gives one phrase, and a phrase's score is its best over the
     images (sybeam27/IAP-ZSAS:test_zsas.py; the non-maximum suppression there never drops the best box).
@@ -85,29 +92,39 @@ def by_detector(
     Args:
         box_threshold: boxes with a higher score are kept.
         text_threshold: word pieces with a higher probability make up a box's words.
-        count: tokens of a text.
     """
     write = tag_caption_released if settings.tag_caption == "released_code" else tag_caption
     best: dict[str, float] = {}
+    notes: dict[str, None] = {}
     for image in images:
-        captions = split_caption(normalise(write([tag.word for tag in image.tags])), count)
-        stage = detection_stage(context, detector, chosen, captions=captions)
+        asked = detector.fit(context, chosen, [normalise(write([tag.word for tag in image.tags]))])
+        notes |= dict.fromkeys(asked.notes)
+        stage = detection_stage(context, detector, chosen, captions=asked.captions)
         for _, artifact in context.run(stage, [image.sample]):
-            found = best_phrase(artifact, box_threshold=box_threshold, text_threshold=text_threshold)
-            if found is not None and found.text:
+            limits = {"box_threshold": box_threshold, "text_threshold": text_threshold}
+            found = best_phrase(artifact, **limits, words=settings.words)
+            if found is not None and (found.text or settings.words != "plain"):
                 best[found.text] = max(best.get(found.text, 0.0), found.score or 0.0)
     ranked = sorted(best, key=lambda text: (-best[text], text))
-    return tuple(Name(text=text, score=round(best[text], 6)) for text in ranked[: settings.number])
+    names = (Name(text=text, score=round(best[text], 6)) for text in ranked[: settings.number])
+    return tuple(names), tuple(notes)
 
 
-def best_phrase(artifact: Artifact, *, box_threshold: float, text_threshold: float) -> Name | None:
+def best_phrase(artifact: Artifact, *, box_threshold: float, text_threshold: float, words: Words) -> Name | None:
     """Return the words and the score of an image's best box; None where there is no box."""
     found = detections(artifact)
     if not len(found.scores) or found.scores.max() <= np.float32(box_threshold):
         return None
     best = int(found.scores.argmax())
-    spelt = phrase(artifact["pieces"][int(found.caption[best])], found.tokens[best], text_threshold)
-    return Name(text=plain_phrase(spelt), score=float(found.scores[best]))
+    pieces, tokens = artifact["pieces"][int(found.caption[best])], found.tokens[best].copy()
+    if words == "released_code":
+        tokens[:1], tokens[RIGHT_END:] = 0, 0
+    spelt = phrase(pieces, tokens, text_threshold)
+    return Name(text=plain_phrase(spelt) if words == "plain" else spelt, score=float(found.scores[best]))
+
+
+RIGHT_END = 255
+"""From this token on ``released_code`` reads no words."""
 
 
 def plain_phrase(text: str) -> str:

@@ -17,12 +17,12 @@ from benchmark.core.settings import Settings
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import phrase
 from benchmark.models.sam_stages import DetectorSettings, SamSettings, detection_stage, detections, embedding_stage
-from benchmark.pipelines.iap.boxes import ObjectSize, object_share, small_enough, suppressed
+from benchmark.pipelines.iap.boxes import SizeRule, small_enough
 from benchmark.pipelines.iap.normals import NormalSettings
 from benchmark.pipelines.iap.objects import ObjectSettings, plain_phrase
 from benchmark.pipelines.iap.prepare import Preparation, Prepared, PromptSettings, Step
 from benchmark.pipelines.iap.prompters.base import Prompter
-from benchmark.pipelines.iap.stages import candidates_stage, token_counter
+from benchmark.pipelines.iap.stages import SizeLimit, candidates_stage, object_area
 from benchmark.pipelines.iap.taggers.base import Tagger
 from benchmark.scoring.metrics.tables import minmax
 from benchmark.stages.context import Context
@@ -53,14 +53,6 @@ class Thresholds(Settings):
         """Return the box and the text threshold for a data set."""
         usual = self.objects if dataset in self.object_sets else self.textures
         return (usual if self.box is None else self.box), (usual if self.text is None else self.text)
-
-
-class SizeRule(Settings):
-    """How large a candidate may be."""
-
-    of: ObjectSize
-    factor: float = Field(gt=0)
-    """Candidates must be smaller than this times the object."""
 
 
 class IapAs(Pipeline):
@@ -155,19 +147,21 @@ class IapAs(Pipeline):
         self, prepared: Prepared, found: Artifact, seen: Artifact | None, *, box: float, text: float
     ) -> Prediction:
         """Apply the cheap steps: the size rule, and one map from all masks."""
-        area = None if seen is None else self._object_area(seen, found["masks"].shape, box)
+        ruled, area = "size_filter" in self.steps, found.get("object_area")
+        if seen is not None:
+            limit = SizeLimit(rule=self.size, box=box, iou=self.thresholds.iou)
+            area = object_area(detections(seen), found["masks"].shape, limit)
         scores = np.asarray(found["scores"], dtype=np.float32)
         index = np.arange(len(scores))
-        if seen is not None:
+        if ruled:
             areas = np.asarray(found["areas"], dtype=np.float32)
-            whole = np.float32(1) if area is None else area
+            whole = np.float32(1 if area is None else area)
             index = np.flatnonzero(small_enough(areas, object_area=whole, factor=self.size.factor))
         regions = Regions(masks=found["masks"], index=index, scores=scores[index], combine=self.fusion)
         drawn = None
         if self.normalise == "image":
-            drawn = regions.score_map()
+            drawn = regions.exact_map()  # as released: a cubic resize ranks what is equal by the last bits
             drawn = minmax(drawn, float(drawn.min()), float(drawn.max()))
-        missing = seen is not None and area is None
         return Prediction(
             score_map=drawn,
             regions=regions if drawn is None else None,
@@ -175,22 +169,16 @@ class IapAs(Pipeline):
             label=len(index) > 0,
             rationale="; ".join(_spell(found, int(i), text) for i in index[:SPELT]) or None,
             extra={
-                "n_candidates": len(scores),
+                "n_candidates": found.get("n_candidates", len(scores)),
                 "n_regions": len(index),
                 "object": ", ".join(prepared.objects),
-                "object_area": None if seen is None else 1.0 if area is None else round(float(area), 6),
-                "object_found": None if seen is None else int(not missing),
+                "object_area": None if not ruled else 1.0 if area is None else round(float(area), 6),
+                "object_found": int(area is not None) if ruled else None,
                 "caption": " | ".join(prepared.captions),
                 "record": prepared.record,
                 "assumed": "; ".join(prepared.assumed) or None,
             },
         )
-
-    def _object_area(self, seen: Artifact, size: tuple[int, int], box: float) -> np.float32 | None:
-        """Step 1-2: the object's share of the image; None where it finds no box."""
-        found = detections(seen)
-        kept = suppressed(found.boxes, found.scores, size=size, threshold=box, iou=self.thresholds.iou)
-        return object_share(found.boxes[kept], found.scores[kept], size=size, which=self.size.of)
 
     @property
     def _looks(self) -> bool:
@@ -211,24 +199,32 @@ class IapAs(Pipeline):
             detector=self.detector,
             box_threshold=box,
             text_threshold=text,
-            count=token_counter(context, context.chosen["tokenizer"]),
         )
 
     def _stages(self, context: Context, prepared: Prepared) -> tuple[Stage, ...]:
-        """Wire the stages of one category: the object and P_final are asked by themselves, so that each is once."""
-        chosen = context.chosen
-        detect = detection_stage(context, self.detector, chosen, captions=prepared.captions)
-        whole = detection_stage(context, self.detector, chosen, captions=prepared.object_captions)
+        """Wire the stages of one category.
+
+        The object and P_final are asked by themselves, so that each is once; together where the size rule says which
+        boxes get a mask.
+        """
+        chosen, box = context.chosen, self.thresholds.of(context.manifest.dataset)[0]
+        ruled = "size_filter" in self.steps
+        together = ruled and self.size.masks == "small"
+        captions = (*prepared.captions, *(prepared.object_captions if together else ()))
         candidates = candidates_stage(
             context,
             self.sam,
             chosen,
-            detection=detect,
+            detection=detection_stage(context, self.detector, chosen, captions=captions),
             embedding=embedding_stage(context, self.sam, chosen),
-            box_threshold=self.thresholds.of(context.manifest.dataset)[0],
+            box_threshold=box,
             iou=self.thresholds.iou,
+            questions=len(prepared.captions),
+            limit=SizeLimit(rule=self.size, box=box, iou=self.thresholds.iou) if together else None,
         )
-        return (candidates, whole) if "size_filter" in self.steps else (candidates,)
+        if together or not ruled:
+            return (candidates,)
+        return candidates, detection_stage(context, self.detector, chosen, captions=prepared.object_captions)
 
 
 def _spell(found: Artifact, region: int, threshold: float) -> str:

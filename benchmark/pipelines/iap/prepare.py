@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,15 +15,11 @@ from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights
 from benchmark.models.grounding_dino import normalise
+from benchmark.models.long_captions import Fitted, word_pieces
 from benchmark.models.sam_stages import DetectorSettings
 from benchmark.pipelines.iap import records
-from benchmark.pipelines.iap.captions import (
-    RELEASED_WITHOUT_ANSWER,
-    prompt_caption,
-    prompt_caption_released,
-    split_caption,
-)
-from benchmark.pipelines.iap.normals import NormalSettings, choose, pool
+from benchmark.pipelines.iap.captions import RELEASED_WITHOUT_ANSWER, prompt_caption, prompt_caption_released
+from benchmark.pipelines.iap.normals import NormalSettings, normals_of
 from benchmark.pipelines.iap.objects import Name, ObjectSettings, by_detector, by_vote, without_words
 from benchmark.pipelines.iap.prompters.base import Prompter, Request
 from benchmark.pipelines.iap.prompters.wording import VERSION, Wording, messages
@@ -60,9 +56,9 @@ class Prepared:
     object_captions: tuple[str, ...]
     """What finds the object, normalised."""
     captions: tuple[str, ...]
-    """P_final, normalised, in as many parts as the detector's limit asks for."""
+    """P_final, normalised, in as many parts as the detector is asked it."""
     assumed: tuple[str, ...]
-    """What was assumed for want of something better; told once a category, and in every row."""
+    """What was assumed for want of something better, and what was cut off; told once a category, and in every row."""
     record: str | None
     """Name of the record below the folder of prompts; None where the prompt repeats older records."""
 
@@ -82,8 +78,6 @@ class Preparation:
     detector: DetectorSettings
     box_threshold: float
     text_threshold: float
-    count: Callable[[str], int]
-    """Tokens of a text."""
 
     def prepare(self, category: str) -> Prepared:
         """Carry out stage 1 for a category; an answer that a record holds already is not asked for again.
@@ -99,9 +93,12 @@ class Preparation:
         )
         answers = self._answers(category, objects, key, path) if "llm_prompt" in self.steps else []
         assumed += [_told(one) for one in answers if one.outcome != "ok"]
-        captions = split_caption(normalise(self._caption(objects, answers, named=self._looks)), self.count)
+        asked = self._fit(self._caption(objects, answers, named=self._looks))
+        whole = self._fit(". ".join(objects))
+        assumed += [*asked.notes, *whole.notes]
         for note in assumed:
             log.warning("%s: %s", category, note)
+        pieces = word_pieces(self.context, self.chosen["tokenizer"])
         record = PromptRecord(
             schema_version=records.SCHEMA,
             key=key,
@@ -114,18 +111,22 @@ class Preparation:
             objects_from=source,
             prompter=dict(self.prompter.identity()) if answers else {},
             answers=answers,
-            captions=list(captions),
-            tokens=[self.count(caption) for caption in captions],
+            captions=list(asked.captions),
+            tokens=[len(pieces(caption)) for caption in asked.captions],
             assumed=assumed,
         )
         written = self._keep(path, record)
         return Prepared(
             objects=objects,
-            object_captions=split_caption(normalise(". ".join(objects)), self.count),
-            captions=captions,
+            object_captions=whole.captions,
+            captions=asked.captions,
             assumed=tuple(assumed),
             record=f"{path.parent.name}/{path.name}" if written else None,
         )
+
+    def _fit(self, text: str) -> Fitted:
+        """Return a text as the detector is asked it."""
+        return self.detector.fit(self.context, self.chosen, [normalise(text)])
 
     @property
     def _looks(self) -> bool:
@@ -138,8 +139,8 @@ class Preparation:
         if not self._looks:
             return (), stand_in, "the category's name, as tagging is off", []
         dataset = self.context.manifest.dataset
-        number = None if "tagging" in self.steps else 1
-        normals = choose(pool(self.context.manifest, category, kind=self.normals.pool), self.normals, number=number)
+        number = self.normals.number if "tagging" in self.steps else 1
+        normals = normals_of(self.context.manifest, category, self.normals, number=number)
         tagged = self.tagger.look(self.context, self.chosen, normals, dataset=dataset, category=category)
         if tagged.objects is not None:
             return (), tuple(Name(text=name, score=None) for name in tagged.objects), tagged.source or "the tagger", []
@@ -156,7 +157,7 @@ class Preparation:
         """Choose the object's names among the tags of its images."""
         if self.objects.choice == "vote":
             return by_vote(images, self.objects.number), "votes", []
-        names = by_detector(
+        names, cut = by_detector(
             self.context,
             self.detector,
             self.chosen,
@@ -164,14 +165,13 @@ class Preparation:
             self.objects,
             box_threshold=self.box_threshold,
             text_threshold=self.text_threshold,
-            count=self.count,
         )
         if names:
-            return names, "the detector", []
+            return names, "the detector", list(cut)
         names = by_vote(images, self.objects.number)
         called = ", ".join(repr(name.text) for name in names)
         note = f"the detector found no tag on a good image, so the object is called {called} by votes"
-        return names, "votes", [note]
+        return names, "votes", [*cut, note]
 
     def _answers(self, category: str, objects: Sequence[str], key: str, path: Path) -> list[Answered]:
         """Step 1-3: one answer for every name of the object, from the record where it has them."""

@@ -16,6 +16,7 @@ from benchmark.core.samples import Combine, Prediction, Regions
 from benchmark.core.settings import NameOrFile
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise
+from benchmark.models.long_captions import Fitted
 from benchmark.models.sam_stages import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
 from benchmark.pipelines.saa.prompts import Prompts, Question, load_table, table_files
 from benchmark.pipelines.saa.proposals import Thresholds
@@ -50,7 +51,7 @@ class SegmentAnyAnomaly(Pipeline):
     whole image is the object, and with fewer than two objects places of the image are compared with each other.
     """
 
-    profile: Literal["saa", "saa_plus", "anomalyvlm"]
+    profile: Literal["saa", "saa_demo", "saa_plus", "anomalyvlm"]
     """Name of the option, for messages."""
     prompts: NameOrFile
     """Name in the prompt tables, or the path of a YAML file; ``{dataset}`` stands for the dataset's name."""
@@ -69,6 +70,10 @@ class SegmentAnyAnomaly(Pipeline):
     """How many; None: the table's."""
     area_of: Literal["box", "mask"]
     """What the area rule measures of region and object: boxes (the code), or masks (the papers)."""
+    area_against: Literal["object", "image"]
+    """Of what ``max_area`` is a share: of the object, or of the image, for which no object is asked."""
+    fallback: Literal["none", "best_box"]
+    """Where a question keeps no box: none, or the one of the highest score, whatever its score and area."""
     area_ceiling: float | None = Field(gt=0)
     """Boxes up to this share of the object get a mask, so that ``max_area`` below it costs nothing; None: only those
     that the area rule lets through."""
@@ -100,6 +105,11 @@ class SegmentAnyAnomaly(Pipeline):
             raise ConfigError(
                 f"pipeline.thresholds.box={self.thresholds.box} is below detector.floor={self.detector.floor}: "
                 "boxes under the floor are not stored; lower it too"
+            )
+        if self.fallback == "best_box" and (self.area_ceiling is not None or self.area_of == "mask"):
+            raise ConfigError(
+                "pipeline.fallback=best_box looks at what the area rule leaves of the boxes: set pipeline.area_ceiling="
+                "null and pipeline.area_of=box"
             )
         self._asked(context)
 
@@ -144,10 +154,12 @@ class SegmentAnyAnomaly(Pipeline):
         areas = np.asarray(found["areas"], dtype=np.float32)
         if not self.prompt_rules:
             return np.ones(len(areas), dtype=bool)
+        result: NDArray[np.bool_]
         # float32 throughout, as in the code: boxes on the limit go the same way
         limit = np.float32(self._area(prompts))
-        result: NDArray[np.bool_]
-        if self.area_of == "box":
+        if self.fallback == "best_box":  # the area rule was applied before, and may have been passed over
+            result = np.ones(len(areas), dtype=bool)
+        elif self.area_of == "box":
             result = areas < np.float32(found["object_area"]) * limit
         else:
             result = facts["region_pixels"] < facts["object_pixels"] * limit
@@ -185,12 +197,23 @@ class SegmentAnyAnomaly(Pipeline):
         by_mask = self.prompt_rules and self.area_of == "mask"
         ruled = bool(self._rules(prompts)) or by_mask
         captions = [question.caption for question in prompts.questions]
-        if self.prompt_rules or between:
+        if (self.prompt_rules and self.area_against == "object") or between:
             captions.append(prompts.object_caption(keep_comma=self.keep_comma))
-        detection = detection_stage(context, self.detector, chosen, captions=captions)
+        asked = self.detector.fit(context, chosen, captions)
+        context.tell(*asked.notes)
+        prompts = _in_parts(prompts, asked)
+        detection = detection_stage(context, self.detector, chosen, captions=asked.captions)
         embedding = embedding_stage(context, self.sam, chosen, channels=self.sam_channels)
         shared: _Shared = {"detection": detection, "embedding": embedding, "thresholds": self.thresholds}
-        regions = regions_stage(context, self.sam, chosen, **shared, prompts=prompts, ceiling=self._ceiling(prompts))
+        regions = regions_stage(
+            context,
+            self.sam,
+            chosen,
+            **shared,
+            prompts=prompts,
+            ceiling=self._ceiling(prompts),
+            fallback=self.fallback == "best_box",
+        )
         objects = objects_stage(
             context, self.sam, chosen, **shared, questions=len(prompts.questions), number=prompts.object_number
         )
@@ -219,3 +242,10 @@ class SegmentAnyAnomaly(Pipeline):
         drop = prompts.questions[-1].drop_phrase
         asked = tuple(Question(caption=normalise(text), drop_phrase=drop) for text in self.generic_captions)
         return replace(prompts, questions=asked)
+
+
+def _in_parts(prompts: Prompts, asked: Fitted) -> Prompts:
+    """Return the prompts with every question in the parts in which the detector is asked it."""
+    parts = [(text, n) for text, n in zip(asked.captions, asked.question, strict=True) if n < len(prompts.questions)]
+    questions = (Question(caption=text, drop_phrase=prompts.questions[n].drop_phrase) for text, n in parts)
+    return replace(prompts, questions=tuple(questions))

@@ -26,11 +26,11 @@ def object_boxes(found: Detections, *, thresholds: Thresholds, questions: int, n
     """Return which detected boxes are objects: found by the object's caption, below 1 / ``number`` of the image.
 
     Args:
-        questions: how many captions ask for defects; the one behind them asks for the object.
+        questions: how many captions ask for defects; what stands behind them asks for the object.
         number: objects that one image shows.
     """
     areas = box_areas(found.boxes)
-    kept = (found.caption == questions) & (found.scores > thresholds.box)
+    kept = (found.caption >= questions) & (found.scores > thresholds.box)
     return np.flatnonzero(kept & (areas < 1 / number) & (areas > 0))
 
 
@@ -47,6 +47,7 @@ def candidate_boxes(
     thresholds: Thresholds,
     dropped: Sequence[str],
     limit: np.float32 | None,
+    fallback: bool = False,
 ) -> NDArray[np.int64]:
     """Return which detected boxes may be defects.
 
@@ -54,11 +55,16 @@ def candidate_boxes(
         pieces: word pieces of each caption.
         dropped: for each question the phrase that marks a box as not meant; "" marks none.
         limit: areas must be below this share of the image; None: any.
+        fallback: of a question that keeps no box the one of the highest score is taken, whatever its score and area.
     """
     areas = box_areas(found.boxes)
     kept = (found.caption < len(dropped)) & (found.scores > thresholds.box) & (areas > 0)
     if limit is not None:
         kept &= areas < limit
+    for question in range(len(dropped)) if fallback else ():
+        asked = np.flatnonzero(found.caption == question)
+        if len(asked) and not kept[asked].any():
+            kept[asked[found.scores[asked].argmax()]] = True
     index = np.flatnonzero(kept)
     meant = np.ones(len(index), dtype=bool)
     for i, box in enumerate(index):

@@ -133,6 +133,7 @@ def regions_stage(
     thresholds: Thresholds,
     prompts: Prompts,
     ceiling: float | None,
+    fallback: bool,
 ) -> Stage:
     """SAM's mask of every box that may be a defect.
 
@@ -141,6 +142,7 @@ def regions_stage(
 
     Args:
         ceiling: boxes of this share of ``object_area`` and more get no mask; None: all get one.
+        fallback: as for ``candidate_boxes``.
     """
     dropped = [question.drop_phrase for question in prompts.questions]
     asked: Any = {"thresholds": thresholds, "number": prompts.object_number}
@@ -153,7 +155,9 @@ def regions_stage(
             found = detections(answer)
             whole = object_area(found, object_boxes(found, questions=len(dropped), **asked))
             limit = None if ceiling is None else whole * np.float32(ceiling)
-            index = candidate_boxes(found, answer["pieces"], thresholds=thresholds, dropped=dropped, limit=limit)
+            index = candidate_boxes(
+                found, answer["pieces"], thresholds=thresholds, dropped=dropped, limit=limit, fallback=fallback
+            )
             masks = network.from_boxes(image, scoring.corners(found.boxes[index], image.size)).masks
             areas = scoring.box_areas(found.boxes)[index]
             results.append(
@@ -176,6 +180,7 @@ def regions_stage(
             "dropped": dropped,
             "number": prompts.object_number,
             "ceiling": ceiling,
+            **({"fallback": True} if fallback else {}),
         },
         weights={"sam": chosen["sam"].sha256},
         upstream=(detection, embedding),

@@ -103,6 +103,8 @@ def aupro_200step(counts: Counts, *, limit: float = 0.3) -> Values:
     -----
     Points with FPR < limit are kept, their FPR is stretched to [0, 1] by the smallest and the largest one kept,
     and the area is a trapezoid. Up to 10 points low on few-valued maps, and not invariant to rescaling.
+    SAA+'s copy (caoyunkang/Segment-Any-Anomaly:utils/metrics.py, cal_pro_metric) also fills holes of the components
+    and keeps FPR <= limit, which this one does not: some tenths of a point.
 
     References
     ----------

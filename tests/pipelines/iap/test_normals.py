@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.core.samples import Manifest, Sample
-from benchmark.pipelines.iap.normals import NormalSettings, choose, pool
+from benchmark.pipelines.iap.normals import NormalSettings, choose, normals_of, pool
 
 
 def sample(name: str, *, defective: bool = False, split: str = "train", category: str = "tile") -> Sample:
@@ -77,3 +77,28 @@ def test_a_small_pool_is_taken_whole_and_one_image_if_asked() -> None:
     assert sorted(s.id for s in choose(candidates, settings)) == ["0", "1", "2"]
     assert len(choose(candidates, settings, number=1)) == 1
     assert choose([], settings) == ()
+
+
+def test_the_released_code_draws_ksdd_before_it_looks_and_dagm_from_both_halves() -> None:
+    settings = NormalSettings(number=3, pool="released_code", draw="random", seed=111)
+    parts = [sample(f"kos01/Part{i}.jpg", defective=i in (2, 5), split="test") for i in range(8)]
+    drawn = random.Random(111).sample(sorted(p.id for p in parts), 3)
+    expected = [name for name in drawn if name not in ("kos01/Part2.jpg", "kos01/Part5.jpg")]
+    found = normals_of(manifest("ksdd1", *parts), "tile", settings, number=3)
+    assert [one.id for one in found] == expected and len(expected) < 3
+    labelled = [sample(f"Class1/{half}/{i:04d}.PNG", defective=True) for half in ("Test", "Train") for i in range(5)]
+    good = [sample(f"Class1/Train/{i:04d}.PNG") for i in range(5, 9)]
+    found = normals_of(manifest("dagm", *labelled, *good), "tile", settings, number=3)
+    generator = random.Random(111)
+    names = [f"{i:04d}.PNG" for i in range(5)]
+    assert [one.id for one in found] == [
+        f"Class1/{half}/{name}" for half in ("Train", "Test") for name in generator.sample(names, 3)
+    ]
+    assert all(one.defective for one in found)
+
+
+def test_other_pools_are_drawn_as_they_are() -> None:
+    settings = NormalSettings(number=2, pool="train_first", draw="hash", seed=0)
+    assert normals_of(manifest("ksdd1", *ALL), "tile", settings, number=2) == choose(
+        pool(manifest("ksdd1", *ALL), "tile", kind="train_first"), settings
+    )

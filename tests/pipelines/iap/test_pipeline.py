@@ -34,7 +34,7 @@ WHOLE, EXACT = (0.5, 0.5, 1.0, 1.0), (0.5, 0.5, 0.8, 1.0)
 OBJECT, LEFT, RIGHT = (0.5, 0.5, 0.9, 0.9), (0.25, 0.5, 0.3, 0.5), (0.7, 0.5, 0.4, 0.6)
 OVER_LEFT, SMALL = (0.26, 0.5, 0.3, 0.5), (0.3, 0.5, 0.1, 0.3)
 P_FINAL = "crack. hole. abnormal. defect. cup steel."
-OFFICIAL = ". abnormal. crack. defect. hole, cup steel."
+OFFICIAL = ". abnormal. crack. defect. hole, cup. steel."
 FOUND: Sequence[tuple[Box, float, str]] = [
     (LEFT, 0.4, "crack."),
     (OVER_LEFT, 0.3, "hole."),
@@ -238,6 +238,50 @@ def test_the_object_is_named_by_the_best_box_over_all_good_images(models: FakeMo
     assert predict(pipeline(tags=tags), context(tmp_path)).extra["object"] == "cup steel"
     voted = predict(pipeline(tags=tags, object={"choice": "vote", "number": 2}), context(tmp_path))
     assert voted.extra["object"] == "cup, steel"
+
+
+TAGS = ("Metal", "close-up", "Steel Plate", "number", "hole")
+ASKED = "metal. . steel plate. hole."
+SPECIAL = [(OBJECT, 0.6, "[CLS] metal. . steel plate. hole [SEP]"), (LEFT, 0.3, "metal.")]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("plain", "metal steel plate hole"),
+        ("released_code", "metal.. steel plate. hole [SEP]"),
+        ("released_code_saa", "[CLS] metal.. steel plate. hole [SEP]"),
+    ],
+)
+def test_an_object_may_keep_every_token_above_the_threshold(
+    words: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    FakeModels({ASKED: SPECIAL}).install(monkeypatch)
+    settings = pipeline("iap_as_paper_code", tags=[TAGS], object={"words": words})
+    found = predict(settings, context(tmp_path))
+    assert found.extra["object"] == name
+    assert str(found.extra["caption"]).endswith(f"hole, {name.lower()}.")
+    assert settings.prompter.calls == [name]  # type: ignore[attr-defined]
+
+
+def test_the_released_code_asks_for_a_nameless_object(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    FakeModels({"cup. steel.": [(OBJECT, 0.6, "[CLS]")]}).install(monkeypatch)
+    released = predict(pipeline("iap_as_paper_code"), context(tmp_path / "a"))
+    assert released.extra["object"] == "" and str(released.extra["caption"]).endswith("hole, .")
+    plain = predict(pipeline(), context(tmp_path / "b"))
+    assert plain.extra["object"] == "cup" and "found no tag" in str(plain.extra["assumed"])
+
+
+def test_what_is_cut_off_is_told_in_the_paper_profile(
+    models: FakeModels, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = ", ".join(a + b + "x" * 8 for a in "abcde" for b in "fghijk")
+    found = predict(pipeline("iap_as_paper_code", answer=answer), context(tmp_path))
+    assert " | " not in str(found.extra["caption"])
+    assert "reads 256 of the" in str(found.extra["assumed"]) and "steel" in str(found.extra["assumed"])
+    assert "left out" in caplog.text
+    with pytest.raises(ConfigError, match="long_captions"):
+        predict(pipeline(answer=answer, detector={"long_captions": "refuse"}), context(tmp_path / "b"))
 
 
 ROWS = [

@@ -48,8 +48,8 @@ class FakeModels:
         self.calls[name] = self.calls.get(name, 0) + 1
 
     def pieces(self, captions: Sequence[str]) -> list[list[str]]:
-        """Return the words of each caption."""
-        return [caption.removesuffix(".").split(" ") for caption in captions]
+        """Return the words of each caption, special tokens around them."""
+        return [["[CLS]", *caption.removesuffix(".").split(" "), "[SEP]"] for caption in captions]
 
     def detect(self, image: NDArray[np.uint8], captions: Sequence[str], *, floor: float) -> Detections:
         """Return the fixed boxes above the floor."""

@@ -138,13 +138,13 @@ def test_networks_see_the_channels_that_the_profile_says(tmp_path: Path, monkeyp
 def test_area_and_number_are_swept_without_asking_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = FakeModels(SINGLE)
     models.install(monkeypatch)
-    predict(pipeline(), context(tmp_path, "bottle"))
+    predict(pipeline(area_ceiling=1.0), context(tmp_path, "bottle"))
     before = dict(models.calls)
     kept = {}
     for area in (0.1, 0.15, 0.3, 0.9):
         for k in (1, 3, 5):
             where = context(tmp_path, "bottle")
-            found = predict(pipeline(max_area=area, top_k=k), where)
+            found = predict(pipeline(area_ceiling=1.0, max_area=area, top_k=k), where)
             kept[area, k] = found.extra["n_regions"]
             assert sum(stats.computed for stats in where.stats.values()) == 0
     assert models.calls == before
@@ -155,10 +155,59 @@ def test_area_and_number_are_swept_without_asking_a_network(tmp_path: Path, monk
 
 def test_without_a_ceiling_only_what_passes_gets_a_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FakeModels(SINGLE).install(monkeypatch)
-    wide = predict(pipeline(max_area=0.1), context(tmp_path, "bottle"))
-    exact = predict(pipeline(max_area=0.1, area_ceiling=None), context(tmp_path, "bottle"))
+    wide = predict(pipeline(max_area=0.1, area_ceiling=1.0), context(tmp_path, "bottle"))
+    exact = predict(pipeline(max_area=0.1), context(tmp_path, "bottle"))
     assert (wide.extra["n_candidates"], exact.extra["n_candidates"]) == (5, 2)
     np.testing.assert_array_equal(drawn(wide), drawn(exact))
+
+
+DEMO = "the defect on the bottle."
+BROAD = (0.5, 0.5, 1.0, 0.95)
+FALLBACK = [
+    # boxes, and which of them the demo keeps
+    (
+        [(LEFT, 0.4, "defect"), (RIGHT, 0.2, "defect"), (SMALL, 0.3, "bottle"), ((0.5, 0.5, 1, 0.95), 0.9, "the")],
+        [LEFT],
+    ),
+    ([(LEFT, 0.1, "defect"), (RIGHT, 0.19, "on")], [RIGHT]),
+    ([(BROAD, 0.9, "the"), (LEFT, 0.1, "defect")], [BROAD]),
+    ([(LEFT, 0.1, "defect"), (RIGHT, 0.3, "bottle")], []),
+    ([], []),
+]
+
+
+@pytest.mark.parametrize(("boxes", "kept"), FALLBACK)
+def test_the_demo_takes_the_best_box_where_none_is_left(
+    boxes: list[Any], kept: list[Box], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As caoyunkang/Segment-Any-Anomaly, branch master: zero_shot_ad_demo.py, get_grounding_output."""
+    FakeModels({DEMO: boxes}).install(monkeypatch)
+    found = predict(pipeline("saa_demo"), context(tmp_path, "bottle"))
+    union = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    for box in kept:
+        union |= rectangle(box)
+    assert found.mask is not None and np.array_equal(found.mask, union)
+    assert found.extra["n_regions"] == len(kept) and found.extra["object_area"] == 1.0
+
+
+def test_a_fallback_needs_the_area_rule_on_boxes(tmp_path: Path) -> None:
+    for wrong in ({"area_ceiling": 1.0}, {"area_of": "mask"}):
+        with pytest.raises(ConfigError, match="fallback=best_box"):
+            predict(pipeline("saa_demo", **wrong), context(tmp_path, "bottle"))
+
+
+def test_a_long_question_is_asked_in_parts_or_cut_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = ". ".join(["crack"] * 60)
+    captions = (f"{long}. hole", "dent")
+    for how in ("split", "truncate"):
+        FakeModels({}).install(monkeypatch)
+        where = context(tmp_path / how, "bottle")
+        changes = {"prompt_regions": "generic", "generic_captions": captions, "detector": {"long_captions": how}}
+        stage = harness.plan_of(pipeline(**changes), where).distinct[0]
+        asked = next(one for one in stage.upstream if one.name == "groundingdino").settings["captions"]
+        assert len(asked) == (3 if how == "truncate" else 4) and asked[-2:] == ["dent.", "bottle,."]
+        assert len(stage.settings["dropped"]) == len(asked) - 1
+        assert bool(where.notes) == (how == "truncate") and all("hole" in note for note in where.notes)
 
 
 def test_nothing_found_is_a_map_of_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

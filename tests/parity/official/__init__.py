@@ -1,0 +1,1 @@
+"""Our pipelines and the methods' official repositories, side by side on the same random weights."""

@@ -1,0 +1,133 @@
+"""What both sides are asked: images by path, prompts by file, or odd ones of our own making."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODES = ("RGB", "RGBA", "L", "I;16", "LA", "P", "exif", "CMYK", "1")
+"""Kinds of files that are drawn, turn and turn about; ``exif``: a JPEG that is to be turned by 90 degrees."""
+SHAPES = ((211, 317), (97, 640), (170, 169), (180, 260), (333, 120), (64, 64), (150, 151), (240, 400), (95, 201))
+"""(H, W), turn and turn about."""
+TEXTS = (
+    "crack",
+    "Crack. hole.. dent.",
+    "white broken, part; 2nd (side)",
+    " UPPER   case ",
+    "bläschen auf naïve stahl – 鋼 한글",
+    "it's a don't-know, e.g. #1?",
+    "scratch. " * 33,
+    ". . stain .",
+    "hole?",
+    "a",
+)
+"""Prompts: doubled and trailing stops, commas, upper case, other scripts, too many tokens."""
+TAGS = (
+    "Metal | close-up | Steel Plate | number | hole",
+    "cloth | fabric | gray | material | pattern",
+    "close-up | number | nut",
+    "crack | red | deep scratch",
+    "wood",
+    " | ".join(f"long tag number {i}" for i in range(20)),
+)
+"""What a tagger sees on a good image, as RAM writes it."""
+ANSWERS = (
+    "scratch, crack, hole",
+    "Keyword, dark spot spot, none",
+    "1. scratch\n2. crack",
+    "sorry, I cannot help with that.",
+    "discoloration, fray, rip, bubble, stain, burn, " * 8,
+    "part of the rim, 'word', crack.",
+)
+"""What a language model says of the object."""
+
+
+def drawn(folder: Path, number: int, *, seed: int) -> list[Path]:
+    """Draw images of many shapes and modes; returns their files.
+
+    Coarse random patches with fine noise: on flat colour scores would tie.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_draw(folder, i, seed=seed) for i in range(number)]
+
+
+def asked(method: str, file: Path | None) -> list[dict[str, Any]]:
+    """Return the prompts of a method: from a file, or the odd ones above.
+
+    A text file has one a line: what to look for, the tags of IAP-AS, or the category of WinCLIP and SDP. A YAML file
+    is a list of such texts, or of mappings with more: ``text``, ``tags``, ``answer``, ``drop``, ``object`` and
+    ``objects``, how many SAA+ takes an image to show (beyond one its code needs 8 GB and minutes an image).
+    """
+    if file is not None:
+        return [_mapping(method, one) for one in _read(file)]
+    if method == "iap_as":
+        pairs = [(t, a) for a in ANSWERS for t in TAGS]
+        return [{"tags": t, "answer": a} for t, a in pairs[:: len(TAGS) + 1] + pairs[3 :: len(TAGS) + 1]]
+    return [_mapping(method, text) for text in TEXTS]
+
+
+def _read(file: Path) -> list[Any]:
+    if file.suffix not in (".yaml", ".yml", ".json"):
+        return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+    import yaml
+
+    read = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if not isinstance(read, list):
+        raise SystemExit(f"{file}: give a list of prompts")
+    return read
+
+
+def _mapping(method: str, one: Any) -> dict[str, Any]:
+    given = dict(one) if isinstance(one, dict) else {"tags" if method == "iap_as" else "text": str(one)}
+    if method == "iap_as":
+        return {"answer": ANSWERS[0], **given}
+    return given
+
+
+def _draw(folder: Path, number: int, *, seed: int) -> Path:
+    from PIL import Image
+
+    draw = np.random.default_rng([seed, number])
+    (height, width), mode = SHAPES[(number * 2 + number // 9) % len(SHAPES)], MODES[number % len(MODES)]
+    coarse = draw.integers(0, 200, (height // 24 + 1, width // 24 + 1, 4))
+    patches = np.kron(coarse, np.ones((24, 24, 1), dtype=np.int64))[:height, :width]
+    pixels: NDArray[np.uint8] = (patches + draw.integers(0, 56, (height, width, 4))).astype(np.uint8)
+    colour = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    if mode == "exif":
+        turned = Image.Exif()
+        turned[0x0112] = 6
+        path = folder / f"{number:02d}_exif.jpg"
+        colour.save(path, quality=95, exif=turned)
+        return path
+    if mode == "CMYK":
+        path = folder / f"{number:02d}_cmyk.tif"
+        colour.convert("CMYK").save(path)
+        return path
+    path = folder / f"{number:02d}_{mode.replace(';', '').lower()}.png"
+    if mode == "RGBA":
+        Image.fromarray(pixels).save(path)
+    elif mode == "I;16":
+        Image.fromarray(draw.integers(0, 65536, (height, width), dtype=np.uint16)).save(path)
+    elif mode == "LA":
+        Image.fromarray(np.ascontiguousarray(pixels[..., 2:])).save(path)
+    else:
+        (colour if mode == "RGB" else colour.convert(mode)).save(path)
+    return path
+
+
+def images_of(given: Sequence[str], folder: Path, *, number: int, seed: int) -> list[Path]:
+    """Return the files that are named, those in named folders, or drawn ones where none is named."""
+    from benchmark.data.images import EXTENSIONS
+
+    found: list[Path] = []
+    for word in given:
+        path = Path(word)
+        found += sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
+    missing = [str(path) for path in found if not path.is_file()]
+    if missing:
+        raise SystemExit(f"no such image: {', '.join(missing)}")
+    return [path.resolve() for path in found] or drawn(folder, number, seed=seed)

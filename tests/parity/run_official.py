@@ -1,0 +1,217 @@
+"""Run a method beside its official code, on the same random weights, and print how the two differ.
+
+    python tests/parity/run_official.py METHOD CHECKOUT [--images FILE …] [--prompts FILE] [--seed 0] [--size full]
+
+CHECKOUT is a folder with the official repository: nothing is fetched, and nothing of it is part of this project.
+
+    saa_plus   caoyunkang/Segment-Any-Anomaly, branch SAA-plus
+    iap_as     sybeam27/IAP-ZSAS; with --groundingdino a checkout of IDEA-Research/GroundingDINO, which it needs and
+               lacks, else the installed groundingdino-py stands in (it spells [CLS], as the copy in SAA does)
+    groundingdino_sam   Douglas2Code/Text2Seg, on the installed groundingdino-py
+
+Without ``--images`` images of many shapes and modes are drawn, without ``--prompts`` odd ones are asked. ``--size
+tiny`` are small networks of the real classes, ``full`` GroundingDINO Swin-T and SAM ViT-B; both with random weights by
+``--seed``. A side is a process of its own. Where the official code ends in an error ours goes on; the table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.parity.official import cases, found, networks  # noqa: E402
+from tests.parity.official.found import Found  # noqa: E402
+
+METHODS = ("saa_plus", "iap_as", "groundingdino_sam")
+BEYOND = 1e-4
+"""Pixels that differ by more are counted."""
+WORD = "part"
+
+
+def make_cases(method: str, images: Sequence[Path], prompts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one case an image, its prompt taken in turn."""
+    make = {"saa_plus": _saa_case, "iap_as": _iap_case, "groundingdino_sam": _text_case}[method]
+    return [make(i, str(path), prompts[i % len(prompts)], images) for i, path in enumerate(images)]
+
+
+def _saa_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
+    general = [(f"{what} on {WORD}", WORD) for what in ("defect", "damage", "flaw")]
+    return {
+        "image": image,
+        "word": WORD,
+        "questions": [*general, (asked["text"], asked.get("drop", "crack"))],
+        "object": asked.get("object", f"{WORD},"),
+        "number": int(asked.get("objects", 1)),
+        "k": 5,
+        "area": 0.95,
+    }
+
+
+def _iap_case(number: int, image: str, asked: dict[str, Any], images: Sequence[Path]) -> dict[str, Any]:
+    return {"image": image, "good": str(images[(number + 1) % len(images)]), **asked}
+
+
+def _text_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
+    return {"image": image, "texts": [asked["text"], "dent"][: 1 + number % 2]}
+
+
+def write_weights(method: str, work: Path, size: networks.Size, seed: int) -> None:
+    """Write the random weights that a method needs."""
+    networks.vocabulary(work, size)
+    networks.detector(work, size, seed=seed)
+    networks.sam(work, size, seed=seed)
+    if method == "saa_plus":
+        networks.saliency(work, seed=seed)
+
+
+def run_side(side: str, work: Path, threads: int) -> tuple[list[Found], float]:
+    """Run a side in its own process, and read what it found."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    subprocess.run([sys.executable, __file__, "--side", side, str(work)], cwd=ROOT, env=environment, check=True)
+    return found.load(work, side)
+
+
+def carry_out(side: str, work: Path) -> None:
+    """Be a side: read the spec, run, and write what was found."""
+    import torch
+
+    warnings.simplefilter("ignore")
+    spec = json.loads((work / "spec.json").read_text(encoding="utf-8"))
+    torch.set_num_threads(spec["threads"])
+    start = time.perf_counter()
+    if side == "ours":
+        from tests.parity.official import ours
+
+        answers = getattr(ours, spec["method"])(work, spec, found.load(work, "official")[0])
+    else:
+        from tests.parity.official import theirs_grounded, theirs_text2seg
+
+        theirs = theirs_text2seg if spec["method"] == "groundingdino_sam" else theirs_grounded
+        run: Callable[..., list[Found]] = getattr(theirs, spec["method"])
+        answers = run(Path(spec["checkout"]), work, spec)
+    found.save(work, side, answers, time.perf_counter() - start)
+
+
+def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> dict[str, Any]:
+    """Return a row of the table."""
+    row: dict[str, Any] = {"case": Path(case["image"]).name, "size": "", "found": len(official.scores)}
+    if official.stopped is not None:
+        return row | {"note": f"official stops: {official.stopped}"}
+    notes = [
+        f"{name}: {official.facts[name]!r}, ours {ours.facts[name]!r}"
+        for name in official.facts.keys() & ours.facts.keys()
+        if not _same(official.facts[name], ours.facts[name])
+    ]
+    if ours.scores and len(ours.scores) == len(official.scores):
+        row["scores"] = float(np.abs(np.array(ours.scores) - np.array(official.scores)).max())
+    elif ours.scores:
+        notes.append(f"{len(official.scores)} scores, ours {len(ours.scores)}")
+    for kind in ("map", "mask"):
+        a, b = getattr(official, kind), getattr(ours, kind)
+        if a is None or b is None:
+            continue
+        row["size"] = f"{a.shape[1]} x {a.shape[0]}"
+        if a.shape != b.shape:
+            notes.append(f"{kind} {a.shape}, ours {b.shape}")
+        elif kind == "map":
+            gap = np.abs(a.astype(np.float64) - b)
+            row |= {"map": float(gap.max()), "beyond": int((gap > BEYOND).sum())}
+        else:
+            row["mask"] = int((a != b).sum())
+    files = [case[name] for name in ("image", "good") if name in case]
+    return row | {"note": "; ".join(notes), "known": read_otherwise(method, files)}
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Whether two facts are equal; numbers, which are rounded, in all but their last digit."""
+    if isinstance(one, float) and isinstance(two, int | float):
+        return abs(one - two) <= 2e-5
+    return bool(one == two)
+
+
+def read_otherwise(method: str, files: Sequence[str]) -> str:
+    """Say which files we read otherwise than the official code on purpose, as the comment on the option says."""
+    from PIL import Image
+
+    found = []
+    for file in dict.fromkeys(files):
+        with Image.open(file) as image:
+            if image.mode.startswith("I;16"):
+                found.append("16-bit")
+            if image.getexif().get(0x0112, 1) != 1 and method == "saa_plus":
+                found.append("EXIF")
+    return ", ".join(dict.fromkeys(found))
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows and what they come to."""
+    columns = {"case": 16, "size": 11, "found": 5, "scores": 9, "map": 9, "beyond": 7, "mask": 7, "known": 8, "note": 0}
+    heads = {"scores": "scores", "map": "map", "beyond": ">1e-4", "mask": "mask px"}
+    print(" | ".join(heads.get(name, name).ljust(width) for name, width in columns.items()))
+    for row in rows:
+        values = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
+        print(" | ".join(values.get(name, "").ljust(width) for name, width in columns.items()))
+    done = [row for row in rows if not str(row["note"]).startswith("official stops")]
+    differing = [row for row in done if row["note"] or row.get("beyond") or row.get("mask")]
+    known = [row for row in differing if row["known"]]
+    done = [row for row in done if row not in known]
+    worst = {name: max((row[name] for row in done if name in row), default=None) for name in ("scores", "map")}
+    print(f"{len(done) + len(known) - len(differing)} of {len(done)} equal; largest differences {worst}")
+    stopped = len(rows) - len(done) - len(known)
+    print(f"beside: the official code stops on {stopped}; {len(known)} differ by files that are read otherwise")
+
+
+def main() -> None:
+    """Run both sides and print the table."""
+    if sys.argv[1:2] == ["--side"]:
+        carry_out(sys.argv[2], Path(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method", choices=METHODS)
+    parser.add_argument("checkout", type=Path, help="the official repository")
+    parser.add_argument("--images", nargs="+", default=[], help="files, or folders of them")
+    parser.add_argument("--number", type=int, default=20, help="of drawn images")
+    parser.add_argument("--prompts", type=Path, help="one a line, or a YAML list")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and drawn images")
+    parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
+    parser.add_argument("--kernels", choices=["fast", "library"], help="of our detector; default: as the option has it")
+    parser.add_argument("--groundingdino", type=Path, help="checkout of IDEA-Research/GroundingDINO, for iap_as")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    if not options.checkout.is_dir():
+        parser.error(f"no such folder: {options.checkout}")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
+        asked = make_cases(options.method, images, cases.asked(options.method, options.prompts))
+        write_weights(options.method, work, options.size, options.seed)
+        spec = {
+            **{name: getattr(options, name) for name in ("method", "size", "kernels", "threads")},
+            "checkout": str(options.checkout.resolve()),
+            "groundingdino": options.groundingdino and str(options.groundingdino.resolve()),
+            "cases": asked,
+        }
+        (work / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+        official, slow = run_side("official", work, options.threads)
+        ours, quick = run_side("ours", work, options.threads)
+        rows = [compare(options.method, *three) for three in zip(asked, official, ours, strict=True)]
+    print_table(rows)
+    print(f"seconds, loading included: official {slow:.1f}, ours {quick:.1f}")
+
+
+if __name__ == "__main__":
+    main()

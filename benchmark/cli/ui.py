@@ -27,6 +27,6 @@ def ui(
 
     from benchmark.tracking import Mlflow
 
-    store = Mlflow(uri=uri, experiment="").address(results_root)
+    store = Mlflow(uri=uri, experiment="").make_ready(results_root)
     words = ["ui", "--workers", "1", "--backend-store-uri", store, "--host", host, "--port", str(port)]
     return subprocess.call([sys.executable, "-m", "mlflow", *words])

@@ -66,9 +66,7 @@ def opened(source: Path, data: bytes | None = None) -> Iterator[Image]:
             yield image
     except FileNotFoundError as error:
         if source.is_symlink():
-            raise DataError(
-                f"{source}: a link to {source.readlink()}, which is not there; fix or remove it"
-            ) from error
+            raise DataError(f"{source}: a link to {source.readlink()}, which is not there; fix or remove it") from error
         raise DataError(f"{source}: no such file; was it moved after the dataset was indexed?") from error
     except (PermissionError, IsADirectoryError) as error:
         raise DataError(f"{source}: cannot be read ({error.strerror}); fix or remove it") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,19 +16,24 @@ from typing import TYPE_CHECKING
 from benchmark.core.errors import BenchmarkError, TrackingError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
-from benchmark.results.figures import run_figures
+from benchmark.core.sqlite_files import address_of, damage, file_of, make_whole, set_aside
+from benchmark.results.figures import headline_table, run_figures
 from benchmark.results.files import RESULT, ROWS, read_result, read_rows
 from benchmark.results.schema import flatten
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from mlflow import MlflowClient
 
     from benchmark.results.schema import RunResult
 
+log = logging.getLogger(__name__)
 PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
 BATCH = 100  # MLflow takes at most this many parameters in one call
 LONGEST_NAME = 250
 """Most characters of a name in MLflow."""
+FILLED = ("SELECT version_num FROM alembic_version", "SELECT name FROM experiments")
+"""What finds a row once MLflow has finished making a database."""
 
 
 class NoTracking(Settings):
@@ -55,12 +61,12 @@ class Mlflow(Settings):
 
     def address(self, results_root: Path) -> str:
         """Return the tracking URI in force."""
-        if self.uri is not None:
-            return self.uri
-        path = str((results_root / "mlflow" / "mlflow.db").resolve())
-        quoted = path.replace("%", "%25").replace("?", "%3F")  # what means something in an address
-        # With the driver's name MLflow makes no folder of the quoted name.
-        return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
+        return self.uri if self.uri is not None else address_of(results_root / "mlflow" / "mlflow.db")
+
+    def make_ready(self, results_root: Path) -> str:
+        """Make the database where it is a file that is not there yet, and return its address; raises TrackingError."""
+        with self._store(results_root, results_root) as address:
+            return address
 
     def log(self, folder: Path, *, results_root: Path) -> str | None:
         """Log a finished run from its folder and return the MLflow run id.
@@ -69,7 +75,7 @@ class Mlflow(Settings):
             TrackingError: the store cannot be reached; the run's files stay and can be logged later.
         """
         result = read_result(folder)
-        with self._client(folder, results_root) as (client, experiment):
+        with self._client(folder, results_root) as (client, experiment), _alone(folder):
             return _log_run(client, experiment, result, folder)
 
     def start_sweep(self, name: str, *, results_root: Path) -> None:
@@ -99,29 +105,62 @@ class Mlflow(Settings):
     @contextmanager
     def _client(self, folder: Path, results_root: Path) -> Iterator[tuple[MlflowClient, str]]:
         """Give a client and the experiment's id; any failure becomes a TrackingError."""
-        _quiet_environment()
-        address = self.address(results_root)
-        local = results_root / "mlflow"
-        try:
-            _find_home(local)
-            from filelock import FileLock
+        with self._store(folder, results_root) as address:
             from mlflow import MlflowClient
 
-            local.mkdir(parents=True, exist_ok=True)
-            # Several processes that create one fresh SQLite store race in its migrations and break it.
-            with FileLock(str(local / ".lock")):
-                client = MlflowClient(tracking_uri=address)
-                experiment = self._experiment_id(client, local)
+            client = MlflowClient(tracking_uri=address)
+            with _lock(file_of(address), results_root):
+                experiment = self._experiment_id(client, results_root / "mlflow")
             yield client, experiment
+
+    @contextmanager
+    def _store(self, folder: Path, results_root: Path) -> Iterator[str]:
+        """Give the address of a store that is whole; any failure, in the block too, becomes a TrackingError."""
+        address = self.address(results_root)
+        database = file_of(address)
+        _quiet_environment(pooled=database is None)
+        try:
+            _find_home(results_root / "mlflow")
+            if database is not None:
+                with _lock(database, results_root):
+                    self._have(database)
+            yield address
         except BenchmarkError:
             raise
         except Exception as error:
-            reason = redact(str(error)).strip().splitlines()
+            lines = redact(str(error)).strip().splitlines()
+            reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+            if database is not None and database.exists():
+                with _lock(database, results_root):
+                    broken = damage(database, filled=FILLED, every_page=True)
+                    reason += "" if broken is None else f"; {self._refuse(database, broken)}"
             raise TrackingError(
-                f"MLflow at {redact(address)} cannot be used ({type(error).__name__}: {reason[0] if reason else ''}). "
+                f"MLflow at {redact(address)} cannot be used ({reason}). "
                 f"The results are kept in {folder}; log them later with: "
                 f"python -m benchmark track {folder} --uri URI"
             ) from None
+
+    def _have(self, database: Path) -> None:
+        """Make a database that is not there under another name first, in place of a damaged one too."""
+        if database.exists() and (broken := damage(database, filled=FILLED)) is not None:
+            message = self._refuse(database, broken)
+            if self.uri is not None:
+                raise TrackingError(message)
+            log.warning(message)
+        if not database.exists():
+            from mlflow import MlflowClient
+
+            make_whole(database, lambda address: MlflowClient(tracking_uri=address).search_experiments(max_results=1))
+
+    def _refuse(self, database: Path, broken: str) -> str:
+        """Say in what a database is damaged; our own gives up its name, so that a new one can be made."""
+        if self.uri is not None:
+            return f"{database} is damaged or was not finished ({broken}): move it away, or choose another tracking.uri"
+        return (
+            f"{database} was damaged or not finished ({broken}); it is kept as {set_aside(database).name}, and a new "
+            f"one is made. Log earlier results again with: python -m benchmark track "
+            f"{database.parent.parent / 'runs'}/*"
+        )
 
     def _experiment_id(self, client: MlflowClient, local: Path) -> str:
         place = self._artifacts(local)
@@ -152,6 +191,15 @@ class Mlflow(Settings):
         return (local / "artifacts").resolve().as_uri() if address.get_backend_name() in databases else None
 
 
+def _lock(database: Path | None, results_root: Path) -> FileLock:
+    """Return the lock of a store: several processes that create one race in its migrations and break it."""
+    from filelock import FileLock
+
+    folder = results_root / "mlflow" if database is None else database.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(str(folder / ".lock"))
+
+
 def _follow(local: Path, place: str) -> None:
     """Let the embedded store find its artifacts again after the results folder was moved or copied."""
     import sqlite3
@@ -178,14 +226,17 @@ def _find_home(local: Path) -> None:
         os.environ["HOME"] = str(local.resolve())
 
 
-def _quiet_environment() -> None:
-    """Set MLflow's own switches, unless the user did: no telemetry, no bars, no minutes of retries."""
+def _quiet_environment(*, pooled: bool = True) -> None:
+    """Set MLflow's own switches, unless the user did: no telemetry, no bars, no minutes of retries.
+
+    A database that is a file is opened anew for every use (``pooled`` false): none is written after it was set aside.
+    """
+    if not pooled:
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    import logging
-
     for name in ("alembic", "mlflow.store.db.utils", "mlflow.utils.environment"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -197,6 +248,7 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     tags = _tags(result)
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
+    _remove_unfinished(client, experiment, result.id)
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
     run_id = str(client.create_run(experiment, run_name=name, tags=tags, start_time=start).info.run_id)
     params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
@@ -227,6 +279,28 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
             client.log_artifact(run_id, str(figure), "figures")
     client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
     return run_id
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the right to log a run's folder; it falls with the process, however that ends."""
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_unfinished(client: MlflowClient, experiment: str, result_id: str) -> None:
+    """End and remove what a killed process logged of a run: nobody else logs it now (``_alone``)."""
+    begun = f"tags.result_id = '{result_id}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment], begun):
+        client.set_terminated(run.info.run_id, status="KILLED")
+        client.delete_run(run.info.run_id)
 
 
 def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
@@ -268,21 +342,5 @@ def _tags(result: RunResult) -> dict[str, str]:
         "meaningless": str(result.meaningless),
         "mlflow.source.name": "benchmark",
         "mlflow.source.git.commit": str(result.measured.git_commit),
-        "mlflow.note.content": _description(result),
+        "mlflow.note.content": headline_table(result),
     }
-
-
-def _description(result: RunResult) -> str:
-    """Return the run's headline numbers as Markdown, for the page of the run."""
-    data = result.dataset
-    lines = [
-        f"{data.n_samples_effective} of {data.n_samples_original} images ({data.n_good} good, {data.n_defective} "
-        f"defective), protocol {result.protocol.name}",
-        "",
-        "| metric | value | 95 % interval | n |",
-        "|---|---|---|---|",
-    ]
-    for name, row in result.headline().items():
-        span = "" if row.low is None or row.high is None else f"{row.low:.4f} – {row.high:.4f}"
-        lines.append(f"| {name} | {'undefined' if row.value is None else f'{row.value:.4f}'} | {span} | {row.n} |")
-    return "\n".join(lines)

@@ -17,7 +17,7 @@ class HttpAccess(Settings):
     key_env: str | None
     """Environment variable that holds the key; null: the service's usual one."""
     timeout_s: float = Field(gt=0)
-    """Seconds for one attempt."""
+    """Seconds for the whole of one attempt, from connecting to the last byte."""
 
     @field_validator("base_url")
     @classmethod

@@ -94,6 +94,8 @@ class AnswerStore:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
+        except IsADirectoryError:
+            content = b""  # no record: set aside as a damaged one
         except OSError as error:
             raise StoreError(f"{path} cannot be read ({error.strerror})") from None
         try:

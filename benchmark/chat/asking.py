@@ -286,12 +286,17 @@ class Asker:
         """Raise where a failure is not that of one question alone."""
         if failure.kind == "quota":
             raise self.limiter.stop(f"the quota is used up: {failure}")
-        if failure.kind == "refused":
+        if failure.kind == "refused" or (failure.kind == "denied" and not self._has_answered()):
             self.limiter.stop(str(failure))
             raise ConfigError(f"{self.provider.model} cannot be asked: {redact(str(failure))}")
         if failure.kind == "unreachable" and not self._works:
             self.limiter.stop(str(failure))
             raise BenchmarkError(f"{self.provider.model} cannot be reached: {redact(str(failure))}")
+
+    def _has_answered(self) -> bool:
+        """Whether the model is known to answer: then what it denies is one question, not the configuration."""
+        self._works = self._works or self.store.holds_any(self.provider.model)
+        return self._works
 
     def _account(self, raw: Raw) -> float:
         usage = reading(self.provider, raw.body).usage

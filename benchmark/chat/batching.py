@@ -8,10 +8,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +21,7 @@ from benchmark.chat.providers.base import CallError, reading
 from benchmark.chat.providers.google import Google, calls
 from benchmark.chat.question import Draft, digest
 from benchmark.chat.reply import Unreadable, body_text, object_in, part, word
+from benchmark.core.deadline import within
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
@@ -33,6 +33,11 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUC
 """States after which nothing more happens (without their prefix)."""
 PROMPT_TOKENS = 8000
 """Taken for each question where the budget is checked: two images at most."""
+
+
+SECONDS_A_MB = 10
+"""A request file or a result file may take so long for every megabyte of ``max_mb``."""
+Result = TypeVar("Result")
 
 
 class BatchSettings(Settings):
@@ -171,17 +176,19 @@ class Batches:
     def _sent(self, path: Path, job: Job) -> Job:
         """Make sure that the service has the job: it may, if an earlier process stopped in between."""
         client = self.provider.client
-        with _service():
+
+        def make() -> list[str | None]:
             known = [b.name for b in client.batches.list() if b.display_name == job.display_name]
-            if not known:
-                file = client.files.upload(
-                    file=str(path.with_name(f"{job.display_name}.jsonl")),
-                    config={"display_name": job.display_name, "mime_type": "application/jsonl"},
-                )
-                made = client.batches.create(
-                    model=job.model, src=str(file.name), config={"display_name": job.display_name}
-                )
-                known = [made.name]
+            if known:
+                return known
+            file = client.files.upload(
+                file=str(path.with_name(f"{job.display_name}.jsonl")),
+                config={"display_name": job.display_name, "mime_type": "application/jsonl"},
+            )
+            made = client.batches.create(model=job.model, src=str(file.name), config={"display_name": job.display_name})
+            return [made.name]
+
+        known = self._served(make, with_file=True)
         named = job.model_copy(update={"name": known[0]})
         write_atomically(path, named.model_dump_json().encode())
         log.warning("batch job %s: %d questions", named.name, len(job.records))
@@ -190,8 +197,7 @@ class Batches:
     def _wait(self, path: Path, job: Job, sleep: Callable[[float], None]) -> None:
         client = self.provider.client
         while True:
-            with _service():
-                now = client.batches.get(name=str(job.name))
+            now = self._served(lambda: client.batches.get(name=str(job.name)))
             state = str(now.state.value if now.state else "").removeprefix("JOB_STATE_").removeprefix("BATCH_STATE_")
             if state in ENDED:
                 break
@@ -199,14 +205,23 @@ class Batches:
         file = now.dest.file_name if now.dest else None
         content = b""
         if file:
-            with _service():
-                content = client.files.download(file=file)
+            content = self._served(lambda: client.files.download(file=file), with_file=True)
         elif state in ("FAILED", "CANCELLED"):
             reason = redact(str(now.error.message if now.error else "no reason given"))
             self._forget(path, job)
             raise BenchmarkError(f"batch job {job.name} ended as {state}: {reason}; the same command sends it anew")
         self._keep(job, content, state)
         self._forget(path, job)
+
+    def _served(self, call: Callable[[], Result], *, with_file: bool = False) -> Result:
+        """Make calls to the service within the time for one; says of those that fail that the job is not lost."""
+        seconds = self.provider.settings.access.timeout_s + (with_file * self.settings.max_mb * SECONDS_A_MB)
+        try:
+            with calls():
+                return within(seconds, call)
+        except CallError as error:
+            failure = f"the batch API: {error}; the job is remembered, run the same command again"
+        raise BenchmarkError(failure)
 
     def _keep(self, job: Job, content: bytes, state: str) -> None:
         """Bring every line of a result file into the store as it came; a question without an answer becomes a miss."""
@@ -261,16 +276,3 @@ def _reason(body: str | None) -> str | None:
         return None
     said = word(part(error, "message"))
     return redact(said) if said else None
-
-
-@contextmanager
-def _service() -> Iterator[None]:
-    """Say of a failed call to the batch API that the job is not lost."""
-    try:
-        with calls():
-            yield
-    except CallError as error:
-        failure = BenchmarkError(f"the batch API: {error}; the job is remembered, run the same command again")
-    else:
-        return
-    raise failure from None

@@ -27,7 +27,7 @@ def ui(
 
     from benchmark.tracking import Mlflow
 
-    store = Mlflow(uri=uri, experiment="").address(results_root)
+    store = Mlflow(uri=uri, experiment="").make_ready(results_root)
     if uri is None:
         print(f"the runs: http://{host}:{port}/#/experiments (MLflow's first page shows traces)")
     words = ["ui", "--workers", "1", "--backend-store-uri", store, "--host", host, "--port", str(port)]

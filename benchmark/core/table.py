@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ _LATEX = {
 
 MOST_OF_A_WORD = 24
 """Characters after which a word of a text column may be broken: paths and commands are longer than any terminal."""
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?( \*)?|[-+]?(inf|nan)|-+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,14 @@ def csv_text(grid: Grid) -> str:
     """Return columns and rows as CSV, without title and notes."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(grid.columns)
-    writer.writerows(grid.rows)
+    writer.writerows([csv_cell(cell) for cell in row] for row in (grid.columns, *grid.rows))
     return buffer.getvalue()
+
+
+def csv_cell(text: str) -> str:
+    """Return a cell that no spreadsheet takes for a formula: one that begins like it, and is no number, is quoted."""
+    begins = text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r"))
+    return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text
 
 
 def latex(grid: Grid) -> str:
@@ -147,7 +154,7 @@ def _pipes(cells: Iterable[str]) -> str:
 def _markdown_cell(text: str) -> str:
     # names of files and answers of models may hold markup; they are shown, never rendered
     safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
-    return safe.replace("\n", "<br>")
+    return safe.replace("](", "]\\(").replace("\n", "<br>")
 
 
 def _latex_text(text: str) -> str:

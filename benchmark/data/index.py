@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 FileRole = Literal["image"] | MaskFormat
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised when the meaning of a stored row changes: older index files are then dropped."""
 _RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of a coarse clock (2 s on FAT,
@@ -200,14 +200,22 @@ def _load(store: Path) -> dict[str, list[Any]]:
         return {}
     if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("rows"), dict):
         return {}
+    if kept.get("sha256") != _checksum(kept["rows"]):
+        logger.warning("%s: the index is damaged and is built again", store)
+        return {}
     return {name: row for name, row in kept["rows"].items() if len(row) == 10 and row[2] < row[4] - _RACY_NS}
+
+
+def _checksum(rows: Mapping[str, list[Any]]) -> str:
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
 
 
 def _save(store: Path, rows: Mapping[str, list[Any]]) -> None:
     """Replace the index atomically; an unwritable cache costs time in the next run, so it is only told."""
     try:
         with replacing(store) as file:
-            file.write(json.dumps({"format": _FORMAT, "rows": rows}, separators=(",", ":")).encode())
+            kept = {"format": _FORMAT, "sha256": _checksum(rows), "rows": rows}
+            file.write(json.dumps(kept, separators=(",", ":")).encode())
     except OSError as error:
         logger.warning("%s: the index cannot be kept (%s), so the next run reads all files again", store, error)
 

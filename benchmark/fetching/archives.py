@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import shutil
 import stat
 import tarfile
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from benchmark.core.errors import DownloadError
 from benchmark.fetching.download import free_space_problem
@@ -24,6 +25,8 @@ MIN_LIMIT = 100 << 20
 MAX_FILES = 2_000_000
 
 _CHUNK = 1 << 20
+_MOST_HEADER = 1 << 20
+"""Largest header (names, pax records) of a tar archive, bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def unpack(archive: Path, target: Path, *, on_progress: Callable[[int, int | Non
             with _members(archive) as (members, total):
                 _write(archive, members, total, work, on_progress)
             work.replace(whole)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
             raise DownloadError(f"{archive}: damaged archive ({error}); remove it and fetch it again") from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -91,10 +94,38 @@ def _members(archive: Path) -> Iterator[tuple[Iterable[_Member], int | None]]:
             listed = opened.infolist()
             yield (_zip_member(archive, opened, info) for info in listed), sum(info.file_size for info in listed)
     elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=_Header) as tar:
             yield (_tar_member(archive, tar, info) for info in tar), None
+            _read_to_the_end(archive, tar)
     else:
         raise DownloadError(f"{archive}: neither a zip nor a tar archive; remove it and fetch it again")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar archive that is damaged, cut off or huge is an error, not the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Read a header; raises ReadError."""
+        try:
+            found = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros at the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"it breaks off or a header is damaged: {error}") from None
+        if found.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) and found.size > _MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
+def _read_to_the_end(archive: Path, tar: tarfile.TarFile) -> None:
+    """Read what follows the last member: a compressed stream checks its sum at its end alone."""
+    assert tar.fileobj is not None
+    left = max(MIN_LIMIT, MAX_RATIO * archive.stat().st_size)
+    while chunk := tar.fileobj.read(_CHUNK):
+        left -= len(chunk)
+        if left < 0:
+            raise tarfile.ReadError("more behind its end than in it")
 
 
 def _zip_member(archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
@@ -104,7 +135,7 @@ def _zip_member(archive: Path, opened: zipfile.ZipFile, info: zipfile.ZipInfo) -
     if info.flag_bits & 1:
         raise DownloadError(f"{archive}: {info.filename!r} is encrypted; refused")
     name = _safe(archive, info.filename)
-    return _Member(name, info.file_size, info.is_dir(), lambda: opened.open(info))
+    return _Member(name, info.file_size, info.filename.endswith("/"), lambda: opened.open(info))
 
 
 def _tar_member(archive: Path, tar: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
@@ -167,4 +198,6 @@ def _copy(archive: Path, member: _Member, place: Path) -> int:
             if written > member.size:
                 raise DownloadError(f"{archive}: {member.name} is larger than the archive says; refused")
             sink.write(chunk)
+    if written < member.size:
+        raise DownloadError(f"{archive}: {member.name} breaks off; remove the archive and fetch it again")
     return written

@@ -26,6 +26,8 @@ OnProgress = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 17
 """Bytes written at a time, the most that a broken connection loses."""
+_LONGEST_WAIT_SECONDS = 120.0
+"""A server that asks for more is not waited for."""
 _TIMEOUT_SECONDS = (15, 60)
 """To connect, and between two pieces of data."""
 
@@ -45,10 +47,12 @@ class Remote:
 class _Refused(Exception):
     """One address did not give the file; the next one is tried."""
 
-    def __init__(self, message: str, *, again: bool = True) -> None:
+    def __init__(self, message: str, *, again: bool = True, after: float = 0.0) -> None:
         super().__init__(message)
         self.again = again
         """Whether the same address may give it at the next try."""
+        self.after = after
+        """Seconds that the server asks to wait."""
 
 
 def download(
@@ -129,12 +133,12 @@ def _fetch(
             raise DownloadError(problem)
     for attempt in range(1, attempts + 1):
         try:
-            _transfer(url, part, on_progress, checked=bool(remote.sha256 or remote.md5))
+            _transfer(url, part, on_progress, checked=bool(remote.sha256 or remote.md5), most=remote.size)
             break
         except _Refused as refusal:
-            if attempt == attempts or not refusal.again:
+            if attempt == attempts or not refusal.again or refusal.after > _LONGEST_WAIT_SECONDS:
                 raise
-            time.sleep(pause * 2 ** (attempt - 1))
+            time.sleep(max(pause * 2 ** (attempt - 1), refusal.after))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise DownloadError(f"{part}: cannot be written ({error.strerror})") from error
@@ -150,8 +154,16 @@ def _fetch(
     part.replace(target)
 
 
-def _transfer(url: str, part: Path, on_progress: OnProgress | None, *, checked: bool) -> None:
-    """Append to ``part`` what is missing of it; ``checked`` says that a checksum will be looked at afterwards."""
+def _transfer(url: str, part: Path, on_progress: OnProgress | None, *, checked: bool, most: int | None) -> None:
+    """Append to ``part`` what is missing of it.
+
+    Args:
+        url: where from.
+        part: what has arrived so far.
+        on_progress: told how far it is.
+        checked: whether a checksum will be looked at afterwards.
+        most: size of the whole file, where it is known.
+    """
     import requests
     from pooch.downloaders import HTTPDownloader
 
@@ -159,7 +171,7 @@ def _transfer(url: str, part: Path, on_progress: OnProgress | None, *, checked: 
     # The body is stored as it is sent: a compressed transfer would make byte offsets mean something else.
     headers["Accept-Encoding"] = "identity"
     with part.open("ab") as file:
-        sink = _Sink(file, on_progress)
+        sink = _Sink(file, on_progress, most)
         fetch = HTTPDownloader(
             chunk_size=_CHUNK,
             headers=headers,
@@ -168,26 +180,36 @@ def _transfer(url: str, part: Path, on_progress: OnProgress | None, *, checked: 
         )
         try:
             fetch(url, sink, None)
+        except _TooLong:
+            return  # refused for its size
         except requests.HTTPError as error:
             code = error.response.status_code
             if code == requests.codes.requested_range_not_satisfiable:
                 file.truncate(0)
             again = code >= 500 or code in (408, 416, 429)
-            raise _Refused(f"the server answers {code} {error.response.reason}", again=again) from error
+            after = _seconds(error.response.headers.get("Retry-After"))
+            raise _Refused(f"the server answers {code} {error.response.reason}", again=again, after=after) from error
         except requests.RequestException as error:
             raise _Refused(f"{type(error).__name__}: the connection failed or broke off") from error
         if sink.total is not None and file.tell() < sink.total:
             raise _Refused(f"broke off at {file.tell()} of {sink.total} bytes")
 
 
+class _TooLong(Exception):
+    """More comes than the whole file has: an endless body, or a small one that swells up."""
+
+
 class _Sink:
     """The file that Pooch writes to: it counts, and starts over when the server does not resume."""
 
-    def __init__(self, file: BinaryIO, on_progress: OnProgress | None) -> None:
-        self.file, self.on_progress = file, on_progress
+    def __init__(self, file: BinaryIO, on_progress: OnProgress | None, most: int | None) -> None:
+        self.file, self.on_progress, self.most = file, on_progress, most
         self.total: int | None = None
 
     def write(self, chunk: bytes) -> None:
+        if self.most is not None and self.file.tell() + len(chunk) > self.most:
+            self.file.write(chunk[: self.most + 1 - self.file.tell()])
+            raise _TooLong
         self.file.write(chunk)
         if self.on_progress is not None:
             self.on_progress(self.file.tell(), self.total)
@@ -198,7 +220,11 @@ class _Sink:
     def on_response(self, url: str, part: Path) -> Callable[..., None]:
         def look(response: Any, **_: object) -> None:
             if response.status_code not in (200, 206):
+                if response.ok and not response.is_redirect:
+                    raise _Refused(f"the server answers {response.status_code} and sends no file", again=False)
                 return
+            if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+                raise _Refused("the server sends the file in another encoding than it was asked for", again=False)
             if response.status_code == 200:
                 # The whole file is coming, whatever was asked for: what is there would be doubled.
                 self.file.seek(0)
@@ -206,6 +232,11 @@ class _Sink:
             start = response.headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").partition("-")[0]
             if response.status_code == 206 and start != str(self.file.seek(0, os.SEEK_END)):
                 raise _Refused("the server sends another part of the file than was asked for", again=False)
+            if response.status_code == 206 and _changed(part, response.headers):
+                self.file.truncate(0)
+                raise _Refused("the file has changed on the server since its first part came")
+            if not response.headers.get("Content-Length", "").isdecimal():
+                response.headers.pop("Content-Length", None)  # Pooch would read it as a number
             length = response.headers.get("Content-Length")
             self.total = None if length is None else int(length) + self.file.seek(0, os.SEEK_END)
             _remember_validator(url, part, response.headers)
@@ -228,6 +259,21 @@ def _range_headers(url: str, part: Path, *, checked: bool) -> dict[str, str]:
         return {"Range": f"bytes={size}-"}
     part.unlink()
     return {}
+
+
+def _changed(part: Path, headers: Mapping[str, str]) -> bool:
+    """Whether a part comes from another version of the file than what is there, as far as can be told."""
+    try:
+        known = json.loads(_validator_path(part).read_text(encoding="utf-8")).get("validator")
+    except (OSError, ValueError, AttributeError):
+        return False
+    told = (headers.get("ETag"), headers.get("Last-Modified"))
+    return bool(known) and any(told) and known not in told
+
+
+def _seconds(asked: str | None) -> float:
+    """Return what a Retry-After header asks for; 0 where it is none (a date is taken for none)."""
+    return float(asked) if asked is not None and asked.strip().isdecimal() else 0.0
 
 
 def _remember_validator(url: str, part: Path, headers: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ import io
 import logging
 import platform
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.models.weights_file import read_state
 
 if TYPE_CHECKING:
     import torch
@@ -125,45 +125,6 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a weights file: safetensors, a plain torch file, or a TorchScript archive.
-
-    torch files are read with ``weights_only``; a TorchScript archive (as OpenAI's CLIP files are) by
-    torch's own reader, which makes no Python objects. A file wrapped as ``{"model": …}`` is unwrapped.
-
-    Raises:
-        WeightsError: the file cannot be read that way, for instance because it would run code.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if _is_torchscript(path):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return dict(torch.jit.load(path, map_location="cpu").state_dict())  # type: ignore[no-untyped-call]
-        read = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if isinstance(error, pickle.UnpicklingError):
-            reason = "torch's weights_only reader refuses it"  # its own text advises to switch the check off
-        raise WeightsError(
-            f"{path} cannot be read as plain weights ({reason}): it is damaged, or it holds more than tensors "
-            "and would run code; get the published file or convert it to safetensors"
-        ) from error
-    for key in ("model", "state_dict"):
-        if isinstance(read, Mapping) and isinstance(read.get(key), Mapping):
-            read = read[key]
-    if not isinstance(read, Mapping) or not all(isinstance(v, torch.Tensor) for v in read.values()):
-        raise WeightsError(f"{path} does not hold a state dict (names to tensors): it is not a weights file")
-    return {str(name): tensor for name, tensor in read.items()}
-
-
 def load(
     network: Net,
     weights: Path | None,
@@ -212,10 +173,3 @@ def fill(
             "It is the file of another model: choose the model that it belongs to, or other weights"
         )
     network.load_state_dict({n: t for n, t in state.items() if n in own}, strict=False)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())

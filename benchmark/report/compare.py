@@ -47,9 +47,10 @@ def run_folder(name: str, results_root: Path) -> Path | None:
         ResultsError: several runs begin like this.
     """
     for place in (Path(name), results_root / "runs" / name, results_root / "reference" / name):
-        if (place / files.RESULT).is_file():
+        if (place / files.RESULT).exists():
             return place
-    found = sorted({p.parent for p in (results_root / "runs").glob(f"{name}*/{files.RESULT}")})
+    there = (results_root / "runs").glob(f"*/{files.RESULT}")
+    found = sorted(path.parent for path in there if path.parent.name.startswith(name))
     if len(found) > 1:
         raise ResultsError(
             f"{len(found)} runs begin with {name!r}: {', '.join(p.name for p in found[:5])}; give one whole"

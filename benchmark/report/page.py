@@ -16,7 +16,7 @@ from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
 from benchmark.report.decision_table import figure, judged
 from benchmark.report.decision_table import grid as decision_grid
-from benchmark.report.page_data import boards, run_page
+from benchmark.report.page_data import boards, run_page, settings_apart
 from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
 from benchmark.report.ranks import LEVEL, method_names, rankings
@@ -48,7 +48,7 @@ def build(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     inner = _only_points(sweeps)
-    chosen = [(folder, result) for folder, result in runs if result.id not in inner]
+    chosen = [(folder, result) for folder, result in runs if result.id not in inner and _can_be_shown(folder, result)]
     ordered = sorted(chosen, key=lambda r: (r[1].dataset.name, r[1].choices["pipeline"], r[1].protocol.name, r[1].id))
     results = [result for _, result in ordered]
     galleries = collect(ordered, limit=int(megabytes * 1e6))
@@ -59,20 +59,13 @@ def build(
         script=script,
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[
-            {
-                **run_page(result, _totals(folder)),
-                "decisions": _decisions(folder, result, at),
-                "parts": list(_parts(folder)),
-            }
-            for at, (folder, result) in enumerate(ordered)
-        ],
+        runs=[_run(folder, result, at) for at, (folder, result) in enumerate(ordered)],
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
         ranks=list(_ranks(ordered)),
-        papers=[_paper_table(path) for path in papers],
-        sweeps=[s for s in (_sweep(folder) for folder in sweeps) if s is not None],
+        papers=[t for path in papers if (t := files.usable(path, _paper_table)) is not None],
+        sweeps=[s for folder in sweeps if (s := files.usable(folder, _sweep)) is not None],
         galleries=[{"title": p.title} for p in galleries.parts],
         thumbnails=_size_text(galleries),
         blobs=list(_blobs(galleries)),
@@ -102,11 +95,17 @@ def _size_text(galleries: Galleries) -> str:
     )
 
 
-def _totals(folder: Path) -> dict[str, float]:
+def _can_be_shown(folder: Path, result: RunResult) -> bool:
+    """Whether a result that can be read has what a page needs; one that has not is named."""
+    return (
+        files.usable(folder / files.RESULT, lambda _: bool(run_page(result, {}) and settings_apart([result]))) is True
+    )
+
+
+def _totals(path: Path) -> dict[str, float]:
     """Sum what a pipeline counted for each image: its tokens and its cost."""
     import pyarrow.parquet as pq
 
-    path = folder / files.ROWS
     if not path.exists():
         return {}
     counted = [
@@ -114,6 +113,15 @@ def _totals(folder: Path) -> dict[str, float]:
     ]
     table = pq.read_table(path, columns=counted).to_pydict()
     return {name: float(sum(v for v in values if isinstance(v, int | float))) for name, values in table.items()}
+
+
+def _run(folder: Path, result: RunResult, at: int) -> dict[str, Any]:
+    """Everything of one run, without what is damaged."""
+    return {
+        **run_page(result, files.usable(folder / files.ROWS, _totals) or {}),
+        "decisions": files.usable(folder / REPLICATES, lambda _: _decisions(folder, result, at)),
+        "parts": files.usable(folder / files.BREAKDOWN, lambda _: list(_parts(folder))) or [],
+    }
 
 
 def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | None:
@@ -156,7 +164,8 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         if (folder / REPLICATES).exists() and not result.meaningless:
             groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
     for at, ((dataset, protocol), members) in enumerate(groups.items()):
-        pooled = [(r.choices["pipeline"], read_replicates(f).curves) for f, r in members]
+        read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
+        pooled = [(r.choices["pipeline"], details.curves) for r, details in read if details is not None]
         drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
         if not drawn:
             continue
@@ -197,7 +206,10 @@ def _ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
 def _paper_table(path: Path) -> dict[str, Any]:
     """Read a reproduced table: one line a number, those with a number of ours first."""
     with path.open(encoding="utf-8", newline="") as handle:
-        lines = list(csv.DictReader(handle))
+        reader = csv.DictReader(handle)
+        if "ours" not in (reader.fieldnames or ()):
+            raise ResultsError(f"{path} is no table of make reproduce; remove it")
+        lines = list(reader)
     cells = []
     for line in sorted(lines, key=lambda row: not row["ours"]):
         ours, low, high, gap = (_ratio(line[k]) for k in ("ours", "low", "high", "difference"))
@@ -265,7 +277,10 @@ def _only_points(sweeps: Sequence[Path]) -> set[str]:
     best: set[str] = set()
     for folder in sweeps:
         if (folder / "points.parquet").exists():
-            points: Any = pd.read_parquet(folder / "points.parquet", columns=["run", "best"]).dropna(subset=["run"])
+            points: Any = files.usable(folder / "points.parquet", lambda p: pd.read_parquet(p, columns=["run", "best"]))
+            if points is None:
+                continue
+            points = points.dropna(subset=["run"])
             found |= set(points["run"])
             best |= set(points[points["best"].astype(bool)]["run"])
     return found - best

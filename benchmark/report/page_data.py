@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,15 +47,17 @@ def settings_apart(runs: Sequence[RunResult]) -> dict[str, str]:
 
     Runs on other data under the same name, as two folders of one's own have it, say the start of its fingerprint.
     """
+    texts = {r.id: _identity(r) for r in runs}
+    group = {r.id: r.choices["pipeline"] for r in runs}
+    sizes = Counter(group.values())
+    told = Counter((group[name], key, value) for name, text in texts.items() for key, value in text.items())
+    several_data = len({r.dataset.fingerprint for r in runs}) > 1
     found = {}
-    for result in runs:
-        alike = [r for r in runs if r.choices["pipeline"] == result.choices["pipeline"]]
-        texts = [_identity(r) for r in alike]
-        own = _identity(result)
-        keys = [k for k in own if k != "data" and any(t.get(k) != own[k] for t in texts)]
-        if any(r.dataset.fingerprint != result.dataset.fingerprint for r in runs):
-            keys = ["data", *keys]
-        found[result.id] = ", ".join(f"{k.rpartition('.')[2]} {own[k]}" for k in keys)[:160]
+    for name, own in texts.items():
+        mine = group[name]
+        keys = [k for k in own if k != "data" and told[mine, k, own[k]] < sizes[mine]]
+        keys = ["data", *keys] if several_data else keys
+        found[name] = ", ".join(f"{k.rpartition('.')[2]} {own[k]}" for k in keys)[:160]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.results.files import usable
 from benchmark.results.gallery import GALLERY, Thumbnails, encode, read_gallery
 from benchmark.results.rows import per_image
 
@@ -25,6 +26,9 @@ COLUMNS = (
     "at", "id", "category", "type", "defective", "called", "score_value", "iou", "outcome", "message", "quality",
     "rationale", "extra", "score", "mask",
 )  # fmt: skip
+
+
+Pool = dict[str, list[str | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +60,30 @@ def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
         runs: folder and result, in the order of the report.
         limit: most bytes of pictures in the file; where there are more, every run keeps the same share of its images,
             those that went most wrong and most right first.
+
+    A run whose file is damaged is named on stderr and has no pictures.
     """
-    chosen = [(folder, result) for folder, result in runs if (folder / GALLERY).exists()]
-    needed = sum(_needed(folder) for folder, _ in chosen)
+    sizes = {f: usable(f / GALLERY, lambda path: _needed(path.parent)) for f, _ in runs if (f / GALLERY).exists()}
+    chosen = [(folder, result) for folder, result in runs if sizes.get(folder) is not None]
+    needed = sum(size or 0 for size in sizes.values())
     share = min(1.0, limit / needed) if needed else 1.0
-    pools: dict[str, dict[str, list[str | None]]] = {}
+    pools: dict[str, Pool] = {}
     parts: list[GalleryPart] = []
     size = total = 0
     places: dict[str, dict[str, int]] = {}
     for folder, result in chosen:
-        rows = per_image(folder)
-        total += len(rows)
         name = f"pool-{result.dataset.fingerprint[:12]}"
-        pool = pools.setdefault(name, {"image": [], "truth": []})
-        part, added = _part(folder, rows, pool, places.setdefault(name, {}), share)
+        pool, placed = pools.setdefault(name, {"image": [], "truth": []}), places.setdefault(name, {})
+
+        def read(path: Path, pool: Pool = pool, placed: dict[str, int] = placed) -> tuple[int, list[list[Any]], int]:
+            rows = per_image(path.parent)
+            return len(rows), *_part(path.parent, rows, pool, placed, share)
+
+        found = usable(folder / GALLERY, read)
+        if found is None:
+            continue
+        number, part, added = found
+        total += number
         size += added
         parts.append(GalleryPart(title=_title(result), data={"pool": name, "columns": COLUMNS, "rows": part}))
     shown = sum(len(p.data["rows"]) for p in parts)
@@ -85,7 +99,7 @@ def _needed(folder: Path) -> int:
 def _part(
     folder: Path,
     rows: Sequence[Mapping[str, Any]],
-    pool: dict[str, list[str | None]],
+    pool: Pool,
     places: dict[str, int],
     share: float,
 ) -> tuple[list[list[Any]], int]:

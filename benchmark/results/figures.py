@@ -1,4 +1,4 @@
-"""Pictures of one run for the tracking server: precision-recall curves, and a sheet of its worst and best images."""
+"""One run for the tracking server: headline numbers, precision-recall curves, its worst and best images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.rows import per_image
+from benchmark.results.schema import RunResult
 
 EACH = 6
 """Images of the sheet: so many of the worst, and as many of the best."""
@@ -90,3 +91,19 @@ def _tile(data: bytes | None) -> NDArray[np.uint8]:
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
     ground[top : top + height, left : left + width] = picture
     return ground
+
+
+def headline_table(result: RunResult) -> str:
+    """Return the run's headline numbers as Markdown, for the page of the run."""
+    data = result.dataset
+    lines = [
+        f"{data.n_samples_effective} of {data.n_samples_original} images ({data.n_good} good, {data.n_defective} "
+        f"defective), protocol {result.protocol.name}",
+        "",
+        "| metric | value | 95 % interval | n |",
+        "|---|---|---|---|",
+    ]
+    for name, row in result.headline().items():
+        span = "" if row.low is None or row.high is None else f"{row.low:.4f} – {row.high:.4f}"
+        lines.append(f"| {name} | {'undefined' if row.value is None else f'{row.value:.4f}'} | {span} | {row.n} |")
+    return "\n".join(lines)

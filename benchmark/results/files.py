@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from benchmark.core.atomic import remove_leftovers, replacing
-from benchmark.core.errors import ResultsError
+from benchmark.core.errors import BenchmarkError, ResultsError
 from benchmark.results.replicates import REPLICATES
 from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Kind = TypeVar("Kind")
 RESULT = "result.json"
 ROWS = "per_image.parquet"
 BREAKDOWN = "breakdown.json"
@@ -79,6 +82,31 @@ def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]]
     write_atomically(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong over a run's file (damaged, a folder in its place) into a ResultsError naming it."""
+    try:
+        yield
+    except BenchmarkError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or "cannot be read").splitlines()[0]
+        raise ResultsError(
+            f"{path} is damaged or not what it should be ({type(error).__name__}: {reason}); remove it, or run the "
+            "benchmark again with run.overwrite=always"
+        ) from None
+
+
+def usable(path: Path, read: Callable[[Path], Kind]) -> Kind | None:
+    """Return what ``read`` makes of a file or folder; one that is damaged is named on stderr and left out."""
+    try:
+        with reading(path):
+            return read(path)
+    except ResultsError as error:
+        print(f"left out: {str(error).splitlines()[0]}", file=sys.stderr)
+        return None
+
+
 def read_result(folder: Path) -> RunResult:
     """Read a run's result; raises ResultsError naming the file."""
     path = folder / RESULT
@@ -86,6 +114,8 @@ def read_result(folder: Path) -> RunResult:
         return RunResult.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise ResultsError(f"{path} does not exist; run the benchmark first (make bench)") from None
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read ({error.strerror}); move it away") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -119,4 +149,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     path = folder / ROWS
     if not path.exists():
         raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=always")
-    return pd.read_parquet(path)
+    with reading(path):
+        if "id" not in (table := pd.read_parquet(path)):
+            raise ValueError("it has no column id")
+        return table

@@ -70,20 +70,22 @@ def read_replicates(folder: Path) -> Replicates:
         arrays = load(path.read_bytes())
     except FileNotFoundError:
         raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=only_missing") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError, KeyError, TypeError) as error:  # KeyError: a kind of numbers that numpy has not
         raise ResultsError(f"{path} is damaged ({error}); run the benchmark again") from None
     replicates: dict[tuple[str, str], NDArray[np.float64]] = {}
     curves: dict[str, Curve] = {}
     parts: dict[tuple[str, str], dict[str, NDArray[Any]]] = {}
     for name, values in arrays.items():
-        kind, metric, category = name.split(SEPARATOR)
-        if kind.startswith("parts."):
+        kind, metric, category = (*name.split(SEPARATOR), "", "")[:3]
+        if kind.startswith("parts.") and kind.count(".") == 2:
             _, source, part = kind.split(".")
             parts.setdefault((source, category), {})[part] = values
             continue
         wide = values.astype(np.float64)
-        if kind == "replicates":
+        if kind == "replicates" and wide.ndim == 1:
             replicates[metric, category] = wide
-        else:
+        elif kind == "curve" and wide.ndim == 2 and len(wide) == 3:
             curves[category] = Curve(threshold=wide[0], precision=wide[1], recall=wide[2])
+        else:
+            raise ResultsError(f"{path} is damaged ({name!r} of shape {wide.shape}); run the benchmark again")
     return Replicates(replicates=replicates, curves=curves, parts=parts)

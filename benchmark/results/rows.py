@@ -8,18 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.results.files import ROWS
+from benchmark.results.files import ROWS, reading
 
 
 def per_image(folder: Path) -> list[dict[str, Any]]:
-    """Read the per-image rows of a run with a ``quality`` in [-1, 1] each: low is wrong, high is right."""
+    """Read the per-image rows of a run with a ``quality`` in [-1, 1] each: low is wrong, high is right.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(folder / ROWS).to_pylist()
-    known = np.sort([r["image_score"] for r in rows if r.get("image_score") is not None])
-    for row in rows:
-        row["quality"] = _quality(row, known)
-    return rows
+    with reading(folder / ROWS):
+        rows: list[dict[str, Any]] = pq.read_table(folder / ROWS).to_pylist()
+        known = np.sort([r["image_score"] for r in rows if r.get("image_score") is not None])
+        for row in rows:
+            row["quality"] = _quality(row, known)
+        return rows
 
 
 def _quality(row: Mapping[str, Any], scores: np.ndarray) -> float:

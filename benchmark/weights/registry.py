@@ -96,3 +96,9 @@ def find(name: str) -> Weights:
     if entry.name != name:
         raise WeightsError(f"benchmark/weights/cards/{name}.yaml says name: {entry.name}; it must be {name}")
     return entry
+
+
+@functools.cache
+def published(sha256: str) -> bool:
+    """Whether a digest (64 hex digits) is that of a registered file, published in full."""
+    return any(file.sha256 == sha256 for name in names() for file in find(name).files)

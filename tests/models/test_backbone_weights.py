@@ -114,7 +114,7 @@ def test_the_file_of_another_network_is_refused(name: str, file: str, context: C
 
 def test_the_names_of_the_embedded_file_on_other_shapes_are_refused(context: Context, tmp_path: Path) -> None:
     """The rule that renames tensors by their order must not take what merely looks alike."""
-    from benchmark.models.runtime import read_state
+    from benchmark.models.weights_file import read_state
     from benchmark.weights import resolve
 
     state = read_state(resolve(["efficientnet_lite0_imagenet"], pipeline="x")["efficientnet_lite0_imagenet"].path)

@@ -9,9 +9,11 @@ from PIL import Image
 from torch.nn import functional as F
 
 from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.models import weights_file
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import load_clip
 from benchmark.models.runtime import Device
+from benchmark.weights.digests import file_digests
 from tests.tiny_models import one_thread  # noqa: F401
 
 
@@ -153,10 +155,13 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, clip: Clip) -> N
         load_clip("toy", weights=path, device="cpu")
 
 
-def test_weights_are_read_from_torchscript_archives(tmp_path: Path, clip: Clip) -> None:
+def test_weights_are_read_from_published_torchscript_archives(
+    tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "archive.pt"
     state = {name: value + 1 for name, value in clip.network.state_dict().items()}
     torch.jit.save(torch.jit.script(_Holder(state)), path)
+    monkeypatch.setattr(weights_file, "published", lambda sha256: sha256 == file_digests(path)[0])
     loaded = load_clip("toy", weights=path, device="cpu").state_dict()
     assert all(torch.equal(loaded[name], state[name]) for name in state)
 

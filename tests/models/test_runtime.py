@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from benchmark.core.errors import ConfigError, WeightsError
-from benchmark.models.runtime import Device, build, fill, read_state
+from benchmark.models.runtime import Device, build, fill
+from benchmark.models.weights_file import read_state
 
 
 def test_building_is_seeded_and_leaves_the_global_state_alone() -> None:

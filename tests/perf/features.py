@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmark.core.samples import Manifest
 from benchmark.models.backbone import Backbone, FeatureNetwork
 from benchmark.models.choice import Networks, choose
-from benchmark.models.runtime import read_state
+from benchmark.models.weights_file import read_state
 from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests.harness import typed

@@ -13,7 +13,7 @@ from benchmark.chat.verdict import Reading
 log = logging.getLogger(__name__)
 PASSING = frozenset({408, 425, 499})
 """Statuses below 500 that say nothing of the request: a time-out, too early, and a call that was cut off."""
-Kind = Literal["rate", "quota", "server", "transport", "unreachable", "request", "refused"]
+Kind = Literal["rate", "quota", "server", "transport", "unreachable", "request", "denied", "refused"]
 
 
 class CallError(Exception):
@@ -23,7 +23,8 @@ class CallError(Exception):
         message: without any secret.
         kind: ``rate``: asked to slow down; ``quota``: nothing more today; ``server`` and ``transport``: may pass;
             ``unreachable``: there was not even a connection;
-            ``request``: this request is not accepted; ``refused``: no request will be (key, model name, endpoint).
+            ``request``: this request is not accepted; ``denied``: nor will others be, unless the model has answered one
+            (403 and 404: model name, rights); ``refused``: no request will be (key, endpoint).
         retry_after: seconds that the server asks to wait.
     """
 
@@ -36,6 +37,13 @@ class CallError(Exception):
     def passing(self) -> bool:
         """Whether another attempt may succeed."""
         return self.kind in ("rate", "server", "transport", "unreachable")
+
+
+def refusal(status: int) -> Kind:
+    """Return what a status below 500 that will not pass says of other requests."""
+    if status == 401 or 300 <= status < 400:  # no redirect is followed: the address is wrong for every request
+        return "refused"
+    return "denied" if status in (403, 404) else "request"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,12 @@ from pydantic import Field, field_validator
 
 from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling, Thinking, check, profile_of
-from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw
+from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw, refusal
 from benchmark.chat.question import Question, digest
 from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
 from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, schema
+from benchmark.core.deadline import within
 from benchmark.core.errors import ConfigError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
@@ -113,7 +114,10 @@ class Google:
 
         s, access = self.settings, self.settings.access
         options = types.HttpOptions(
-            base_url=access.base_url, api_version=s.api_version, timeout=int(access.timeout_s * 1000)
+            base_url=access.base_url,
+            api_version=s.api_version,
+            timeout=int(access.timeout_s * 1000),
+            client_args={"follow_redirects": False},  # the key goes to no other place
         )
         if s.backend == "developer":
             names = (access.key_env,) if access.key_env else ("GOOGLE_API_KEY", "GEMINI_API_KEY")
@@ -148,9 +152,12 @@ class Google:
         """Send one question; raises CallError."""
         from google.genai import __version__
 
-        contents, config = self._contents(question), self._config()
+        contents, config, models = self._contents(question), self._config(), self.client.models
         with calls():
-            reply = self.client.models.generate_content(model=self.model, contents=contents, config=config)
+            reply = within(
+                self.settings.access.timeout_s,
+                lambda: models.generate_content(model=self.model, contents=contents, config=config),
+            )
         body = reply.sdk_http_response.body if reply.sdk_http_response else None
         return Raw(body=body_text(body or ""), software=f"google-genai {__version__}")
 
@@ -229,9 +236,12 @@ class Google:
 
     def count_tokens(self, question: Question) -> int | None:
         """Ask the service for the prompt's tokens (not billed)."""
-        contents = self._contents(question)
+        contents, models = self._contents(question), self.client.models
         with calls():
-            return self.client.models.count_tokens(model=self.model, contents=contents).total_tokens
+            counted = within(
+                self.settings.access.timeout_s, lambda: models.count_tokens(model=self.model, contents=contents)
+            )
+        return counted.total_tokens
 
     def close(self) -> None:
         """Close the connections."""
@@ -283,7 +293,7 @@ def _explained(error: Any) -> CallError:
     if code in PASSING or code >= 500:
         return CallError(message, kind="server", retry_after=delay)
     wrong_key = any(d.get("reason") == "API_KEY_INVALID" for d in details) or "api key not valid" in message.lower()
-    return CallError(message, kind="refused" if code in (401, 403, 404) or wrong_key else "request")
+    return CallError(message, kind="refused" if wrong_key else refusal(code))
 
 
 def _details(body: Any) -> Iterator[dict[str, Any]]:

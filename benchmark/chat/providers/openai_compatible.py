@@ -9,11 +9,12 @@ from pydantic import Field
 
 from benchmark.chat.access import HttpAccess
 from benchmark.chat.profiles import Sampling
-from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw
+from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw, refusal
 from benchmark.chat.question import Question, digest
 from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
 from benchmark.chat.secrets import api_key
 from benchmark.chat.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.core.deadline import within
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 
@@ -80,14 +81,17 @@ class OpenAICompatible:
 
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         address = (self.settings.access.base_url or "https://api.openai.com/v1").rstrip("/")
+        body, limit = self._body(question), self.settings.access.timeout_s
+
+        def post() -> requests.Response:
+            # No redirect is followed: the key goes to no other place.
+            place = f"{address}/chat/completions"
+            return requests.post(place, json=body, headers=headers, timeout=limit, allow_redirects=False)
+
         try:
-            reply = requests.post(
-                f"{address}/chat/completions",
-                json=self._body(question),
-                headers=headers,
-                timeout=self.settings.access.timeout_s,
-                allow_redirects=False,  # the key goes to no other place
-            )
+            reply = within(limit, post)
+        except TimeoutError as error:
+            raise CallError(str(error), kind="transport") from None
         except requests.RequestException as error:
             raise CallError(f"{type(error).__name__}: {redact(str(error))}", kind=_connected(error)) from None
         if reply.status_code != 200:
@@ -170,8 +174,7 @@ def _explained(reply: Any) -> CallError:
         return CallError(message, kind="quota" if spent else "rate", retry_after=_delay(reply))
     if code in PASSING or code >= 500:
         return CallError(message, kind="server", retry_after=_delay(reply))
-    elsewhere = 300 <= code < 400  # no redirect is followed: the address is wrong for every request
-    return CallError(message, kind="refused" if elsewhere or code in (401, 403, 404) else "request")
+    return CallError(message, kind=refusal(code))
 
 
 def _delay(reply: Any) -> float | None:

@@ -12,6 +12,7 @@ from benchmark.core.errors import ConfigError, near_matches
 from benchmark.models import runtime
 from benchmark.models.backbone import efficientnet
 from benchmark.models.backbone.layers import check_side, indices_of
+from benchmark.models.weights_file import read_state
 
 if TYPE_CHECKING:
     import torch
@@ -118,7 +119,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
 
 def _load(network: Any, weights: Path | None, *, prune: int | None, norm: bool) -> None:
     """Load weights and leave out what no layer needs: the classifier, and what is behind the layer ``prune``."""
-    state = None if weights is None else dict(adapted(network, runtime.read_state(weights), path=weights))
+    state = None if weights is None else dict(adapted(network, read_state(weights), path=weights))
     whole = set(network.state_dict())
     if prune is None:
         network.reset_classifier(0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.models import runtime
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, check_side, indices_of
+from benchmark.models.weights_file import read_state
 from benchmark.weights import hub
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _with_weights(kind: Any, config: Any, weights: Path, *, device: str) -> Any:
 
     def make() -> nn.Module:
         network, said = kind.from_pretrained(
-            None, config=config, state_dict=runtime.read_state(weights), output_loading_info=True
+            None, config=config, state_dict=read_state(weights), output_loading_info=True
         )
         wrong = [f"missing {n}" for n in said["missing_keys"] if "pooler" not in n]
         wrong += [f"{n[0]} has another shape" for n in said.get("mismatched_keys", ())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +10,13 @@ from statistics import median
 
 from benchmark.config.compose import compose
 from benchmark.config.schema import build
-from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.report.papers.availability import Missing, dataset_name, extras_for, first_line, obstacles
 from benchmark.report.papers.paper import Cell
-from benchmark.results.files import RESULT
+from benchmark.results.files import RESULT, read_result
 from benchmark.results.schema import RunResult
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +63,12 @@ def seconds_per_image(results_root: Path, pipeline: str) -> float | None:
     """Return the median wall seconds per image of this pipeline's earlier runs here that computed something."""
     found = []
     for path in (results_root / "runs").glob(f"*-{pipeline}-*/{RESULT}"):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        measured, n = record["measured"], record["dataset"]["n_samples_effective"]
-        stages = measured["samples_computed"]
-        if record["choices"]["pipeline"] == pipeline and n and (not stages or max(stages.values()) >= n):
-            found.append(measured["seconds"] / n)
+        try:
+            result = read_result(path.parent)
+        except ResultsError as error:
+            log.warning("left out: %s", first_line(error))
+            continue
+        n, stages = result.dataset.n_samples_effective, result.measured.samples_computed
+        if result.choices["pipeline"] == pipeline and n and (not stages or max(stages.values()) >= n):
+            found.append(result.measured.seconds / n)
     return median(found) if found else None

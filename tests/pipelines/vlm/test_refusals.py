@@ -18,7 +18,8 @@ KINDS = {
     **dict.fromkeys(
         (300, 301, 302, 303, 307, 308), "refused"
     ),  # the address is wrong, and the key is sent to no other place
-    **dict.fromkeys((401, 403, 404), "refused"),
+    401: "refused",
+    **dict.fromkeys((403, 404), "denied"),
     **dict.fromkeys((400, 405, 409, 413, 415, 422), "request"),
     **dict.fromkeys((408, 425, 499, 500, 502, 503, 504, 529), "server"),
     429: "rate",

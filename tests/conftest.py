@@ -33,6 +33,11 @@ def nothing_remembered() -> None:
     process_memory.clear()
 
 
+LIGHT = frozenset({"chat", "config", "core", "fetching", "report", "results", "scoring", "stages", "weights"})
+"""Folders whose files take seconds."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files of this folder, whose tests start programs: two workers then end at about one time."""
-    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+    """Begin with this folder's own files, whose tests start programs, and end with light ones: workers end together."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: 0 if item.path.parent == here else 1 + bool(LIGHT.intersection(item.path.parts)))

@@ -305,6 +305,7 @@ def test_a_file_of_other_bytes_is_refused_and_nothing_counts_as_set_up(
     assert not (project / ".venv/.ready").exists()
 
 
+@pytest.mark.slow
 def test_a_lock_without_hashes_is_refused(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     lines = [line for line in index.lock().splitlines() if "alpha" not in line]
     (project / "requirements.lock").write_text("alpha==1.0\n" + "\n".join(lines[2:]) + "\n")
@@ -313,6 +314,7 @@ def test_a_lock_without_hashes_is_refused(index: Index, project: Path, tmp_path:
     assert not (project / ".venv/.ready").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_set_up_is_done_anew(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     """Half a package, as a kill leaves it, is not taken for a whole one."""
     env = environment(index, tmp_path, TEST_PYTHON=quick_python)
@@ -328,6 +330,7 @@ def test_an_interrupted_set_up_is_done_anew(index: Index, project: Path, tmp_pat
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_pip_does_what_uv_cannot(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     env = environment(
         index, tmp_path, TEST_PYTHON=quick_python, UV_DEFAULT_INDEX="http://127.0.0.1:9", UV_HTTP_RETRIES="0"

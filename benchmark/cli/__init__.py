@@ -8,7 +8,6 @@ COMMANDS = (
     "compare",
     "report",
     "decide",
-    "latency",
     "doctor",
     "latency",
     "data",

@@ -62,8 +62,12 @@ def csv_text(grid: Grid) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: one that begins like it, and is no number, is quoted."""
-    begins = text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith(("\t", "\r"))
+    """Return a cell that no spreadsheet takes for a formula, and no reader for two rows.
+
+    One that begins like a formula, and is no number, gets an apostrophe in front; every end of a line is ``\\n``.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    begins = text.lstrip().startswith(("=", "+", "-", "@")) or text.startswith("\t")
     return f"'{text}" if begins and not _NUMBER.fullmatch(text) else text
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from pydantic import field_validator
+
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.settings import FolderPath, Settings
@@ -57,6 +59,14 @@ class Dataset(Settings, ABC):
     """Draw so many of the images that would be scored; None: all."""
     allow_partial: bool
     """Go on when counts differ from the card; the result then carries both."""
+
+    @field_validator("name")
+    @classmethod
+    def _names_one_folder(cls, value: str) -> str:
+        """The name becomes a folder of results and prompts: it must lead nowhere else."""
+        if value.strip(" .") == "" or any(c in "/\\" or ord(c) < 32 for c in value):
+            raise ValueError("must be a plain name, without slashes: folders are named by it")
+        return value
 
     labels_from_masks: ClassVar[bool] = False
     """Whether counts can be compared with the card only after the masks have been read (``refine`` sets labels)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ResultsError
-from benchmark.core.table import Grid, show
+from benchmark.core.table import Grid, csv_cell, show
 from benchmark.results.files import read_result
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     rows = [_row(r, results.get(r["number"]), v) for r, v in zip(records, values, strict=True)]
     table = _frame(rows, metric)
     table.to_parquet(folder / "points.parquet", index=False)
-    table.to_csv(folder / "points.csv", index=False)
+    table.map(lambda v: csv_cell(v) if isinstance(v, str) else v).to_csv(folder / "points.csv", index=False)
     if metric is not None and metric in table:
         from benchmark.report.plots import sweep_plots
 

@@ -40,6 +40,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+QUICK = ("half", "a folder")
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with two runs."""
@@ -60,7 +63,9 @@ def _victim(results: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in DAMAGES]
+)
 def test_a_damaged_file_of_one_run_does_not_end_the_report(
     file: str, kind: str, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +79,7 @@ def test_a_damaged_file_of_one_run_does_not_end_the_report(
     assert main(["report", "--results-root", str(results)]) == 0
 
 
+@pytest.mark.slow
 def test_flipped_bits_do_not_end_the_report(results: Path) -> None:
     rng, tried = random.Random(19), 0
     for file in FILES:
@@ -109,7 +115,9 @@ def test_a_damaged_table_or_sweep_does_not_end_the_report(
 
 
 @pytest.mark.parametrize("file", ["result.json", "per_image.parquet", "details.safetensors"])
-@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in DAMAGES]
+)
 def test_comparing_a_damaged_run_is_one_line_that_names_it(
     file: str, kind: str, results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

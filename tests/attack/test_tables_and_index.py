@@ -21,6 +21,12 @@ def test_no_cell_of_a_csv_file_is_a_formula(cell: str) -> None:
     assert row == [f"'{cell}"]
 
 
+@pytest.mark.parametrize("cell", ["\r=1", "a\r=1", "a\r\nb", "a\nb"])
+def test_a_cell_is_one_cell(cell: str) -> None:
+    (_, row) = csv.reader(io.StringIO(csv_text(Grid(title="t", columns=("a",), rows=((cell,),))), newline=""))
+    assert row == ["'\n=1" if cell == "\r=1" else cell.replace("\r\n", "\n").replace("\r", "\n")]
+
+
 @pytest.mark.parametrize("cell", ["-0.5", "+0.0123", "+0.0123 *", "1e-5", "–", "-", "nan", "-inf", "a=b", ""])
 def test_numbers_and_plain_texts_stay(cell: str) -> None:
     (_, row) = csv.reader(io.StringIO(csv_text(Grid(title="t", columns=("a", "b"), rows=((cell, "x"),)))))

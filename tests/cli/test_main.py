@@ -88,6 +88,7 @@ def test_unwritable_results_folder_is_refused_before_any_work(tmp_path: Path) ->
     assert not (tmp_path / "cache").exists() and not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_unreachable_tracking_server_keeps_the_result_and_says_how_to_log_it(tmp_path: Path) -> None:
     done = command(
         *SMALL_SAT, "pipeline=constant", "tracking=mlflow", "tracking.uri=http://user:geheim@127.0.0.1:9/",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.config.compose import written_out
 from benchmark.config.schema import options
 from benchmark.core.errors import ConfigError
-from tests.harness import SMALL_SAT, command, compose, run, typed
+from tests.harness import SMALL_SAT, compose, places, run, typed
 from tests.tiny_models import one_thread  # noqa: F401
 
 SERVICES = {"gemini", "gemini_2_5_pro", "vlm_endpoint", "vlm_local", "evf_sam"}
@@ -55,7 +56,9 @@ def test_a_run_says_that_its_networks_are_random(tmp_path: Path) -> None:
     assert result.config["pipeline"]["sam"]["model"] == "toy"
 
 
-def test_the_command_line_knows_it(tmp_path: Path) -> None:
-    done = command(*SMALL_SAT, "run.limit=2", "pipeline=winclip", "networks=toy", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "random" in done.stdout
+def test_the_command_line_knows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmark"])
+    assert main(["run", *places(tmp_path), *SMALL_SAT, "run.limit=2", "pipeline=winclip", "networks=toy"]) == 0
+    assert "random weights: these numbers mean nothing" in capsys.readouterr().out

@@ -73,6 +73,7 @@ def agree(predictions: list[Prediction], name: str) -> None:
         assert np.mean(prediction.mask != expected) < 5e-4, f"picture {record['picture']}"
 
 
+@pytest.mark.slow  # the detector alone: tests/models/test_grounding_dino.py
 def test_groundingdino_sam_gives_the_official_masks(context: Context, weights: dict[str, Path]) -> None:
     predictions = predict(
         context,
@@ -96,6 +97,7 @@ def test_sam_clip_gives_the_official_masks(context: Context, weights: dict[str, 
     assert [p.label for p in predictions].count(False) == 2
 
 
+@pytest.mark.slow
 def test_the_whole_canvas_differs_on_other_than_square_pictures_only(
     context: Context, weights: dict[str, Path]
 ) -> None:

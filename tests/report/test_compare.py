@@ -284,6 +284,7 @@ def coverage_of_ap(rng: np.random.Generator, *, trials: int, n: int) -> float:
     return hits / trials
 
 
+@pytest.mark.slow
 def test_paired_intervals_cover_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     assert 0.92 <= coverage_of_iou(rng, trials=500, n=60) <= 0.98

@@ -62,6 +62,7 @@ def test_damaged_weights_are_found_by_size_and_by_checksum(tmp_path: Path) -> No
     assert "has sha256" in state(deep=True)
 
 
+@pytest.mark.slow
 def test_every_table_of_every_paper_is_listed(tmp_path: Path) -> None:
     found = {
         (paper, table): ready

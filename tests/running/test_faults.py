@@ -112,6 +112,7 @@ def test_a_killed_run_goes_on_with_the_same_result(calm: Undisturbed, kills: int
         assert len(set(stored)) > 3
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends(calm: Undisturbed) -> None:
     rng = random.Random(3)
     for kills in range(20):  # noqa: B007 - counts the kills that it took

@@ -97,8 +97,8 @@ def test_datasets_and_protocols_of_the_tables_exist() -> None:
                     assert part.row in {r.name for r in table.rows}
 
 
-SLOW = {"iap_as"}
-"""Papers of a hundred cells."""
+SLOW = {"iap_as", "saa_plus", "anomalyvlm"}
+"""Papers of many cells."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in paper_names()])

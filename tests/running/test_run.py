@@ -133,6 +133,7 @@ def test_unknown_metric_names_near_ones() -> None:
         typed("metric.names=[f1_mx]")
 
 
+@pytest.mark.slow
 def test_a_run_is_found_again_with_mlflows_client(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

@@ -132,7 +132,8 @@ def test_garbage_leaves_the_fixed_words_and_a_dead_service_ends_the_run(tmp_path
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("dataset", ["mtd", pytest.param("ksdd1_items", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["mtd", "ksdd1_items"])
 def test_static_and_cached_prompts_on_real_images(dataset: str, real_data: Path, tmp_path: Path) -> None:
     base = (f"run.data_root={real_data}", f"dataset={dataset}", "dataset.allow_partial=true", "run.limit=6")
     first = run(tmp_path, *base, *TINY, vocabulary(tmp_path))

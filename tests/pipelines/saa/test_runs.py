@@ -60,8 +60,8 @@ def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path, capsys
     whole = capsys.readouterr().out
     assert "not comparable" not in whole
     for text in (shown, whole):
-        printed = {(c[1], c[2]): c[7] for line in text.splitlines() if len(c := cells(line)) > 8}
-        assert printed["f1_max", "mean"].startswith("39.40 % saa_plus_2023, 37.72 %")  # the cell may go on below
+        printed = {(c[1].split(" ")[0], c[2]): c[7] for line in text.splitlines() if len(c := cells(line)) > 8}
+        assert printed["f1_max", "mean"].startswith("39.40 % saa_plus_2023,")  # the cell may go on below
         assert printed["ap", "bottle"] == "32.56 % repro_syduc7421"
     assert printed["ap", "pooled"] == printed["f2", "mean"] == ""
 
@@ -121,6 +121,7 @@ def test_the_other_profiles_run(name: str, tmp_path: Path) -> None:
     assert metrics(finished)["ap", "mean"] is not None
 
 
+@pytest.mark.slow
 def test_the_ablation_is_one_sweep_that_embeds_every_image_once(tmp_path: Path) -> None:
     tree(tmp_path / "data" / "parts", ["gasket"])
     words = ["-m", "dataset=folder", f"dataset.path={tmp_path / 'data' / 'parts'}", "pipeline=saa_plus"]
@@ -144,6 +145,7 @@ def test_area_and_number_cost_nothing_on_real_images(real_data: Path, tmp_path: 
         "dataset=mtd",
         "pipeline=saa_plus",
         "run.limit=6",
+        "pipeline.area_ceiling=1.0",
         *tiny("saa_plus"),
     )
     computed, seen = [], set()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
+POINT_VARIABLE = "BENCH_SWEEP_POINT"
+"""Holds what makes a point of a sweep another one than its neighbours, for its name."""
 BATCH = 100  # MLflow takes at most this many parameters in one call
 LONGEST_NAME = 250
 """Most characters of a name in MLflow."""
@@ -248,9 +250,10 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     tags = _tags(result)
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
+        name = " ".join(filter(None, [name, os.environ.get(POINT_VARIABLE)]))
     _remove_unfinished(client, experiment, result.id)
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
-    run_id = str(client.create_run(experiment, run_name=name, tags=tags, start_time=start).info.run_id)
+    run_id = str(client.create_run(experiment, run_name=name[:LONGEST_NAME], tags=tags, start_time=start).info.run_id)
     params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
     for at in range(0, len(params), BATCH):
         client.log_batch(run_id, params=params[at : at + BATCH])

@@ -86,6 +86,8 @@ def _description(name: str) -> str:
 
 def _best(runs: Sequence[RunResult]) -> dict[tuple[str, str, str], float]:
     """Best value of each metric among whole runs under one protocol on the same images."""
+    from benchmark.scoring.metrics.registry import best_of
+
     found: dict[tuple[str, str, str], float] = {}
     for result in runs:
         for metric in {m.metric for m in result.metrics}:
@@ -93,7 +95,7 @@ def _best(runs: Sequence[RunResult]) -> dict[tuple[str, str, str], float]:
             if own is None or own.value is None or is_partial(result):
                 continue
             key = (metric, result.protocol.hash, result.dataset.fingerprint)
-            found[key] = max(found.get(key, own.value), own.value)
+            found[key] = best_of(metric, (found.get(key, own.value), own.value))
     return found
 
 

@@ -101,8 +101,11 @@ def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFram
 
     table = pd.DataFrame(list(rows))
     best = [False] * len(table)
-    if metric in table and table[metric].notna().any():
-        best[int(table[metric].astype(float).argmax())] = True
+    if metric is not None and metric in table and table[metric].notna().any():
+        from benchmark.scoring.metrics.registry import best_of
+
+        values = [float(value) if value == value and value is not None else None for value in table[metric]]
+        best[values.index(best_of(metric, [value for value in values if value is not None]))] = True
     table.insert(1, "best", best)
     return table
 
@@ -121,6 +124,9 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         rows.append(("→" if row["best"] else "", *(_shown(row[p]) for p in parameters), *values, span, remark))
     defined = [m for m in metrics if table[m].notna().any()]
     notes = [f"sweep: {folder}"]
+    tied = int((table[metric] == table.loc[table["best"], metric].iloc[0]).sum()) if judged else 0
+    if tied > 1:
+        notes.insert(0, f"{tied} points have the best {metric}; the first of them is marked")
     if defined and not judged:
         notes.insert(0, f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
     columns = ["", *(p.removeprefix("pipeline.") for p in parameters), *metrics, "95 % interval", "remark"]

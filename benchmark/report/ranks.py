@@ -54,13 +54,16 @@ def rank(metric: str, values: NDArray[np.float64], methods: Sequence[str], datas
 
     Args:
         metric: its name.
-        values: (N, k) one row a category, one column a method; larger is better.
+        values: (N, k) one row a category, one column a method; which end is better, the metric says.
         methods: k of them, at least 3.
         datasets: names of those that the categories are of.
     """
     from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
+    from benchmark.scoring.metrics.registry import best_of
+
     n, k = values.shape
+    values = values if best_of(metric, (0.0, 1.0)) == 1.0 else -values
     average = rankdata(-values, axis=1).mean(axis=0)
     order = np.argsort(average, kind="stable")
     pairs = [(int(a), int(b)) for a, b in itertools.combinations(order, 2)]

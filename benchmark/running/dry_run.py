@@ -98,7 +98,10 @@ def _seconds(config: RunConfig, images: int) -> str:
     )
     for folder in known:
         result = files.read_result(folder)
-        each = result.measured.seconds / max(1, result.dataset.n_samples_effective)
+        number = result.dataset.n_samples_effective
+        if 2 * sum(result.measured.samples_reused.values()) > number:
+            continue  # its seconds are those of a part of the work
+        each = result.measured.seconds / number
         place = str(result.measured.hardware.get("cpu") or "another machine")
         told = f"{folder.name} took {each:.2f} s an image on {place}"
         return f"about {each * images:.0f} s where nothing is stored: {told}"

@@ -105,9 +105,11 @@ def run_point(
     from benchmark.config.schema import build
     from benchmark.core.memory import PROCESS_BYTES, process_memory
     from benchmark.running.run import execute
+    from benchmark.tracking import POINT_VARIABLE
 
     process_memory.allow(PROCESS_BYTES)
     record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}
+    os.environ[POINT_VARIABLE] = _point(record)
     value = float("nan")
     try:
         config = build(composed, choices)
@@ -148,15 +150,19 @@ def _write_record(record: Mapping[str, Any]) -> None:
 
 
 def _print_record(record: Mapping[str, Any], value: float) -> None:
-    swept = _swept_keys()
-    point = " ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept)
     global _last_message
     message = record.get("message")
     outcome = message or (f"{value:.4f}" if value == value else record["status"])
     if message and message == _last_message:
         outcome = f"{record['status']} like the point before"
     _last_message = message
-    print(redact(f"[{record['number']}] {point}: {outcome}"), flush=True)
+    print(redact(f"[{record['number']}] {_point(record)}: {outcome}"), flush=True)
+
+
+def _point(record: Mapping[str, Any]) -> str:
+    """What is swept, with the values of a point."""
+    swept = _swept_keys()
+    return redact(" ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept))
 
 
 def _swept_keys() -> set[str]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -160,3 +161,20 @@ def test_a_sweep_in_which_nothing_is_defined_has_no_metric(tmp_path: Path) -> No
 def test_a_folder_without_points_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"points holds no points"):
         summarise(tmp_path, tmp_path, objective=None)
+
+
+def test_the_best_point_is_at_the_end_that_the_metric_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from benchmark.report import points
+    from benchmark.report.ranks import rank
+    from benchmark.scoring.metrics import registry
+
+    rows = [{"number": i, "f2": value} for i, value in enumerate((None, 0.4, 0.1, 0.9, 0.1))]
+    assert list(points._frame(rows, "f2")["best"]) == [False, False, False, True, False]
+    values = np.array([[0.1, 0.2, 0.3], [0.2, 0.3, 0.4], [0.0, 0.5, 0.6]])
+    assert rank("f2", values, ("a", "b", "c"), ("d",)).methods == ("c", "b", "a")
+    lower = {**registry.METRICS, "f2": replace(registry.METRICS["f2"], higher_is_better=False)}
+    monkeypatch.setattr(registry, "METRICS", lower)
+    assert list(points._frame(rows, "f2")["best"]) == [False, False, True, False, False]
+    assert rank("f2", values, ("a", "b", "c"), ("d",)).methods == ("a", "b", "c")

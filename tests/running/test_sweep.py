@@ -64,6 +64,10 @@ def test_mlflow_has_a_parent_run_with_the_table_and_a_child_a_point(swept: tuple
     (parent,) = [r for r in runs if r.data.tags["kind"] == "sweep"]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == 3 and {r.info.status for r in runs} == {"FINISHED"}
+    assert len({r.info.run_name for r in children}) == 3
+    assert any(
+        r.info.run_name == "sat × reference_difference pipeline.smoothing=1 pipeline.reference=median" for r in children
+    )
     names = {a.path for a in client.list_artifacts(parent.info.run_id)}
     assert {"points.parquet", "points.csv", "f1_max_over_smoothing.png", "tables"} <= names
     best = pd.read_parquet(folder_of(swept[0]) / "points.parquet")["f1_max"].max()

@@ -40,6 +40,8 @@ class MetricSpec:
     """Of the confusion of labels: successes and trials of the proportions whose mean the metric is."""
     grid: Grid | None = None
     """Thresholds of a published variant; None is every distinct score."""
+    higher_is_better: bool = True
+    """Which end is the best one, for sweeps, leaderboard and ranks."""
 
     @property
     def title(self) -> str:
@@ -148,6 +150,12 @@ _AT_RATES = tuple(
 )
 METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
 """Name to spec, in the order in which a report lists them; read-only."""
+
+
+def best_of(name: str, values: Iterable[float]) -> float:
+    """Return the best of some values of a metric; one that is not registered is better the higher it is."""
+    spec = METRICS.get(name)
+    return max(values) if spec is None or spec.higher_is_better else min(values)
 
 
 def metric(name: str) -> MetricSpec:

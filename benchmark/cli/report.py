@@ -24,8 +24,9 @@ def report(
     from benchmark.report.page import MEGABYTES, page_of
     from benchmark.results import files
 
-    count, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
+    count, points, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
     target = out or results_root / "report.html"
     files.write_atomically(target, page.encode())
-    print(f"{count} runs, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
+    within = f" and {points} points of sweeps" if points else ""
+    print(f"{count} run{'s' if count != 1 else ''}{within}, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
     return 0

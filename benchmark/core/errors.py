@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from benchmark.core.resources import commands_here
 from benchmark.core.secrets import redact
@@ -49,6 +51,15 @@ class ResultsError(BenchmarkError):
 
 class TrackingError(BenchmarkError):
     """The tracking server cannot be reached or refuses the run."""
+
+
+def told(error: Exception) -> str:
+    """Return what an unexpected error says, and in which file and line it was raised: the last one of no library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
+    place = (own or frames)[-1:]
+    where = "".join(f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})" for frame in place)
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:

@@ -309,9 +309,11 @@ def find_runs(results_root: Path) -> list[Run]:
     return list(found.values())
 
 
-def page_of(results_root: Path, *, megabytes: float) -> tuple[int, str]:
-    """Return the number of runs below ``results_root``, and the report of them as HTML."""
+def page_of(results_root: Path, *, megabytes: float) -> tuple[int, int, str]:
+    """Return how many runs below ``results_root`` the page shows, how many are points of its sweeps, and its HTML."""
     runs = find_runs(results_root)
     sweeps = sorted(p for p in results_root.glob("sweeps/*") if p.is_dir())
     page = build(runs, sweeps, papers=sorted(results_root.glob("papers/*.csv")), megabytes=megabytes)
-    return len(runs), page
+    inner = _only_points(sweeps)
+    points = sum(result.id in inner for _, result in runs)
+    return len(runs) - points, points, page

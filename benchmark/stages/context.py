@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.errors import BenchmarkError, ConfigError, told
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.secrets import redact
 from benchmark.stages.codec import Artifact
@@ -224,7 +224,7 @@ class Context:
             except BenchmarkError:
                 raise
             except Exception as error:
-                raise BenchmarkError(f"stage {stage.name!r} failed: {type(error).__name__}: {error}") from error
+                raise BenchmarkError(f"stage {stage.name!r} failed: {told(error)}") from error
             cache.keep(stage, key, artifact)
         else:
             cache.stage_stats(stage).reused += 1
@@ -239,7 +239,7 @@ class Context:
                 raise error
             self.failed[sample.id] = str(error)
             return
-        message = f"stage {step!r} failed on {sample.image}: {type(error).__name__}: {error}"
+        message = f"stage {step!r} failed on {sample.image}: {told(error)}"
         if self.on_error == "stop":
             raise BenchmarkError(message) from error
         self.failed[sample.id] = redact(message)

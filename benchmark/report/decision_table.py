@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Judged:
     decisions: tuple[Decision, ...]
     calibration: Calibration | None
     costs: Costs
+    rate: float
+    """False-alarm rate of the rule that sees good images alone."""
     left_out: int
     """Images without a score: failed answers."""
 
@@ -60,6 +63,7 @@ def judged(result: RunResult, folder: Path, *, costs: Costs, rate: float) -> Jud
         decisions=tuple(found),
         calibration=calibration(scores, truth),
         costs=costs,
+        rate=rate,
         left_out=len(every) - len(rows),
     )
 
@@ -76,6 +80,12 @@ def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
         f"{confidence:.0%} interval",
         "validation half: each half of the images, by groups, is judged at the threshold chosen on the other",
     ]
+    half, needed = int((~found.truth).sum()) // 2, math.ceil(1.0 / found.rate) - 1
+    if half < needed:
+        notes.append(
+            f"a false-alarm rate of {found.rate:.3g} takes {needed} good images to set, a half has about {half}: by "
+            "good images alone nothing is called defective"
+        )
     if found.left_out:
         notes.append(f"{found.left_out} images without a score are left out")
     if found.calibration is not None:
@@ -84,7 +94,7 @@ def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
             f"scores as probabilities: Brier {found.calibration.brier:.4f} (a constant has {share * (1 - share):.4f}), "
             f"calibration error {found.calibration.error:.4f}"
         )
-    title = f"{result.choices['dataset']} × {result.choices['pipeline']}: image decisions"
+    title = f"{result.title}: image decisions"
     return Grid(title=title, columns=columns, rows=tuple(rows), notes=tuple(notes), left=frozenset({0, 6, 7}))
 
 

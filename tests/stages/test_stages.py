@@ -190,7 +190,10 @@ def test_images_come_in_order(toy: Manifest, store: Store, workers: int) -> None
 
 def test_a_failing_image_stops_the_run_and_what_is_done_is_kept(toy: Manifest, store: Store) -> None:
     count = Counting("a", fail=[toy.test[5].id])
-    with pytest.raises(BenchmarkError, match=r"stage 'a' failed on .*00005\.png: ValueError: cannot do.* \(test_stages\.py, line \d+, in "):
+    with pytest.raises(
+        BenchmarkError,
+        match=r"stage 'a' failed on .*00005\.png: ValueError: cannot do.* \(test_stages\.py, line \d+, in ",
+    ):
         values(make(toy, store), stage(count, batch_size=4))
     count.fail.clear()
     context = make(toy, store)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,22 +27,6 @@ from benchmark.running import hydra_patch, sweep
 from benchmark.running.dry_run import outlook
 
 HELP = ("--help", "-h")
-OF_HYDRA = (
-    *("--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r", "-m", "--multirun"),
-    *(
-        "--shell-completion",
-        "-sc",
-        "--config-path",
-        "-cp",
-        "--config-name",
-        "-cn",
-        "--config-dir",
-        "-cd",
-        "--info",
-        "-i",
-    ),
-    *("--experimental-rerun",),
-)
 DRY_RUN = ("dry_run", "--dry-run")
 MULTIRUN = ("-m", "--multirun")
 _stopped: list[tuple[str, bool]] = []
@@ -150,9 +135,10 @@ def _is_override(word: str) -> bool:
 
 
 def _refuse_stray_words(words: Sequence[str]) -> None:
+    of_hydra = {name for action in get_args_parser()._actions for name in action.option_strings}
     for before, word in zip(["", *words], words, strict=False):
         is_value = before.startswith("-") and before not in MULTIRUN
-        if word.startswith("-") and word.partition("=")[0] not in OF_HYDRA:
+        if word.startswith("-") and word.partition("=")[0] not in of_hydra:
             raise ConfigError(f"{word}: no such option; {_as_key(word)}")
         if is_value or word.startswith("-") or _is_override(word):
             continue

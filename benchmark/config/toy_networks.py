@@ -1,4 +1,4 @@
-"""``networks=toy``: every network of a pipeline tiny and random, to try the whole way without weights, in seconds."""
+"""``networks=toy``: every network of a pipeline tiny and random, to try the whole way without weights."""
 
 from __future__ import annotations
 

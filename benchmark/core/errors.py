@@ -73,9 +73,8 @@ def near_matches(name: str, known: Iterable[str]) -> str:
     plain: dict[str, list[str]] = {}
     for one in names:
         plain.setdefault(_plain(one), []).append(one)
-    near = [one for found in difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.6) for one in plain[found]][
-        :3
-    ]
+    close = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.6)
+    near = [one for found in close for one in plain[found]][:3]
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""

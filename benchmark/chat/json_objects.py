@@ -12,6 +12,9 @@ _TAG = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>|(\[/?THINK\])", r
 _TOKEN = re.compile(r'[{}]|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 DEEPEST = 32
 """An object with more objects inside each other is no answer."""
+DEEPEST_VALUE = 200
+"""Lists and objects inside each other that are read: how many Python itself can read differs by its version."""
+_TOO_DEEP = f"nested more than {DEEPEST_VALUE} deep"
 LAST_TRIED = 64
 """So many opening braces from the end are tried where the text around them upsets the search."""
 
@@ -36,6 +39,34 @@ def without_thinking(text: str) -> str:
             kept.clear()
         start = tag.end()
     return "".join(kept) if depth else "".join([*kept, text[start:]])
+
+
+def read_json(text: str) -> Any:
+    """Read a JSON text.
+
+    Raises:
+        json.JSONDecodeError: it is none.
+        ValueError: it is nested too deeply, or a number in it has too many digits.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return _shallow(value)
+
+
+def _shallow(value: Any) -> Any:
+    level = [value]
+    for _ in range(DEEPEST_VALUE):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return value
+    raise ValueError(_TOO_DEEP)
 
 
 @dataclass
@@ -86,8 +117,8 @@ def _read(text: str, span: _Span) -> Iterator[dict[str, Any]]:
         one = pending.pop()
         if one.height <= DEEPEST:
             try:
-                found = json.loads(text[one.start : one.end])
-            except (ValueError, RecursionError):
+                found = read_json(text[one.start : one.end])
+            except ValueError:
                 found = None
             if isinstance(found, dict):
                 yield found
@@ -104,6 +135,7 @@ def _last(text: str) -> Iterator[dict[str, Any]]:
             continue
         try:
             found, end = decoder.raw_decode(text, start)
+            _shallow(found)
         except (ValueError, RecursionError):
             continue
         yield found

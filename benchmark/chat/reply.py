@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.chat.json_objects import read_json
 from benchmark.core.secrets import without_keys
 from benchmark.core.text import encodable
 
@@ -36,11 +37,11 @@ def object_in(reply: Reply) -> dict[str, Any]:
     if not isinstance(reply, str):
         return reply
     try:
-        found = json.loads(reply)
+        found = read_json(reply)
     except json.JSONDecodeError:
         return {}
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from None
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
     return found if isinstance(found, dict) else {}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.chat.json_objects import json_objects, without_thinking
+from benchmark.chat.json_objects import json_objects, read_json, without_thinking
 from benchmark.core.samples import Outcome
 from benchmark.core.text import each_text, encodable
 
@@ -146,7 +146,7 @@ def _found(text: str) -> list[tuple[dict[str, Any], str]]:
 
 def _whole(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = read_json(text)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -6,7 +6,6 @@ import copy
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
 from benchmark.config.schema import RunConfig, build
 from benchmark.core.samples import Prediction, Sample
 from benchmark.stages.context import Context
+from tests import forked
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOTS = ("DATA_ROOT", "RESULTS_ROOT", "BENCH_CACHE", "BENCH_WEIGHTS")
@@ -94,15 +94,7 @@ def command(
     """Run ``python -m benchmark`` in a process of its own, for so many seconds at most."""
     added = [] if folder is None else places(folder)
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *added, *words],
-        cwd=ROOT,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    return forked.benchmark([*added, *words], environment=variables, seconds=seconds)
 
 
 def result_of(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Imports what a run needs and composes once, so that processes forked from here start without delay."""
 
+import alembic.command
 import cv2
+import mlflow.store.tracking.sqlalchemy_store
+import mlflow.tracking.client
 import pandas
 import PIL.Image
 import PIL.PngImagePlugin
@@ -8,12 +11,32 @@ import pyarrow.parquet
 import pycocotools.mask
 import safetensors.numpy
 import scipy.ndimage
+import scipy.special
+import sklearn.model_selection
+import torch
 import zstandard
 
+import benchmark.cli.commands
+import benchmark.cli.run
 import benchmark.running.run
 import benchmark.scoring.evaluation
 from tests import harness, slow_pipeline
 from tests.running import test_faults
 
-LOADED = (cv2, pandas, PIL, pyarrow, pycocotools, safetensors, scipy, zstandard, benchmark, slow_pipeline)
+LOADED = (
+    alembic,
+    cv2,
+    mlflow,
+    pandas,
+    PIL,
+    pyarrow,
+    pycocotools,
+    safetensors,
+    scipy,
+    sklearn,
+    torch,
+    zstandard,
+    benchmark,
+)
+LOADED += (slow_pipeline,)
 harness.compose(*test_faults.RUN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.forked import server
 from tests.harness import ROOT, places, run
 
 IMAGES = 24
@@ -70,14 +70,13 @@ class Undisturbed:
 
     def start(self, name: str) -> Any:
         """Start the run in a process of its own that has everything imported already."""
-        process = multiprocessing.get_context("forkserver").Process(target=carry_out, args=(self.folder, name))
+        process = server().Process(target=carry_out, args=(self.folder, name))
         process.start()
         return process
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["tests.preloaded"])
     return Undisturbed(tmp_path_factory.mktemp("faults"))
 
 

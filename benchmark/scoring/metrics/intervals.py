@@ -71,15 +71,15 @@ def expanded(
         centre: the replicates are moved so that this is their mean; None: they stay. A mean over categories adds up
             the bias of all of them, while its spread shrinks.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtr, stdtrit
 
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"the confidence of an interval lies in (0, 1), got {confidence}")
     defined = values[np.isfinite(values)]
     if defined.size == 0 or defined.size < 0.5 * values.size:
         return Interval(None, None, "no interval: undefined in most resamples")
-    quantile = math.sqrt(n / (n - 1.0)) * t.ppf(0.5 + 0.5 * confidence, n - 1.0 if df is None else df)
-    tail = 100.0 * norm.sf(quantile)
+    quantile = math.sqrt(n / (n - 1.0)) * stdtrit(n - 1.0 if df is None else df, 0.5 + 0.5 * confidence)
+    tail = 100.0 * ndtr(-quantile)
     low, high = np.percentile(defined, [tail, 100.0 - tail])
     shift = 0.0 if centre is None else centre - float(defined.mean())
     return Interval(float(low) + shift, float(high) + shift)
@@ -97,9 +97,9 @@ def wilson(groups: Sequence[Sequence[Proportion]], *, confidence: float) -> Inte
         groups: successes and trials, each of at least one trial; the value is the mean of the groups' means.
         confidence: nominal coverage.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    squared = float(norm.ppf(0.5 + 0.5 * confidence)) ** 2
+    squared = float(ndtri(0.5 + 0.5 * confidence)) ** 2
     below = above = total = 0.0
     for group in groups:
         share = sum(successes / trials for successes, trials in group) / len(group)
@@ -125,9 +125,9 @@ def unseen(value: float, *, confidence: float, n: float) -> Interval:
         confidence: nominal coverage.
         n: images, or categories.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    squared = float(norm.ppf(0.5 + 0.5 * confidence)) ** 2
+    squared = float(ndtri(0.5 + 0.5 * confidence)) ** 2
     share = squared / (n + squared)
     return Interval(value * (1.0 - share), value + (1.0 - value) * share)
 
@@ -140,7 +140,7 @@ def over_categories(values: NDArray[np.float64], *, confidence: float, bounded: 
         confidence: nominal coverage.
         bounded: the values lie in [0, 1]; equal ones then leave the unseen (:func:`unseen`) open.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     number = values.size
     if number < FEWEST:
@@ -149,7 +149,7 @@ def over_categories(values: NDArray[np.float64], *, confidence: float, bounded: 
     mean, spread = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(number)
     if spread <= SAME and bounded:
         return unseen(mean, confidence=confidence, n=number)
-    reach = float(t.ppf(0.5 + 0.5 * confidence, number - 1)) * spread
+    reach = float(stdtrit(number - 1, 0.5 + 0.5 * confidence)) * spread
     return Interval(mean - reach, mean + reach)
 
 

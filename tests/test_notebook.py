@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import nbformat.v4
 import pytest
 from nbclient import NotebookClient
 
@@ -14,8 +15,18 @@ from tests.harness import ROOT
 NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
 
 
+SMALLER = """
+import benchmark
+whole = benchmark.evaluate
+small = {"dataset.n_good": 8, "dataset.n_defective": 8, "dataset.n_train": 8, "dataset.size": 96}
+benchmark.evaluate = lambda *, settings={}, **groups: whole(settings={**small, **settings}, **groups)
+"""
+"""A first cell after which the default dataset has fewer and smaller images."""
+
+
 @pytest.mark.timeout(900)
-def test_it_runs_and_draws_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("first", [SMALLER, pytest.param("", marks=pytest.mark.slow)], ids=["small", "as it is"])
+def test_it_runs_and_draws_maps(first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kernels = tmp_path / "jupyter" / "kernels" / "python3"
     kernels.mkdir(parents=True)  # of this very environment, whatever kernels the user has
     (kernels / "kernel.json").write_text(
@@ -32,6 +43,8 @@ def test_it_runs_and_draws_maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code and not any(cell.outputs for cell in code), "commit the notebook without outputs"
+    if first:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(first))
     NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in code for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)

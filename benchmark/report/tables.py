@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from benchmark.core.table import Grid
     from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
     from benchmark.scoring.metric_record import MetricRecord
@@ -32,19 +33,23 @@ def print_result(finished: Finished) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from benchmark.core.table import show
+
     result = finished.result
-    console = Console(width=None if Console().is_terminal else 140, highlight=False)
+    console = Console(width=None if Console().is_terminal else 150, highlight=False)
     console.print(f"[bold]{escape(result.title)}[/bold]", _size(result))
     if result.meaningless:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
         console.print(f"note: {escape(note)}")
-    _print_metrics(console, result)
+    show(_metrics(result))
+    if reasons := "; ".join(_unfair(result)):
+        console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")
     for note in weights_lines(result):
         console.print(escape(note), soft_wrap=True)
-    _print_baselines(console, result)
-    for name, rows in result.tables.items():
-        _print_rows(console, name, rows)
+    for table in (_baselines(result), *(_rows(name, rows) for name, rows in result.tables.items())):
+        if table.rows:
+            show(table)
     failed = {k: v for k, v in result.outcomes.items() if k != "ok"}
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
@@ -93,50 +98,55 @@ def _size(result: RunResult) -> str:
     )
 
 
-def _print_metrics(console: object, result: RunResult) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from benchmark.report.papers.fairness import published_values, unfair_run
+def _metrics(result: RunResult) -> Grid:
+    """One row a metric and category; metrics that nothing defines and categories that say the same have one row."""
+    from benchmark.core.table import Grid
+    from benchmark.report.papers.fairness import published_values
     from benchmark.scoring.metrics.registry import title
 
-    table = Table(title=None, header_style="bold")
-    for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for column in ("n", "defective"):
-        table.add_column(column, justify="right")
     printed = published_values(result)
-    if printed:
-        table.add_column("published")
-    table.add_column("remark")
     shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
     brief = {m.metric for m in result.metrics} if len(result.dataset.categories) == 1 else _undefined(result)
+    rows = []
     for row in result.metrics:
         if row.category not in shown or (row.metric in brief and row.category != "pooled" and _repeats(result, row)):
             continue
-        remark = row.reason or (f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else "")
-        remark = "; ".join(filter(None, [remark, row.no_interval]))
-        if row.n_skipped:
-            of = "images" if row.category != "mean" else "categories"
-            remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))
-        table.add_row(
-            title(row.metric),
-            escape(row.category),
-            number(row.value),
-            interval(row),
-            str(row.n),
-            str(row.n_defective),
-            *([escape(_published(printed.get((row.metric, row.category), ())))] if printed else []),
-            escape(remark),
+        published = [_published(printed.get((row.metric, row.category), ()))] if printed else []
+        counts = (str(row.n), str(row.n_defective))
+        rows.append(
+            (title(row.metric), row.category, number(row.value), interval(row), *counts, *published, _remark(row))
         )
-    console.print(table)  # type: ignore[attr-defined]
+    notes = []
     if any(title(row.metric) != row.metric for row in result.metrics):
-        console.print("oracle: the best threshold for these very images and labels")  # type: ignore[attr-defined]
+        notes.append("oracle: the best threshold for these very images and labels")
     if printed:
-        note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
-        console.print(note)  # type: ignore[attr-defined]
-        if reasons := "; ".join(unfair_run(result)):
-            console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")  # type: ignore[attr-defined]
+        notes.append(
+            f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
+        )
+    columns = ("metric", "of", "value", "95 % interval", "n", "defective")
+    last = len(columns)
+    return Grid(
+        title="",
+        columns=(*columns, *(["published"] if printed else []), "remark"),
+        rows=tuple(rows),
+        notes=tuple(notes),
+        left=frozenset({0, 1, 3, last, last + 1} if printed else {0, 1, 3, last}),
+    )
+
+
+def _remark(row: MetricRecord) -> str:
+    """Say why a value is undefined or has no interval, at which threshold it was reached, and what was left out."""
+    at = f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else ""
+    of = "images" if row.category != "mean" else "categories"
+    skipped = f"{row.n_skipped} {of} skipped" if row.n_skipped else ""
+    return "; ".join(filter(None, [row.reason or at, row.no_interval, skipped]))
+
+
+def _unfair(result: RunResult) -> list[str]:
+    """Say why the values cannot be compared with published ones, where there are some."""
+    from benchmark.report.papers.fairness import published_values, unfair_run
+
+    return list(unfair_run(result)) if published_values(result) else []
 
 
 def _failures(finished: Finished) -> Iterator[str]:
@@ -170,31 +180,26 @@ def _repeats(result: RunResult, row: MetricRecord) -> bool:
     )
 
 
-def _print_baselines(console: object, result: RunResult) -> None:
-    from rich.table import Table
+def _baselines(result: RunResult) -> Grid:
+    from benchmark.core.table import Grid
 
-    if not result.baselines:
-        return
-    names = list(result.baselines[0].values)
-    title = "constant answers on the same labels, all images together"
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("policy")
-    for name in names:
-        table.add_column(name, justify="right")
-    for row in result.baselines:
-        table.add_row(row.policy, *(number(row.values[name]) for name in names))
-    console.print(table)  # type: ignore[attr-defined]
+    names = tuple(result.baselines[0].values) if result.baselines else ()
+    return Grid(
+        title="constant answers on the same labels, all images together",
+        columns=("policy", *names),
+        rows=tuple((row.policy, *(number(row.values[name]) for name in names)) for row in result.baselines),
+    )
 
 
-def _print_rows(console: object, name: str, rows: list[dict[str, object]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _rows(name: str, rows: Sequence[Mapping[str, object]]) -> Grid:
+    from benchmark.core.table import Grid
 
-    if not rows:
-        return
-    table = Table(title=name.replace("_", " "), title_justify="left", header_style="bold")
-    for column in rows[0]:
-        table.add_column(str(column), justify="right")
-    for row in rows:
-        table.add_row(*(number(v) if isinstance(v, float) or v is None else escape(str(v)) for v in row.values()))
-    console.print(table)  # type: ignore[attr-defined]
+    def text(value: object) -> str:
+        return number(value) if isinstance(value, float) or value is None else str(value)
+
+    return Grid(
+        title=name.replace("_", " "),
+        columns=tuple(str(column) for column in rows[0]) if rows else (),
+        rows=tuple(tuple(text(value) for value in row.values()) for row in rows),
+        left=frozenset(),
+    )

@@ -1,22 +1,26 @@
-"""Progress on stderr: a bar with rate and time left on a terminal, plain lines elsewhere.
+"""Progress on stderr: a bar with what is at work, rate and time left on a terminal, plain lines elsewhere.
 
-Nothing is shown for work that ends within two seconds.
+Nothing is shown for work that ends within two seconds, and nothing longer is silent: the display has a thread of its
+own, so that one slow item shows life too.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 Item = TypeVar("Item")
 QUIET_SECONDS = 2.0
 PLAIN_EVERY_SECONDS = 10.0
+LIVE_EVERY_SECONDS = 0.2
 
 
 class Progress:
-    """Counts items of one piece of work and shows how it goes.
+    """Counts items of one piece of work and shows how it goes, from the first sign of it to the end of the block.
 
     Args:
         description: what is being done, in a few words.
@@ -26,85 +30,103 @@ class Progress:
     def __init__(self, description: str, total: int | None) -> None:
         self.description, self.total = description, total
         self.done = 0
-        self._start = time.monotonic()
-        self._shown = self._start
-        self._live = sys.stderr.isatty()  # asked once: on some systems the call takes milliseconds
-        self._bar: Any = None
-        self._task: Any = None
+        self.note = ""
+        self._start = 0.0
+        self._ended = threading.Event()
+        self._display: threading.Thread | None = None
 
-    def advance(self, count: int = 1, *, note: str = "") -> None:
-        """Count ``count`` more items; ``note`` is shown behind the line (what was reused, say)."""
+    def advance(self, count: int = 1) -> None:
+        """Count ``count`` more items."""
         self.done += count
-        now = time.monotonic()
-        if now - self._start < QUIET_SECONDS:
+        self._show()
+
+    def tell(self, note: str) -> None:
+        """Show what is at work behind the line: a stage, its images, what was reused."""
+        self.note = note
+        self._show()
+
+    def __enter__(self) -> Self:
+        """Begin; nothing is shown before the first item or note."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        """End the display."""
+        self._ended.set()
+        if self._display is not None:
+            self._display.join()
+
+    def _show(self) -> None:
+        if self._display is None:
+            self._start = time.monotonic()
+            self._display = threading.Thread(target=self._bar if sys.stderr.isatty() else self._lines, daemon=True)
+            self._display.start()
+
+    def _lines(self) -> None:
+        printed = False
+        while not self._ended.wait(PLAIN_EVERY_SECONDS):
+            printed = True
+            print(self._line(), file=sys.stderr, flush=True)
+        if printed:
+            text = f"{self._count()} done in {duration(self._seconds())}"
+            print(f"{self.description}: {text}", file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        parts = [self._count(), self._rate(), self.note, self._left()]
+        return f"{self.description}: {', '.join(part for part in parts if part)}"
+
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._start, 1e-9)
+
+    def _count(self) -> str:
+        return f"{self.done}/{self.total}" if self.total else str(self.done)
+
+    def _rate(self) -> str:
+        return pace(self.done / self._seconds()) if self.done and self.done != self.total else ""
+
+    def _left(self) -> str:
+        if not self.total or not 0 < self.done < self.total:
+            return ""
+        return f"{duration((self.total - self.done) * self._seconds() / self.done)} left"
+
+    def _bar(self) -> None:
+        if self._ended.wait(QUIET_SECONDS):
             return
-        if self._live:
-            self._show_bar(note)
-        elif now - self._shown >= PLAIN_EVERY_SECONDS:
-            self._shown = now
-            print(self._line(now, note), file=sys.stderr, flush=True)
+        from rich import progress
+        from rich.console import Console
+        from rich.markup import escape
 
-    def close(self) -> None:
-        """End the bar, or print a closing line if lines were printed."""
-        if self._bar is not None:
-            self._bar.stop()
-        elif self._shown > self._start:
-            print(self._line(time.monotonic(), "done"), file=sys.stderr, flush=True)
-
-    def _line(self, now: float, note: str) -> str:
-        elapsed = max(now - self._start, 1e-9)
-        rate = self.done / elapsed
-        of = f"/{self.total}" if self.total else ""
-        left = (
-            f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate and self.done < self.total else ""
+        columns: tuple[Any, ...] = (
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=20),
+            progress.TextColumn("{task.fields[line]}"),
         )
-        return f"{self.description}: {self.done}{of}, {rate:.1f}/s{left}{', ' + note if note else ''}"
-
-    def _show_bar(self, note: str) -> None:
-        if self._bar is None:
-            from rich import progress
-            from rich.console import Console
-
-            self._bar = progress.Progress(
-                progress.TextColumn("{task.description}"),
-                progress.BarColumn(),
-                progress.MofNCompleteColumn(),
-                progress.TextColumn("{task.fields[rate]}"),
-                progress.TimeRemainingColumn(),
-                progress.TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self.description, total=self.total, rate="", note="")
-        rate = self.done / max(time.monotonic() - self._start, 1e-9)
-        self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f}/s", note=note)
+        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(escape(self.description), total=self.total, line="")
+            while not self._ended.wait(LIVE_EVERY_SECONDS):
+                line = " · ".join(filter(None, [self._count(), self._rate(), self._left(), self.note]))
+                bar.update(task, completed=self.done, line=escape(line))
 
 
-class StageProgress:
-    """Shows the stage at work; what ``Context.on_progress`` calls."""
+def pace(per_second: float) -> str:
+    """Format a rate; below one a second as seconds for each."""
+    return f"{per_second:.1f}/s" if per_second >= 1.0 else f"{1.0 / per_second:.1f} s each"
 
-    def __init__(self) -> None:
-        self._stage, self._progress = "", Progress("", None)
 
-    def __call__(self, stage: str, done: int, total: int, reused: int) -> None:
-        """Say that ``done`` of ``total`` images of a stage are there, ``reused`` of them from the store."""
-        if stage != self._stage or done < self._progress.done:
-            self._stage, self._progress = stage, Progress(stage, total)
-        self._progress.advance(done - self._progress.done, note=f"{reused} reused" if reused else "")
-        if done == total:
-            self._progress.close()
+def duration(seconds: float) -> str:
+    """Format a time: 42 s, 7 min, 3 h 05 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def track(items: Iterable[Item], description: str, *, total: int | None = None) -> Iterator[Item]:
     """Yield ``items`` while showing progress."""
-    progress = Progress(description, total if total is not None else _length(items))
-    try:
+    with Progress(description, total if total is not None else _length(items)) as progress:
         for item in items:
             yield item
             progress.advance()
-    finally:
-        progress.close()
 
 
 def _length(items: Iterable[Any]) -> int | None:

@@ -107,7 +107,6 @@ def _read_stale(
     keep_unreadable: bool,
 ) -> None:
     """Read the files of ``stale`` into ``facts`` and ``rows``, and save the rows even when interrupted."""
-    progress = Progress(f"Indexing {root.name}", len(stale))
     saved = time.monotonic()
     threads = workers or min(8, os.cpu_count() or 1)
 
@@ -120,7 +119,7 @@ def _read_stale(
             return _unreadable(root / name, str(error))
 
     try:
-        with ThreadPoolExecutor(threads) as pool:
+        with Progress(f"Indexing {root.name}", len(stale)) as progress, ThreadPoolExecutor(threads) as pool:
             for batch in _batches(stale, _BATCH):
                 for name, row in zip(batch, pool.map(read, batch), strict=True):
                     if isinstance(row, FileFacts):  # looked at anew by every run, as it may be fixed
@@ -133,7 +132,6 @@ def _read_stale(
                     _save(store, rows)
                     saved = time.monotonic()
     finally:
-        progress.close()
         _save(store, rows)
 
 

@@ -103,11 +103,8 @@ class Sat(Settings):
         root = self._place(data_root)
         shots = self.shots()
         if not (root / _RECORD).is_file():
-            progress = Progress("Generating sat", len(shots))
-            try:
+            with Progress("Generating sat", len(shots)) as progress:
                 generate(self, root, on_progress=lambda done, total: progress.advance())
-            finally:
-                progress.close()
         return Manifest(
             dataset="sat",
             samples=tuple(_samples(root, shots)),

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from benchmark.core.progress import Progress
+from benchmark.core.progress import track
 from benchmark.data.dataset import Index
 from benchmark.data.images import opened
 
@@ -33,14 +33,12 @@ def cut_thirds(whole: Index, folder: Path, name: str) -> Path:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}-"))
-    progress = Progress(f"Cutting {name}", len(whole.records))
     try:
-        for record in whole.records:
+        for record in track(whole.records, f"Cutting {name}"):
             stem = str(Path(record.image).with_suffix(""))
             _cut(whole.root / record.image, work / stem, "")
             if record.mask is not None:
                 _cut(whole.root / record.mask, work / stem, "_label")
-            progress.advance()
         try:
             os.replace(work, target)  # noqa: PTH105
         except OSError:
@@ -48,7 +46,6 @@ def cut_thirds(whole: Index, folder: Path, name: str) -> Path:
                 raise
             # Another run finished the same cut first: the content is the same.
     finally:
-        progress.close()
         shutil.rmtree(work, ignore_errors=True)
     return target
 

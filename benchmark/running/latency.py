@@ -73,7 +73,6 @@ def measure_latency(config: RunConfig) -> Latency:
     with tempfile.TemporaryDirectory(prefix="benchmark-latency-") as folder:
         run = config.run.model_copy(update={"cache_root": Path(folder), "overwrite": "only_missing", "shard": None})
         context = make_context(replace(config, run=run), manifest, samples)
-        context.on_progress = None
         start = time.perf_counter()
         plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
         if plan.predict is None:

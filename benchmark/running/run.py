@@ -19,7 +19,7 @@ from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
 from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
-from benchmark.core.progress import Progress, StageProgress
+from benchmark.core.progress import Progress
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
 from benchmark.core.text import each_text, encodable
@@ -87,24 +87,37 @@ def execute(
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         return Finished(folder=folder, result=files.read_result(folder), reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
-    plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
-    if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
-        return None
-    limit = config.run.gallery if thumbnails else 0
-    with Gallery(folder, choose(context.samples, limit), store=context.store, workers=config.run.workers) as gallery:
-        evaluation = evaluate(config, plan, context, gallery)
-    rows = each_text(evaluation.rows(), encodable)
-    facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
-    measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
-    result = RunResult(**facts, measured=measured).sealed()
-    if thumbnails:
-        files.write_breakdown(folder, evaluation.breakdown())
-    files.write_run(folder, result, rows, encode_replicates(evaluation))
-    try:
-        tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
-    except TrackingError as error:
-        tracking_id, tracking_error = None, str(error)
+    title = f"{data_label(config.choices, manifest.dataset)} × {config.choices['pipeline']}"
+    with Progress(title, len(context.samples)) as progress:
+        context.on_progress = _shown_on(progress)
+        plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
+        if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
+            return None
+        chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
+        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery:
+            evaluation = evaluate(config, plan, context, gallery, progress)
+            progress.tell("drawing the gallery")
+        progress.tell("metrics and intervals")
+        rows = each_text(evaluation.rows(), encodable)
+        facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
+        measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
+        result = RunResult(**facts, measured=measured).sealed()
+        if thumbnails:
+            files.write_breakdown(folder, evaluation.breakdown())
+        files.write_run(folder, result, rows, encode_replicates(evaluation))
+        progress.tell("tracking")
+        try:
+            tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
+        except TrackingError as error:
+            tracking_id, tracking_error = None, str(error)
     return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
+
+
+def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:
+    """Return what shows the stage at work, and how much of it was stored, behind the bar of the whole run."""
+    return lambda stage, done, total, reused: progress.tell(
+        f"{stage} {done}/{total}{f', {reused} reused' if reused else ''}"
+    )
 
 
 def make_manifest(config: RunConfig) -> Manifest:
@@ -189,7 +202,6 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         workers=config.run.workers,
         refresh=config.run.overwrite == "always",
         on_error=config.run.on_error,
-        on_progress=StageProgress(),
         weights_root=config.run.weights_root,
         prompts_root=config.run.results_root / "prompts",
     )
@@ -211,7 +223,7 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) -> Evaluation:
+def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery, progress: Progress) -> Evaluation:
     """Predict every sample and stream the predictions into counts, and into thumbnails."""
     from benchmark.scoring.evaluation import Evaluation
 
@@ -222,32 +234,26 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery) 
         dataset=context.manifest.dataset,
         atom_cache=atom_cache(context.store),
     )
-    title = f"{data_label(config.choices, context.manifest.dataset)} × {config.choices['pipeline']}"
-    progress = None if plan.stages else Progress(title, len(context.samples))  # stages show their own
     expected = iter(context.samples)
-    try:
-        for sample, prediction in predictions(plan, context):
-            for due in expected:
-                if due.id == sample.id:
-                    break
-                _add_failed(evaluation, config, context, due)
-            else:
-                raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-            try:
-                truth = truth_of(config, sample)
-            except DataError as error:
-                context.report(sample, error, step="ground truth")
-                _add_failed(evaluation, config, context, sample)
-                continue
-            evaluation.add(sample, prediction, truth)
-            gallery.add(sample, prediction, truth)
-            if progress is not None:
-                progress.advance()
+    for sample, prediction in predictions(plan, context):
         for due in expected:
+            if due.id == sample.id:
+                break
             _add_failed(evaluation, config, context, due)
-    finally:
-        if progress is not None:
-            progress.close()
+            progress.advance()
+        else:
+            raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
+        try:
+            truth = truth_of(config, sample)
+        except DataError as error:
+            context.report(sample, error, step="ground truth")
+            _add_failed(evaluation, config, context, sample)
+            continue
+        evaluation.add(sample, prediction, truth)
+        gallery.add(sample, prediction, truth)
+        progress.advance()
+    for due in expected:
+        _add_failed(evaluation, config, context, due)
     if len(context.failed) == len(context.samples):
         reason = next(iter(context.failed.values()))
         raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")

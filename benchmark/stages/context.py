@@ -194,6 +194,8 @@ class Context:
         """Like ``run`` for several stages side by side: one artifact each, images decoded once."""
         chosen = self.samples if samples is None else tuple(samples)
         names = "+".join(stage.name for stage in stages)
+        if len(categories := {sample.category for sample in chosen}) == 1 < len(self.categories):
+            names += f" of {categories.pop()}"
         reused = 0
         with Prefetcher(self.workers) as prefetcher:
             for done, (sample, results) in enumerate(stream(self.stage_cache, stages, chosen, prefetcher), start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,18 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"BENCH_TEST_DATA={named} is not a folder")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def databases_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let MLflow make one database for all tests of this process."""
+    from benchmark import tracking
+    from tests import mlflow_database
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(mlflow_database.TEMPLATE, str(tmp_path_factory.mktemp("mlflow") / "whole.db"))
+        patch.setattr(tracking, "make_whole", mlflow_database.copied)
+        yield
 
 
 @pytest.fixture(autouse=True)

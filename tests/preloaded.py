@@ -20,7 +20,8 @@ import benchmark.cli.commands
 import benchmark.cli.run
 import benchmark.running.run
 import benchmark.scoring.evaluation
-from tests import harness, slow_pipeline
+from benchmark import tracking
+from tests import harness, mlflow_database, slow_pipeline
 from tests.running import test_faults
 
 LOADED = (
@@ -39,4 +40,5 @@ LOADED = (
     benchmark,
 )
 LOADED += (slow_pipeline,)
+tracking.make_whole = mlflow_database.copied
 harness.compose(*test_faults.RUN)

@@ -35,16 +35,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "mlflow" / "mlflow.db"
 
 
-@pytest.fixture
-def quick(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New databases are copies of one that MLflow made."""
-
-    def copied(path: Path, _: Callable[[str], None]) -> None:
-        make_whole(path, lambda address: shutil.copy(whole, str(file_of(address))) and None)
-
-    monkeypatch.setattr(tracking, "make_whole", copied)
-
-
 def _emptied(table: str) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         with closing(sqlite3.connect(path)) as database, database:
@@ -81,7 +71,7 @@ def _half_made(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_damaged_database_is_set_aside_and_the_next_run_logs(
-    kind: str, whole: Path, quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: str, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = tmp_path / "mlflow" / "mlflow.db"
     database.parent.mkdir()
@@ -105,7 +95,7 @@ def test_a_damaged_database_of_ones_own_is_named_and_left(kind: str, whole: Path
     assert database.exists() and not list(tmp_path.glob("*damaged*"))
 
 
-def test_a_whole_database_is_left_as_it_is(whole: Path, quick: None, tmp_path: Path) -> None:
+def test_a_whole_database_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
     database = tmp_path / "mlflow" / "mlflow.db"
     database.parent.mkdir()
     shutil.copy(whole, database)
@@ -157,7 +147,7 @@ def test_which_addresses_are_files(address: str, file: str | None) -> None:
 
 
 def test_a_run_that_was_killed_while_it_was_logged_is_logged_once(
-    whole: Path, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(tracking.PARENT_VARIABLE, raising=False)
     from mlflow import MlflowClient

@@ -21,6 +21,19 @@ more than their number (caoyunkang/Segment-Any-Anomaly:SAA/model.py), or their s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How files become pixels where they do not say it themselves."""
+
+    bits: int = 16
+    """How many bits of 16-bit greyscale images hold values: 12 means 0..4095. Masks have no such thing."""
+    upright: bool = False
+    """Turn image and mask as the EXIF orientation of each says."""
+
+
+AS_STORED = Reading()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One image of a dataset, with its ground truth."""
 
@@ -40,12 +53,14 @@ class Sample:
     """Samples of one group (exposures of one tile, parts of one item) are never split apart."""
     split: Split
     sha256: str
-    """Content hash of the image file (hex)."""
+    """Content hash of the image file (hex), and of ``reading`` where that makes a difference to it."""
     mask_sha256: str | None = None
     mask_peak: int | None = None
     """Highest level of the mask; None: not known."""
     mask_lossy: bool = False
     """Whether the mask's levels are blurred by its compression (JPEG)."""
+    reading: Reading = AS_STORED
+    """How image and mask are read."""
 
 
 @dataclass(frozen=True, kw_only=True)

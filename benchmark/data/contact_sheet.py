@@ -44,7 +44,7 @@ def contact_sheet(found: Verification, place: Path) -> Path:
     draw = ImageDraw.Draw(sheet)
     for at, record in enumerate(chosen):
         x, y = at % COLUMNS * SIDE, at // COLUMNS * (SIDE + CAPTION)
-        sheet.paste(_tile(found.root, record), (x, y))
+        sheet.paste(_tile(found, record), (x, y))
         draw.text((x + 3, y + SIDE), f"{record.category} {record.defect_type or 'good'}"[:32], fill="black")
         draw.text((x + 3, y + SIDE + 13), encodable(Path(record.image).name)[-32:], fill="grey")
     with replacing(place) as file:
@@ -56,13 +56,14 @@ def _some(records: list[Record], count: int) -> tuple[Record, ...]:
     return evenly(tuple(records), count) if records else ()
 
 
-def _tile(root: Path, record: Record) -> Image:
+def _tile(found: Verification, record: Record) -> Image:
     from PIL import Image
 
     try:
-        pixels = load_image(root / record.image).astype(np.float32)
+        pixels = load_image(found.root / record.image, found.reading).astype(np.float32)
         if record.mask:
-            defect = load_levels(root / record.mask, mask_format=record.mask_format) > 0
+            mask = found.root / record.mask
+            defect = load_levels(mask, mask_format=record.mask_format, reading=found.reading) > 0
             pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
     except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
         return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
-from benchmark.core.samples import Manifest, Sample
+from benchmark.core.samples import Manifest, Reading, Sample
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.core.text import encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
-from benchmark.data.images import size_mismatch
+from benchmark.data.images import SIDEWAYS, size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
@@ -35,6 +36,8 @@ class Index:
     expected: tuple[Count, ...] | None
     complete: bool
     """Whether the counts are the expected ones."""
+    reading: Reading
+    """How the files become pixels."""
     notes: tuple[str, ...]
 
 
@@ -59,6 +62,10 @@ class Dataset(Settings, ABC):
     """Draw so many of the images that would be scored; None: all."""
     allow_partial: bool
     """Go on when counts differ from the card; the result then carries both."""
+    bits: Annotated[int, Field(ge=8, le=16)] | None
+    """How many bits of 16-bit greyscale images hold values; None: as many as the highest value of the data needs."""
+    exif_orientation: Literal["apply", "ignore"]
+    """Whether images and masks are turned as the EXIF data of each say."""
 
     @field_validator("name")
     @classmethod
@@ -127,8 +134,9 @@ class Dataset(Settings, ABC):
         # Where masks decide what is defective, one that cannot be read leaves its image without a label.
         keep_unreadable = keep_unreadable and not self.labels_from_masks
         facts = file_facts(root, files_of(records), keep_unreadable=keep_unreadable)
+        reading, reading_notes = self.reading(records, facts)
         if not keep_unreadable:
-            self._raise_first(size_problems(root, records, facts))
+            self._raise_first(size_problems(root, records, facts, reading))
         refined = self.refine(records, facts)
         self._raise_first(refined.problems)
         if self.labels_from_masks:
@@ -139,8 +147,25 @@ class Dataset(Settings, ABC):
             facts=facts,
             expected=self.expected_counts(card) if card else None,
             complete=not differences,
-            notes=(*scan.notes, *self._partial_note(differences), *refined.notes),
+            reading=reading,
+            notes=(*scan.notes, *self._partial_note(differences), *refined.notes, *reading_notes),
         )
+
+    def reading(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> tuple[Reading, list[str]]:
+        """Return how the files become pixels, and what a reader of the result must know of it."""
+        notes = []
+        deep = [peak for record in records if (peak := facts[record.image].peak) is not None]
+        bits = 16
+        if deep:
+            bits = self.bits or max(8, max(deep).bit_length())
+            if bits < 16 or self.bits:
+                why = "dataset.bits" if self.bits else f"the highest value is {max(deep)}; dataset.bits says otherwise"
+                notes.append(f"{len(deep)} images of 16 bits are read as {bits}-bit, 0 to {2**bits - 1} ({why})")
+        turned = sum(facts[name].orientation != 1 for name in files_of(records))
+        if turned:
+            is_done = "applied" if self.exif_orientation == "apply" else "not applied"
+            notes.append(f"{turned} files have an EXIF orientation, which is {is_done} (dataset.exif_orientation)")
+        return Reading(bits=bits, upright=bool(turned) and self.exif_orientation == "apply"), notes
 
     def expected_counts(self, card: Card) -> tuple[Count, ...] | None:
         """Return what the card expects of the chosen categories, None where it does not say."""
@@ -241,10 +266,11 @@ class Dataset(Settings, ABC):
             defect_type=encodable(record.defect_type),
             group=encodable(record.group or record.image),
             split=record.split,
-            sha256=index.facts[record.image].sha256,
-            mask_sha256=None if mask is None else index.facts[mask].sha256,
+            sha256=content_key(index.facts[record.image], index.reading, deep=True),
+            mask_sha256=None if mask is None else content_key(index.facts[mask], index.reading, deep=False),
             mask_peak=None if mask is None else index.facts[mask].peak,
             mask_lossy=mask is not None and index.facts[mask].lossy,
+            reading=index.reading,
         )
 
 
@@ -262,6 +288,22 @@ class _Paths:
         return self._folders[folder] / name
 
 
+def content_key(facts: FileFacts, reading: Reading, *, deep: bool) -> str:
+    """Return the file's hash, and another one for each other way in which it becomes pixels.
+
+    Args:
+        facts: of the file.
+        reading: how it is read.
+        deep: whether its bits matter, as they do for an image.
+    """
+    ways = []
+    if deep and facts.peak is not None and reading.bits != 16:
+        ways.append(f"bits={reading.bits}")
+    if reading.upright and facts.orientation != 1:
+        ways.append("upright")
+    return hashlib.sha256(" ".join([facts.sha256, *ways]).encode()).hexdigest() if ways else facts.sha256
+
+
 def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
     """Return every file of the records and what it is read as."""
     files: dict[str, FileRole] = {}
@@ -272,17 +314,27 @@ def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
     return files
 
 
-def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> list[str]:
+def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts], reading: Reading) -> list[str]:
     """Name every mask that has another size than its image."""
     problems = []
     for record in records:
         if record.mask is None:
             continue
         image, mask = facts[record.image], facts[record.mask]
-        if (image.width, image.height) != (mask.width, mask.height):
-            sizes = (image.width, image.height), (mask.width, mask.height)
-            problems.append(size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1]))
+        sizes = _size(image, reading), _size(mask, reading)
+        if sizes[0] != sizes[1]:
+            problem = size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1])
+            if image.orientation != mask.orientation:
+                other = "ignore" if reading.upright else "apply"
+                problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
+            problems.append(problem)
     return problems
+
+
+def _size(facts: FileFacts, reading: Reading) -> tuple[int, int]:
+    """Return (width, height) as the file is read."""
+    swapped = reading.upright and facts.orientation in SIDEWAYS
+    return (facts.height, facts.width) if swapped else (facts.width, facts.height)
 
 
 def _listed(differences: Sequence[Difference]) -> str:

@@ -86,7 +86,7 @@ def truth_of_failed(
     for sized in (sample.image, sample.mask):
         try:
             if sized is not None:
-                return load_truth(sample, shape=image_shape(sized), threshold=threshold, border=border)
+                return load_truth(sample, shape=image_shape(sized, sample.reading), threshold=threshold, border=border)
         except DataError:
             continue
     return GroundTruth(mask=np.zeros((0, 0), dtype=bool))
@@ -109,11 +109,11 @@ def truth_of(
     from benchmark.data.images import image_shape, load_truth
 
     if sample.mask is not None and sample.mask_sha256 is None:
-        return load_truth(sample, shape=image_shape(sample.image), threshold=threshold, border=border)
+        return load_truth(sample, shape=image_shape(sample.image, sample.reading), threshold=threshold, border=border)
     key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border)
     kept = memory.get(key)
     if isinstance(kept, _Packed):
         return kept.truth()
-    truth = load_truth(sample, shape=image_shape(sample.image), threshold=threshold, border=border)
+    truth = load_truth(sample, shape=image_shape(sample.image, sample.reading), threshold=threshold, border=border)
     memory.put(key, _Packed.of(truth))
     return truth

@@ -5,9 +5,10 @@ Images become 8-bit RGB:
 * greyscale (L, 1, LA) is repeated over the three channels; palette (P, PA, GIF) is looked up; an animation gives its
   first frame;
 * an alpha channel is dropped, not blended (RGBA, LA, PA, transparent palettes), as OpenCV's colour read does;
-* 16-bit greyscale (PNG, TIFF, PGM) is scaled linearly, ``round(v / 257)``: 0 stays 0 and 65535 becomes 255;
+* 16-bit greyscale (PNG, TIFF, PGM) is scaled linearly, so that the highest value of its ``Reading.bits`` becomes 255:
+  ``round(v / 257)`` for all 16, ``round(v * 255 / 4095)`` for 12;
 * CMYK and YCbCr go through Pillow's conversion;
-* EXIF orientation is not applied: masks are drawn on the stored pixel grid;
+* the EXIF orientation of image and mask is applied with ``Reading.upright`` alone, else the stored grid is taken;
 * 32-bit integer and float images are refused, because their value range is not known.
 
 The content decides what a file is, never its name: a PNG or GIF called ``.jpg`` is read as what it is.
@@ -16,6 +17,7 @@ The content decides what a file is, never its name: a PNG or GIF called ``.jpg``
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
-from benchmark.core.samples import GroundTruth, MaskFormat, Sample
+from benchmark.core.samples import AS_STORED, GroundTruth, MaskFormat, Reading, Sample
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +43,10 @@ EXTENSIONS = frozenset(
 )
 """Lower-case file name endings that are taken for images when a folder is listed."""
 
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations that swap height and width."""
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _REFUSED = frozenset({"I", "F"})
 _TRIMAP_FOREGROUND, _TRIMAP_BACKGROUND, _TRIMAP_BORDER = 1, 2, 3
@@ -80,23 +86,30 @@ def opened(source: Path, data: bytes | None = None) -> Iterator[Image]:
         raise DataError(f"{source}: truncated or damaged image ({error}); get the file again") from error
 
 
-def load_image(path: Path) -> NDArray[np.uint8]:
+def load_image(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
     """Read one image as (H, W, 3) uint8 RGB, 0..255; the module says how each kind is converted.
 
     Raises:
-        DataError: missing, truncated or damaged file, not an image, or a 32-bit image.
+        DataError: missing, truncated or damaged file, not an image, a 32-bit image, or a value above ``reading.bits``.
     """
-    with opened(path) as image:
-        if _is_sixteen_bit(image):
-            # +128 rounds to nearest: 257 is odd, so there are no ties.
-            grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+    with opened(path) as file:
+        image = _turned(file, reading)
+        if _is_sixteen_bit(file):
+            white = 2**reading.bits - 1
+            values = np.asarray(image).astype(np.uint32)
+            if values.max(initial=0) > white:
+                raise DataError(
+                    f"{path}: holds {values.max()}, more than dataset.bits={reading.bits} can be ({white}); raise it, "
+                    "or give dataset.bits=null"
+                )
+            grey = ((values * 510 + white) // (2 * white)).astype(np.uint8)  # rounds to nearest; white is odd: no ties
             return np.repeat(grey[..., None], 3, axis=2)
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
         return np.array(_without_transparency(image).convert("RGB"))
 
 
-def squared_as_stored(path: Path, side: int) -> NDArray[np.uint8] | None:
+def squared_as_stored(path: Path, side: int, reading: Reading = AS_STORED) -> NDArray[np.uint8] | None:
     """Read one image resized to a square before its alpha, palette or depth is given up: (side, side, 3) uint8 RGB.
 
     As ``transforms.Resize`` does on what ``PIL.Image.open`` gives: bicubic, colours weighted by alpha; nearest
@@ -115,17 +128,39 @@ def squared_as_stored(path: Path, side: int) -> NDArray[np.uint8] | None:
             return None
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
-        squared = image.resize((side, side), Image.Resampling.BICUBIC)
+        squared = _turned(image, reading).resize((side, side), Image.Resampling.BICUBIC)
         return np.array(_without_transparency(squared).convert("RGB"))
 
 
-def image_shape(path: Path) -> tuple[int, int]:
+def image_shape(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
     """Read an image's (H, W) from its header; raises DataError as ``load_image`` does."""
     with opened(path) as image:
-        return image.height, image.width
+        swapped = reading.upright and orientation(image) in SIDEWAYS
+        return (image.width, image.height) if swapped else (image.height, image.width)
 
 
-def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | None = None) -> NDArray[np.uint8]:
+def orientation(image: Image) -> int:
+    """Return the EXIF orientation, 1..8, without decoding the image; 1 is upright, and what damaged EXIF data mean.
+
+    A TIFF is upright already, as Pillow turns it.
+    """
+    if image.format == "TIFF" or "exif" not in image.info:
+        return 1
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except (ValueError, SyntaxError, OSError, KeyError, TypeError, struct.error):
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def sixteen_bit_peak(image: Image) -> int | None:
+    """Return the highest value of a 16-bit greyscale image; None for other kinds."""
+    return int(np.asarray(image).max(initial=0)) if _is_sixteen_bit(image) else None
+
+
+def load_levels(
+    path: Path, *, mask_format: MaskFormat = "grey", data: bytes | None = None, reading: Reading = AS_STORED
+) -> NDArray[np.uint8]:
     """Read one mask file as (H, W) uint8 levels, not yet thresholded.
 
     * ``grey``: brightest of the colour channels after palette lookup; 16-bit is scaled by ``ceil(v / 257)``, so that
@@ -135,8 +170,9 @@ def load_levels(path: Path, *, mask_format: MaskFormat = "grey", data: bytes | N
     Raises:
         DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image.
     """
-    with opened(path, data) as image:
-        if _is_sixteen_bit(image):
+    with opened(path, data) as file:
+        image = _turned(file, reading)
+        if _is_sixteen_bit(file):
             return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
@@ -171,7 +207,7 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
     """
     if sample.mask is None:
         return GroundTruth(mask=np.zeros(shape, dtype=bool))
-    levels = load_levels(sample.mask, mask_format=sample.mask_format)
+    levels = load_levels(sample.mask, mask_format=sample.mask_format, reading=sample.reading)
     if levels.shape != tuple(shape):
         raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), sample.mask, levels.shape[::-1]))
     if sample.mask_format == "class_ids":
@@ -198,6 +234,15 @@ def size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_siz
 def _is_sixteen_bit(image: Image) -> bool:
     """Whether the values are 0..65535; Pillow holds those of a PGM, which it scales to that, in 32 bits."""
     return image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")
+
+
+def _turned(image: Image, reading: Reading) -> Image:
+    """Return the image upright where that is asked for and the file says how."""
+    from PIL import ImageOps
+
+    if not reading.upright or orientation(image) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
 
 
 def _without_transparency(image: Image) -> Image:

@@ -25,13 +25,13 @@ from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
 from benchmark.core.settings import folder_of
-from benchmark.data.images import is_lossy, load_levels, opened
+from benchmark.data.images import is_lossy, load_levels, opened, orientation, sixteen_bit_peak
 
 logger = logging.getLogger(__name__)
 
 FileRole = Literal["image"] | MaskFormat
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised when the meaning of a stored row changes: older index files are then dropped."""
 _RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of a coarse clock (2 s on FAT,
@@ -48,9 +48,11 @@ class FileFacts:
     width: int
     height: int
     peak: int | None
-    """Largest level of a mask (0: nothing marked); None for images."""
+    """Largest level of a mask (0: nothing marked), largest value of a 16-bit greyscale image; None for other images."""
     lossy: bool = False
     """Whether a mask's levels are blurred by its compression (JPEG)."""
+    orientation: int = 1
+    """By EXIF, 1..8; width and height are those of the stored grid."""
     problem: str | None = None
     """Why the file cannot be used, where that was to be told (``keep_unreadable``); sizes are 0 then."""
 
@@ -136,7 +138,7 @@ def _read_stale(
 
 
 def _read(root: Path, name: str, role: FileRole) -> list[Any]:
-    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak, lossy]."""
+    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak, lossy, orientation]."""
     path = root / name
     now = time.time_ns()
     signature = _signature(path, role)
@@ -146,12 +148,15 @@ def _read(root: Path, name: str, role: FileRole) -> list[Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror}); fix or remove it") from error
     with opened(path, data) as image:
         width, height = image.size
+        turned = orientation(image)
         if role == "image":
-            return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, None, False]
+            peak = sixteen_bit_peak(image)
+            return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, False, turned]
     levels = load_levels(path, mask_format=role, data=data)
     with opened(path, data) as image:
         lossy = role == "grey" and is_lossy(image, levels)
-    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, int(levels.max(initial=0)), lossy]
+    peak = int(levels.max(initial=0))
+    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, lossy, turned]
 
 
 def _unreadable(path: Path, problem: str) -> FileFacts:
@@ -201,7 +206,7 @@ def _load(store: Path) -> dict[str, list[Any]]:
     if kept.get("sha256") != _checksum(kept["rows"]):
         logger.warning("%s: the index is damaged and is built again", store)
         return {}
-    return {name: row for name, row in kept["rows"].items() if len(row) == 10 and row[2] < row[4] - _RACY_NS}
+    return {name: row for name, row in kept["rows"].items() if len(row) == 11 and row[2] < row[4] - _RACY_NS}
 
 
 def _checksum(rows: Mapping[str, list[Any]]) -> str:

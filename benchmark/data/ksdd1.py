@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from benchmark.core.samples import AS_STORED
 from benchmark.data.card import EVERY, Card, Count
 from benchmark.data.dataset import Dataset, Index
 from benchmark.data.index import FileFacts, cache_folder, file_facts
@@ -126,5 +127,6 @@ def _thirds(whole: Index, name: str) -> Index:
         facts=facts,
         expected=_THIRDS if whole.expected is not None else None,
         complete=whole.complete,
+        reading=AS_STORED,
         notes=(*whole.notes, "every image was cut in three by height"),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.core.errors import DataError
 from benchmark.core.progress import track
+from benchmark.core.samples import Reading
 from benchmark.data.card import EVERY, Card, Difference, unexpected_categories
 from benchmark.data.dataset import Dataset, files_of, size_problems
 from benchmark.data.images import load_image, load_levels
@@ -53,6 +54,8 @@ class Verification:
     """Each names a file and what to do."""
     notes: tuple[str, ...]
     records: tuple[Record, ...]
+    reading: Reading
+    """How a run reads the files."""
 
     @property
     def n_images(self) -> int:
@@ -99,7 +102,8 @@ def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verificatio
     problems += unreadable.values()
     readable = [r for r in scan.records if r.image not in unreadable and r.mask not in unreadable]
     facts = file_facts(root, files_of(readable))
-    problems += size_problems(root, readable, facts)
+    reading, reading_notes = settings.reading(readable, facts)
+    problems += size_problems(root, readable, facts, reading)
     refined = whole.refine(readable, facts)
     problems += refined.problems
     # A damaged file is a problem of its own, and still there: only labels that masks decide need readable ones.
@@ -108,8 +112,9 @@ def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verificatio
         root=root,
         rows=tuple(_rows(card, counted, whole.differences(card, counted)) if card else _own_rows(counted)),
         problems=tuple(problems),
-        notes=(*scan.notes, *refined.notes, *_copies(readable, facts), *_odd_masks(readable, marked)),
+        notes=(*scan.notes, *refined.notes, *reading_notes, *_copies(readable, facts), *_odd_masks(readable, marked)),
         records=scan.records,
+        reading=reading,
     )
 
 

@@ -83,7 +83,7 @@ def seen(one: Inputs, side: int, *, to_rgb: ToRgb) -> NDArray[np.uint8]:
         return one.pixels
     from benchmark.data.images import squared_as_stored
 
-    squared = squared_as_stored(one.sample.image, side)
+    squared = squared_as_stored(one.sample.image, side, one.sample.reading)
     return one.pixels if squared is None else squared
 
 

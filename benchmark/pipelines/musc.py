@@ -252,7 +252,7 @@ def _stored(context: Context, stage: Stage, sample: Sample) -> Artifact | None:
     for _, computed in context.run(stage, [sample]):
         return computed
     try:
-        load_image(sample.image)
+        load_image(sample.image, sample.reading)
     except DataError:
         return None
     raise BenchmarkError(f"{NAME} needs every image of {sample.category}: {context.failed[sample.id]}")

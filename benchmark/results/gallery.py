@@ -144,7 +144,7 @@ class Gallery:
         if stored is not None:
             return bytes(np.asarray(stored["webp"], dtype=np.uint8).tobytes())
         try:
-            made = encode(shrink(load_image(sample.image)), ".webp")
+            made = encode(shrink(load_image(sample.image, sample.reading)), ".webp")
         except DataError:
             return None  # the run has a row that says so
         if self._store is not None:

@@ -71,7 +71,7 @@ def stream(
             item = by_content.get(sample.sha256)
             shared = item is not None
             if item is None:
-                item = by_content[sample.sha256] = Item(sample, prefetcher.image(sample.image))
+                item = by_content[sample.sha256] = Item(sample, prefetcher.image(sample))
                 if not _read_all(cache, stages, item):
                     waiting.append(item)
             queue.append((sample, item, shared))

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from benchmark.chat.question import SentImage
 from benchmark.core.errors import ConfigError, DataError
-from benchmark.core.samples import Manifest
+from benchmark.core.samples import AS_STORED, Manifest, Reading
 from benchmark.core.settings import FilePath, Settings
 from benchmark.data.align import AlignSettings, align
 
@@ -72,7 +72,7 @@ def references(
         path = settings.path
         if not path.is_file():
             raise DataError(f"{path}: no such reference image; give pipeline.reference.path=<an image file>")
-        one = _reference(path, hashlib.sha256(path.read_bytes()).hexdigest(), image)
+        one = _reference(path, AS_STORED, hashlib.sha256(path.read_bytes()).hexdigest(), image)
         return dict.fromkeys(categories, one)
     found = {}
     for category in categories:
@@ -84,14 +84,14 @@ def references(
                 "pipeline.align.motion=none, or kind=fixed with a path"
             )
         chosen = good[settings.index]
-        found[category] = _reference(chosen.image, chosen.sha256, image)
+        found[category] = _reference(chosen.image, chosen.reading, chosen.sha256, image)
     return found
 
 
-def _reference(path: Path, sha256: str, settings: ImageSettings) -> Reference:
+def _reference(path: Path, reading: Reading, sha256: str, settings: ImageSettings) -> Reference:
     from benchmark.data.images import load_image
 
-    image = load_image(path)
+    image = load_image(path, reading)
     return Reference(path=path, sha256=sha256, image=image, sent=encode(shrink(image, settings.max_side)))
 
 

@@ -57,7 +57,9 @@ def replay(
     missing: list[str] = []
     for sample in samples:
         try:
-            records = [asker.find(draft) for draft in drafter.drafts(sample, partial(load_image, sample.image))]
+            records = [
+                asker.find(draft) for draft in drafter.drafts(sample, partial(load_image, sample.image, sample.reading))
+            ]
         except DataError as error:
             unusable(sample, error)
             continue

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -89,11 +90,24 @@ def run(folder: Path, *overrides: str) -> Any:
 
 
 def command(
-    *words: str, folder: Path | None = None, seconds: float | None = 280, **environment: str
+    *words: str, folder: Path | None = None, seconds: float | None = 280, cold: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmark`` in a process of its own, for so many seconds at most."""
+    """Run ``python -m benchmark`` in a process of its own, for so many seconds at most.
+
+    Args:
+        words: of the command line.
+        folder: below which everything is kept.
+        seconds: after which it is killed.
+        cold: start a new interpreter; what starts processes by itself (a launcher) needs that.
+        environment: variables added to those of the test.
+    """
     added = [] if folder is None else places(folder)
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **environment}
+    if cold:
+        program = [sys.executable, "-m", "benchmark", *added, *words]
+        return subprocess.run(
+            program, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=seconds, check=False
+        )
     return forked.benchmark([*added, *words], environment=variables, seconds=seconds)
 
 

@@ -73,6 +73,12 @@ def test_the_quick_part_is_as_committed(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["reference", "check", *places(tmp_path)[:3]]) == 0
     said = capsys.readouterr().out
     assert quick and all(f"{name}: as committed" in said for name in quick)
+    made = {path.parent.name: files.read_result(path.parent) for path in tmp_path.glob("results/runs/*/result.json")}
+    for name in quick:
+        committed = files.read_result(REFERENCE / name)
+        assert committed.id in made, "a run keeps its id"
+        # The digest follows where the machine gives the same floats; constant answers have none that could differ.
+        assert "constant" not in name or made[committed.id].digest == committed.digest
 
 
 def test_the_table_lists_every_committed_run_with_intervals() -> None:

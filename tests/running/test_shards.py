@@ -63,6 +63,6 @@ def test_shards_that_write_everything_anew(whole: tuple[dict[str, Any], bytes], 
 def test_shards_through_a_launcher(whole: tuple[dict[str, Any], bytes], tmp_path: Path, launcher: str) -> None:
     if launcher == "ray_local" and find_spec("hydra_plugins.hydra_ray_launcher") is None:
         pytest.skip("Ray is not installed; make extras builds an environment that has it")
-    done = command(*RUN, SHARDS, f"hydra/launcher={launcher}", "-m", folder=tmp_path)
+    done = command(*RUN, SHARDS, f"hydra/launcher={launcher}", "-m", folder=tmp_path, cold=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert facts(tmp_path) == whole

@@ -24,6 +24,7 @@ from benchmark.results.schema import flatten
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
     from benchmark.results.schema import RunResult
 
@@ -251,7 +252,8 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
         name = " ".join(filter(None, [name, os.environ.get(POINT_VARIABLE)]))
-    _remove_unfinished(client, experiment, result.id)
+    earlier = _earlier(client, experiment, result.id)
+    tags = {k: v for run in earlier for k, v in run.data.tags.items() if not k.startswith("mlflow.")} | tags
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
     run_id = str(client.create_run(experiment, run_name=name[:LONGEST_NAME], tags=tags, start_time=start).info.run_id)
     params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
@@ -281,6 +283,8 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
         for figure in run_figures(folder, Path(place)):
             client.log_artifact(run_id, str(figure), "figures")
     client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
+    for run in earlier:
+        client.delete_run(run.info.run_id)
     return run_id
 
 
@@ -298,12 +302,21 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _remove_unfinished(client: MlflowClient, experiment: str, result_id: str) -> None:
-    """End and remove what a killed process logged of a run: nobody else logs it now (``_alone``)."""
-    begun = f"tags.result_id = '{result_id}' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment], begun):
-        client.set_terminated(run.info.run_id, status="KILLED")
-        client.delete_run(run.info.run_id)
+def _earlier(client: MlflowClient, experiment: str, result_id: str) -> list[Run]:
+    """Return the entries that a new one of this run replaces, the latest last.
+
+    Those are of the same sweep, or of none as this one, and what a killed process began: nobody else logs it now
+    (``_alone``), so that it is ended here.
+    """
+    parent = os.environ.get(PARENT_VARIABLE)
+    replaced = []
+    for run in client.search_runs([experiment], f"tags.result_id = '{result_id}'", order_by=["attributes.start_time"]):
+        unfinished = run.info.status == "RUNNING"
+        if unfinished:
+            client.set_terminated(run.info.run_id, status="KILLED")
+        if unfinished or run.data.tags.get("mlflow.parentRunId") == parent:
+            replaced.append(run)
+    return replaced
 
 
 def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:

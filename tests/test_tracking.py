@@ -327,3 +327,21 @@ def test_the_command_logs_finished_runs_to_a_store_of_ones_own(
 def test_per_image_rows_are_logged_as_they_were_written(logged: Any, folder: Path, root: Path) -> None:
     path = client_of(root).download_artifacts(logged.info.run_id, "per_image.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(path), read_rows(folder))
+
+
+def test_a_run_again_updates_its_entry_and_keeps_what_people_wrote(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Mlflow(uri=None, experiment="again")
+    monkeypatch.delenv(PARENT_VARIABLE, raising=False)
+    first = str(store.log(folder, results_root=tmp_path))
+    client = client_of(tmp_path)
+    client.set_tag(first, "line", "3, second shift")
+    monkeypatch.setenv(PARENT_VARIABLE, str(store.start_sweep("a sweep", results_root=tmp_path)))
+    point = store.log(folder, results_root=tmp_path)
+    monkeypatch.delenv(PARENT_VARIABLE)
+    again = [str(store.log(folder, results_root=tmp_path)) for _ in range(2)]
+    experiment = client.get_experiment_by_name("again")
+    kept = client.search_runs([experiment.experiment_id], f"tags.result_id = '{read_result(folder).id}'")
+    assert {run.info.run_id for run in kept} == {point, again[-1]}, "the point of a sweep stays where it is"
+    assert client.get_run(again[-1]).data.tags["line"] == "3, second shift"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from benchmark.core.errors import ConfigError
@@ -37,6 +37,16 @@ def expanded(path: str | Path) -> Path:
         if unset:
             raise ValueError(f"the variable {unset[1].strip('{}')} is not set")
     return Path(found)
+
+
+def _is_no_percentage(value: float) -> float:
+    if value > 2.0:
+        raise ValueError(f"is a share, and 1 is the whole; write {value / 100:g} for {value:g} %")
+    return value
+
+
+AreaShare = Annotated[float, Field(gt=0), AfterValidator(_is_no_percentage)]
+"""A share of an area; somewhat above 1 where what is measured may be larger than what it is set against."""
 
 
 def folder_of(variable: str, usual: str) -> Path:

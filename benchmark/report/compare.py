@@ -84,7 +84,7 @@ def compare(first: str, second: str, *, results_root: Path, force: bool) -> tupl
     """
     folder = choose_run(first, results_root)
     if ":" in second and run_folder(second, results_root) is None:
-        comparison, other = compare_published(folder, second), second
+        comparison, other = compare_published(folder, second, force=force), second
     else:
         found = choose_run(second, results_root)
         comparison, other = compare_runs(folder, found, force=force), found.name

@@ -13,7 +13,7 @@ from pydantic import Field
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Combine, Prediction, Regions
-from benchmark.core.settings import NameOrFile
+from benchmark.core.settings import AreaShare, NameOrFile
 from benchmark.models.choice import Networks
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.long_captions import Fitted
@@ -60,7 +60,7 @@ class SegmentAnyAnomaly(Pipeline):
     generic_captions: tuple[str, ...] = Field(min_length=1)
     prompt_rules: bool
     """Prompt 2: the area rule and further symbolic rules."""
-    max_area: float | None = Field(gt=0)
+    max_area: AreaShare | None
     """Regions must be smaller than this share of the object; None: the table's."""
     rules: tuple[Rule, ...]
     """Symbolic rules for every category, beside the table's."""
@@ -74,7 +74,7 @@ class SegmentAnyAnomaly(Pipeline):
     """Of what ``max_area`` is a share: of the object, or of the image, for which no object is asked."""
     fallback: Literal["none", "best_box"]
     """Where a question keeps no box: none, or the one of the highest score, whatever its score and area."""
-    area_ceiling: float | None = Field(gt=0)
+    area_ceiling: AreaShare | None
     """Boxes up to this share of the object get a mask, so that ``max_area`` below it costs nothing; None: only those
     that the area rule lets through."""
     keep_comma: bool

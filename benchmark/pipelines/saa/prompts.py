@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.config.prompt_files import FOLDER, prompt_file
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.core.settings import Settings
+from benchmark.core.settings import AreaShare, Settings
 from benchmark.core.yaml_files import read_yaml
 from benchmark.models.grounding_dino import normalise
 from benchmark.pipelines.saa.rules import Rule
@@ -39,7 +39,7 @@ class CategoryPrompts(Settings):
     """How many objects an image shows; above one, objects are compared with each other."""
     k: int = Field(ge=1)
     """Most regions that are kept."""
-    area: float = Field(gt=0)
+    area: AreaShare
     """Regions must be smaller than this share of the object."""
     rules: tuple[Rule, ...]
     """Further symbolic rules; all must hold."""

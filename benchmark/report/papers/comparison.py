@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.core.errors import ResultsError, near_matches
-from benchmark.report.papers.fairness import own_metric, unfair
+from benchmark.report.papers.fairness import OTHER_NAME, own_metric, protocols_differ, unfair, unfair_protocol
 from benchmark.report.papers.published import find, published
 from benchmark.report.papers.published_row import PublishedRow
 from benchmark.report.papers.significance import Pair, holm, interval_of_difference, p_values, pair, paired_interval
@@ -104,27 +104,48 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
     )
 
 
-def compare_published(folder: Path, name: str) -> Comparison:
+def compare_published(folder: Path, name: str, *, force: bool = False) -> Comparison:
     """Compare a run with a published method, given as ``paper:method``.
 
-    Every line says whether the run's protocol is the nearest to the published one; the difference has the
-    run's own interval shifted by the printed value, as nothing is known of the other side's images.
+    Every line says what speaks against it; the difference has the run's own interval shifted by the printed value, as
+    nothing is known of the other side's images.
+
+    Args:
+        folder: of the run.
+        name: the published method.
+        force: compare where each number was published under another protocol than the run's, in place of refusing.
 
     Raises:
-        ResultsError: no such paper or method, or no number of it fits the run.
+        ResultsError: no such paper or method, no number of it fits the run, or none is of the run's protocol and
+            ``force`` is not given.
     """
     result = files.read_result(folder)
     rows = published_method(name)
     found = list(_published_lines(result, rows))
     lines = tuple(line for line, _ in found)
     if not lines:
-        datasets = ", ".join(sorted({r.dataset for r in rows}))
-        raise ResultsError(
-            f"{name} has no number for dataset {result.dataset.name} that {result.id} reports; it has: {datasets}"
-        )
+        raise ResultsError(_nothing_shared(result, name, rows))
+    shared = [row for row in rows if own_metric(result, row) is not None]
+    if not force and all(protocols_differ(result, row) for row in shared):
+        reasons = "; ".join(dict.fromkeys(reason for row in shared for reason in unfair_protocol(result, row)))
+        raise ResultsError(f"{result.id} and {name} cannot be compared: {reasons}. ARGS=force compares them anyway")
     notes = ["intervals: of the run alone; the published value is taken as exact"]
     return Comparison(
         first=result.id, second=name, lines=lines, fair=all(fair for _, fair in found), notes=tuple(notes)
+    )
+
+
+def _nothing_shared(result: RunResult, name: str, rows: Sequence[PublishedRow]) -> str:
+    """Say what keeps a run and a published method apart: the dataset, or only metrics and categories."""
+    data = result.dataset.name
+    theirs = [row for row in rows if row.dataset == OTHER_NAME.get(data, data)]
+    if not theirs:
+        return f"{name} has no number for dataset {data}; it has: {', '.join(sorted({r.dataset for r in rows}))}"
+    cells = ", ".join(sorted({f"{row.metric} of {row.category}" for row in theirs}))
+    ours = ", ".join(dict.fromkeys(row.metric for row in result.metrics))
+    return (
+        f"{name} and {result.id} have no metric and category of {data} in common; published: {cells}; the run has: "
+        f"{ours}. Another metric=… reports more"
     )
 
 

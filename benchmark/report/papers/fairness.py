@@ -142,6 +142,12 @@ def dataset_settings(*words: str) -> dict[str, Any]:
     return dict(compose(words)[0]["dataset"]) if words else {}
 
 
+def protocols_differ(result: RunResult, row: PublishedRow) -> bool:
+    """Whether a number was published under another protocol than the run's."""
+    preset = protocols()[row.protocol].preset
+    return preset is None or result.protocol.hash != preset_hash(preset)
+
+
 def unfair_protocol(result: RunResult, row: PublishedRow) -> Iterator[str]:
     """Yield why the run's protocol is not the published one, as far as that is known."""
     protocol = protocols()[row.protocol]

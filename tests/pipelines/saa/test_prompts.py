@@ -93,6 +93,10 @@ def test_a_product_of_ones_own_takes_a_few_lines(tmp_path: Path) -> None:
         ("source: us\ncategories: {x: {word: ''}}", "categories.x.word"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{area: -1}}}}", "categories.x.area"),
         (
+            f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{area: 20}}}}",
+            "is a share, and 1 is the whole; write 0.2",
+        ),
+        (
             f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{rules: [{{measure: siz, max: 1}}]}}}}",
             "rules.0.measure",
         ),

@@ -12,9 +12,9 @@ from benchmark.cli.words import checkout
 def tables(
     *, check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a table drifted.")] = False
 ) -> int:
-    """Write the generated tables of README.md and datasets/README.md anew: tables [check]."""
+    """Write the generated tables of the READMEs and docs anew: tables [check]."""
     from benchmark.core.errors import DataError
-    from benchmark.report.dataset_tables import update
+    from benchmark.report.readme_tables import update
     from benchmark.running.reference import update_readme
 
     root = checkout("writing the tables of the READMEs")

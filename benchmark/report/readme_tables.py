@@ -1,4 +1,4 @@
-"""The tables of datasets in the READMEs, written from cards and options.
+"""The tables of datasets and metrics in READMEs and docs, written from cards, options and the metrics themselves.
 
 A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the rest of the file is never touched.
 """
@@ -13,7 +13,7 @@ from benchmark.core.errors import ConfigError
 from benchmark.core.resources import CONF
 from benchmark.data.card import Card, card_names, load_card
 
-FILES = ("README.md", "datasets/README.md")
+FILES = ("README.md", "datasets/README.md", "docs/glossary.md")
 
 _ORDER = ("sat", "mvtec", "visa", "mpdd", "btad", "mtd", "ksdd1", "ksdd2", "dtd_synthetic", "dagm", "pets")
 
@@ -85,11 +85,24 @@ def trap_list() -> str:
     return "\n".join(lines)
 
 
+def metric_table() -> str:
+    """One row for each metric: what it is computed from, what it says, and which end is better."""
+    from benchmark.scoring.metrics.registry import METRICS
+
+    rows = [
+        f"| `{m.name}` | {m.description}{' (oracle)' if m.oracle else ''} | {m.source.replace('_', ' ')} "
+        f"| {'higher' if m.higher_is_better else 'lower'} |"
+        for m in METRICS.values()
+    ]
+    return "\n".join(["| metric | what it is | needs | better |", "|---|---|---|---|", *rows])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "datasets": dataset_table,
     "permissions": permission_table,
     "options": option_table,
     "traps": trap_list,
+    "metrics": metric_table,
 }
 
 

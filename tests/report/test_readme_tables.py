@@ -10,7 +10,7 @@ from benchmark.cli.main import main
 from benchmark.config.schema import options
 from benchmark.core.errors import ConfigError
 from benchmark.data.card import card_names, load_card
-from benchmark.report import dataset_tables
+from benchmark.report import readme_tables
 
 
 def test_committed_tables_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,11 +19,11 @@ def test_committed_tables_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_every_dataset_and_option_is_in_its_table() -> None:
-    table = dataset_tables.dataset_table()
+    table = readme_tables.dataset_table()
     for name in card_names():
         assert f"| `{name}` | {load_card(name).title} |" in table
     assert "| 5,354 (4,096 + 1,258) |" in table
-    assert {line.split("`")[1] for line in dataset_tables.option_table().splitlines()[2:]} == {
+    assert {line.split("`")[1] for line in readme_tables.option_table().splitlines()[2:]} == {
         f"dataset={option}" for option in options("dataset")
     }
 
@@ -47,7 +47,7 @@ def test_drift_is_found_and_fixed(
 
 def test_a_marker_without_end_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no <!-- datasets:end -->"):
-        dataset_tables.render("<!-- datasets:begin -->\n")
+        readme_tables.render("<!-- datasets:begin -->\n")
 
 
 @pytest.mark.parametrize("name", card_names())

@@ -60,7 +60,7 @@ environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
 
-.PHONY: help setup bench sweep reproduce compare decide latency report doctor data weights answers cache ui tables reference test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare decide rows latency report doctor data weights answers cache ui tables reference test lint lock extras clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ compare: $(READY) ## two runs, or a run and a published method: make compare RUN
 
 decide: $(READY) ## thresholds by cost and false-alarm rate: make decide RUNS=sat-a [ARGS="cost.miss=100 cost.overkill=1"]
 	@$(PY) -m benchmark decide $(RUNS) $(ARGS)
+
+rows: $(READY) ## a run's images as CSV, each with found, missed, passed or false alarm: make rows RUNS=sat-a [ARGS="only=wrong"]
+	@$(PY) -m benchmark rows $(RUNS) $(ARGS)
 
 latency: $(READY) ## how long one image takes, and many: make latency DATASET=sat PIPELINE=patchcore [ARGS="run.limit=100"]
 	@$(PY) -m benchmark latency $(CHOICES) $(ARGS)

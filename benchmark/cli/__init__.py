@@ -8,6 +8,7 @@ COMMANDS = (
     "compare",
     "report",
     "decide",
+    "rows",
     "doctor",
     "latency",
     "data",

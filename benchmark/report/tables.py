@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pandas as pd
+
     from benchmark.core.table import Grid
     from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
@@ -34,6 +36,8 @@ def print_result(finished: Finished) -> None:
     from rich.markup import escape
 
     from benchmark.core.table import show
+    from benchmark.report.image_rows import confusion_line
+    from benchmark.results.files import read_rows
 
     result = finished.result
     console = Console(width=None if Console().is_terminal else 150, highlight=False)
@@ -45,6 +49,9 @@ def print_result(finished: Finished) -> None:
     show(_metrics(result))
     if reasons := "; ".join(_unfair(result)):
         console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")
+    rows = read_rows(finished.folder)
+    if confusion := confusion_line(rows):
+        console.print(f"{confusion}; make rows RUNS={result.id} lists the images", soft_wrap=True)
     for note in weights_lines(result):
         console.print(escape(note), soft_wrap=True)
     for table in (_baselines(result), *(_rows(name, rows) for name, rows in result.tables.items())):
@@ -53,7 +60,7 @@ def print_result(finished: Finished) -> None:
     failed = {k: v for k, v in result.outcomes.items() if k != "ok"}
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
-        for line in _failures(finished):
+        for line in _failures(rows):
             console.print(f"  {escape(line)}", soft_wrap=True)
     reused = sum(result.measured.samples_reused.values())
     computed = sum(result.measured.samples_computed.values())
@@ -149,11 +156,8 @@ def _unfair(result: RunResult) -> list[str]:
     return list(unfair_run(result)) if published_values(result) else []
 
 
-def _failures(finished: Finished) -> Iterator[str]:
+def _failures(rows: pd.DataFrame) -> Iterator[str]:
     """Yield the images that have no answer, each with its reason, the first ones."""
-    from benchmark.results.files import read_rows
-
-    rows = read_rows(finished.folder)
     failed = rows[rows["outcome"] != "ok"]
     for row in failed.head(MOST_FAILURES).to_dict("records"):
         yield f"{row['id']}: {row['message'] or row['outcome']}"

@@ -1,0 +1,36 @@
+"""``rows``: the images of a run as CSV, for a spreadsheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmark.cli.words import path
+
+
+def rows(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")],
+    *,
+    only: Annotated[
+        Literal["wrong", "failed"] | None, typer.Option(help="wrong: misses and false alarms; failed: without answer.")
+    ] = None,
+    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
+        "results"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="The CSV file.", show_default="beside the result")
+    ] = None,
+) -> int:
+    """Write a run's images as CSV, each with what became of it: rows sat-patchcore [only=wrong] [out=FILE]."""
+    from benchmark.report.compare import choose_run
+    from benchmark.report.image_rows import csv_of
+    from benchmark.results import files
+
+    folder = choose_run(run, results_root)
+    text, count = csv_of(files.read_rows(folder), only=only)
+    target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
+    files.write_atomically(target, text.encode())
+    print(f"written: {target} ({count} images)")
+    return 0

@@ -66,7 +66,9 @@ def estimate(
     Returns:
         metric name to estimate, one for every spec.
     """
-    ways = {"pixels": _pixels, "masks": _masks, "image_scores": _image_scores, "labels": _labels}
+    ways = {
+        "pixels": _pixels, "masks": _masks, "image_scores": _image_scores, "labels": _labels, "each_image": _each,
+    }  # fmt: skip
     found: dict[str, Estimate] = {}
     for source, way in ways.items():
         wanted = [s for s in specs if s.source == source]
@@ -187,12 +189,27 @@ def _averaged(
     defined = np.isfinite(values)
     kept = [i for i, good in zip(used, defined, strict=True) if good]
     if not kept:
-        return _undefined(images, used, f"{spec.name} is undefined in every one of {len(used)} images")
+        return _undefined(images, used, f"{spec.name} is undefined in {len(used)} of {len(used)} images")
     known, drawn = np.where(defined, values, 0.0), None
     if weights is not None:
         drawn = ratio(product(weights, known), product(weights, defined))
     mean = float(known.sum() / defined.sum())
-    return Estimate(value=mean, reason=None, **_sizes(images, kept, by_pixels=True), threshold=None, replicates=drawn)
+    sizes = _sizes(images, kept, by_pixels=spec.level == "pixel")
+    return Estimate(value=mean, reason=None, **sizes, threshold=None, replicates=drawn)
+
+
+def _each(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    found = {}
+    for s in specs:
+        used = [i for i, image in enumerate(images) if not image.excluded and (image.in_pixels or s.level == "image")]
+        if not used:
+            found[s.name] = _undefined(images, used, "no image to score")
+            continue
+        values = np.array([images[i].values.get(s.name, math.nan) for i in used])
+        found[s.name] = _averaged(images, used, s, values, None if weights is None else weights[:, used])
+    return found
 
 
 def _masks(

@@ -65,7 +65,10 @@ class Evaluation:
         cut = "masks" in sources and self.protocol.iou_threshold is not None
         components = any(s.limited or s.regional for s in self.specs)
         self._needs = Needs(
-            tables="pixels" in sources or cut, components=components, image_scores="image_scores" in sources
+            tables="pixels" in sources or cut,
+            components=components,
+            image_scores="image_scores" in sources,
+            each_image=tuple(s for s in self.specs if s.source == "each_image"),
         )
         self._images: dict[str, ScoredImage] = {}
         self._spool = ScoreSpool()
@@ -276,6 +279,7 @@ def _row(image: ScoredImage, iou: float | None) -> dict[str, Any]:
         "n_pixels": image.n_pixels,
         "rationale": image.rationale,
     }
+    row |= {name: None if math.isnan(value) else value for name, value in image.values.items()}
     clash = sorted(row.keys() & image.extra.keys())
     if clash:
         raise DataError(f"{image.sample.id}: the extra fact {clash[0]!r} has the name of a column; rename it")

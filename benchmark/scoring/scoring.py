@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import GroundTruth, Outcome, Prediction, Regions, Sample
+from benchmark.scoring.metrics.each_image import SeenImage
 from benchmark.scoring.metrics.regions import AtomTable, build_atoms, checked_regions
+from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.metrics.tables import (
     ImageTable,
     checked_mask,
@@ -39,6 +41,8 @@ class Needs:
     """Component overlaps, for AUPRO."""
     image_scores: bool = False
     """Image scores, which are the largest of the scored pixels where the prediction gives none."""
+    each_image: tuple[MetricSpec, ...] = ()
+    """Metrics that see each image whole, as no map is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,8 @@ class ScoredImage:
     label: bool | None
     rationale: str | None
     extra: Mapping[str, float | int | str | None]
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Of the metrics of source ``each_image``, by name; NaN where undefined, none without an answer."""
 
 
 def score(
@@ -107,6 +113,17 @@ def score(
         table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
     tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, 0)
     image_score, label = _answer(prediction, sample, protocol, table=table, defective=defective)
+    values: dict[str, float] = {}
+    if ok and needs.each_image:
+        seen = SeenImage(
+            defective=defective,
+            mask=resized.mask,
+            ignore=resized.ignore,
+            score_map=_scores(prediction, resized, native, sample, protocol),
+            image_score=image_score,
+            label=label,
+        )
+        values = {spec.name: float(spec.function(seen)) for spec in needs.each_image}
     return ScoredImage(
         sample=sample,
         outcome=prediction.outcome,
@@ -123,6 +140,7 @@ def score(
         label=label,
         rationale=prediction.rationale,
         extra=dict(prediction.extra),
+        values=values,
     )
 
 
@@ -165,12 +183,25 @@ def _table(
     needs: Needs,
     atom_cache: AtomCache | None,
 ) -> ImageTable | None:
+    if prediction.regions is not None and (
+        protocol.interpolation == "nearest" or (truth.mask.shape == native and protocol.interpolation != "cubic")
+    ):
+        regions = checked_regions(prediction.regions, native, sample.id)
+        atoms = _atoms(regions, truth, atom_cache)
+        return atoms.table(regions, components=needs.components, unit_range=protocol.per_image)
+    scores = _scores(prediction, truth, native, sample, protocol)
+    if scores is None:
+        return None
+    return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)
+
+
+def _scores(
+    prediction: Prediction, truth: GroundTruth, native: tuple[int, ...], sample: Sample, protocol: Protocol
+) -> NDArray[Any] | None:
+    """The scores of map or regions at the size of ``truth``, (H, W) floating, normalised if that is by image."""
     per_image, cubic = protocol.per_image, protocol.interpolation == "cubic"
     if prediction.regions is not None:
         regions = checked_regions(prediction.regions, native, sample.id)
-        if protocol.interpolation == "nearest" or (truth.mask.shape == native and not cubic):
-            atoms = _atoms(regions, truth, atom_cache)
-            return atoms.table(regions, components=needs.components, unit_range=per_image)
         scores: NDArray[Any] = regions.exact_map() if cubic else regions.score_map()
     elif prediction.score_map is not None:
         scores = prediction.score_map
@@ -187,7 +218,7 @@ def _table(
         scores = minmax(floating(scores, sample.id), low, high)
     if truth.mask.shape != native:
         scores = _resized(scores, truth.mask.shape, protocol.interpolation)
-    return dense_table(scores, truth.mask, ignore=truth.ignore, components=needs.components, where=sample.id)
+    return scores
 
 
 def _resized(scores: NDArray[Any], size: tuple[int, ...], interpolation: str) -> NDArray[Any]:

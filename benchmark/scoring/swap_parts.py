@@ -18,7 +18,9 @@ from benchmark.scoring.scoring import ScoredImage
 
 
 def kind_of(spec: MetricSpec) -> str:
-    """Return which parts a metric is a function of: its source, with the number of thresholds of a variant."""
+    """Return which parts a metric is a function of: its source, with what tells it from others of that source."""
+    if spec.source == "each_image":
+        return f"{spec.source}_{spec.name}"
     return spec.source if spec.grid is None else f"{spec.source}_{len(spec.grid.points)}"
 
 
@@ -41,7 +43,7 @@ def parts_of(
         kind = kind_of(spec)
         if kind in found or np.isnan(estimates[spec.name].value):
             continue
-        pixels = spec.source in ("pixels", "masks")
+        pixels = spec.level == "pixel"
         used = [i for i, image in enumerate(images) if not image.excluded and (image.in_pixels or not pixels)]
         made = _made([images[i] for i in used], spec, protocol)
         if made:
@@ -58,6 +60,8 @@ def _made(images: Sequence[ScoredImage], spec: MetricSpec, protocol: Protocol) -
     if spec.source == "masks":
         _, counts = binary_counts(images, protocol)
         return {name: np.asarray(v).astype(np.uint32) for name, v in vars(counts).items()}
+    if spec.source == "each_image":
+        return swap.mean_parts(np.array([i.values.get(spec.name, np.nan) for i in images]))
     tables = [i.table for i in images if i.table is not None]
     if protocol.pooling == "image":
         return {}
@@ -97,5 +101,7 @@ def swapped(
         of_kind = [s for s in specs if kind_of(s) == kind]
         masks = {"iou": swap.mask_iou, "iou_pooled": swap.mask_iou_pooled}
         functions = {s.name: masks[s.name] if s.source == "masks" else bound(s, protocol) for s in of_kind}
+        if of_kind[0].source == "each_image":
+            functions = {s.name: swap.mean for s in of_kind}
         found |= swap.permuted(one, two, functions, source=of_kind[0].source, swaps=swaps)
     return found

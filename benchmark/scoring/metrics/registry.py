@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.scoring.metrics import labels, operating, pixel, variants
+from benchmark.scoring.metrics import each_image, labels, operating, pixel, variants
 from benchmark.scoring.metrics.variants import Grid
 
-Source = Literal["pixels", "masks", "image_scores", "labels"]
-"""What a prediction must bring: a score map or regions; a binary mask; an image score; a label."""
+Source = Literal["pixels", "masks", "image_scores", "labels", "each_image"]
+"""What a prediction must bring: a score map or regions; a binary mask; an image score; a label; what its function
+asks of each image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class MetricSpec:
     level: Literal["pixel", "image"]
     source: Source
     function: Callable[..., Any]
-    """Of Counts (pixels, image_scores), MaskCounts (masks) or Confusion (labels); NaN where undefined."""
+    """Of Counts (pixels, image_scores), MaskCounts (masks) or Confusion (labels); or of each SeenImage (each_image),
+    whose mean over the images where it is defined is the metric. NaN where undefined."""
     description: str
     beta: float | None = None
     """Set where the threshold of the largest F-beta is reported as well."""
@@ -50,7 +52,8 @@ class MetricSpec:
 
 
 def _spec(name: str, source: Source, function: Callable[..., Any], description: str, **facts: Any) -> MetricSpec:
-    level: Literal["pixel", "image"] = "pixel" if source in ("pixels", "masks") else "image"
+    pixels = facts.pop("pixels", source in ("pixels", "masks"))
+    level: Literal["pixel", "image"] = "pixel" if pixels else "image"
     oracle = facts.pop("oracle", facts.get("beta") is not None)
     return MetricSpec(
         name=name, level=level, source=source, function=function, description=description, oracle=oracle, **facts
@@ -92,6 +95,15 @@ _SPECS = (
     _spec("image_auroc", "image_scores", pixel.auroc, "image area under the ROC curve", both_classes=True),
     _spec("image_f1_max", "image_scores", _f, "best image F1 over every threshold", beta=1.0),
     _spec("image_f2_max", "image_scores", partial(_f, beta=2.0), "best image F2 over every threshold", beta=2.0),
+    _spec("brier", "each_image", each_image.brier, "mean squared distance of score and label", higher_is_better=False),
+    _spec(
+        "map_error",
+        "each_image",
+        each_image.map_error,
+        "mean absolute distance of score map and ground truth",
+        pixels=True,
+        higher_is_better=False,
+    ),
     _spec("ap_trapezoid", "pixels", variants.ap_trapezoid, "variant: trapezoid under the precision-recall curve"),
     _spec(
         "f1_max_linspace100",

@@ -111,6 +111,17 @@ def score_parts(scores: NDArray[np.float64], defective: NDArray[np.bool_]) -> di
     }
 
 
+def mean_parts(values: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    """Keep the value of each image, (n,), and where it is defined."""
+    defined = np.isfinite(values)
+    return {"value": np.where(defined, values, 0.0), "defined": defined}
+
+
+def mean(sums: Sums) -> NDArray[np.float64]:
+    """Return the mean of images' values from their sums."""
+    return ratio(sums["value"], sums["defined"])
+
+
 def spread_out(parts: Parts, used: Sequence[int], n: int) -> dict[str, NDArray[Any]]:
     """Give images that were left out parts that add nothing, and say which are ``used``, (n,) bool."""
     found: dict[str, NDArray[Any]] = {"used": np.isin(np.arange(n), list(used))}
@@ -159,6 +170,9 @@ def _ready(first: Parts, second: Parts, source: str) -> tuple[Sums, Sums, Callab
         return _score_addends(first, grid), _score_addends(second, grid), _pixel_sums
     if source == "labels":
         return _cells(first), _cells(second), lambda sums: Confusion(**sums)
+    if source == "each_image":
+        names = ["value", "defined"]
+        return _floats(first, names), _floats(second, names), lambda sums: sums
     return _mask_addends(first), _mask_addends(second), lambda sums: sums
 
 

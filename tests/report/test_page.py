@@ -283,3 +283,16 @@ def test_a_run_without_pictures_and_an_unreadable_one_are_no_obstacle(
     assert 'id="gallery"' not in (tmp_path / "report.html").read_text()
     with pytest.raises(ResultsError, match="make bench"):
         report.find_runs(tmp_path / "nowhere")
+
+
+def test_a_narrow_page_says_that_a_table_goes_on(page: Page) -> None:
+    hint = "document.querySelector('.board .hint')"
+    page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    page.until(f"{hint}.checkVisibility()")
+    assert page.run("document.documentElement.scrollWidth") <= 400, "the page itself does not scroll sideways"
+    assert page.run("document.querySelector('.board .scroll').tabIndex") == 0
+    page.run("document.querySelector('.board .scroll').scrollLeft = 1e6")
+    page.until(f"!{hint}.checkVisibility()")
+    assert page.run("document.querySelector('.board .scroll').classList.contains('left')")
+    page.call("Emulation.setDeviceMetricsOverride", width=1600, height=900, deviceScaleFactor=1, mobile=False)
+    page.until(f"!{hint}.checkVisibility()")

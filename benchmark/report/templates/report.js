@@ -16,6 +16,23 @@ $("theme").addEventListener("click", () => {
   root.dataset.theme = dark ? "light" : "dark";
 });
 
+// Wide tables: what lies beyond the edge is told, and reached by keyboard too ----------------------------------------
+function watchWidth(box) {
+  const hint = make("p", { className: "hint", textContent: "more columns: scroll sideways →", hidden: true });
+  box.after(hint);
+  const look = () => {
+    const room = box.scrollWidth - box.clientWidth;
+    const left = box.scrollLeft > 1, right = box.scrollLeft < room - 1;
+    box.classList.toggle("left", left);
+    box.classList.toggle("right", right);
+    hint.hidden = !right;
+    box.tabIndex = room > 1 ? 0 : -1;
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(box);
+}
+all(".scroll").forEach(watchWidth);
+
 // Leaderboard -------------------------------------------------------------------------------------------------------
 function filterBoards() {
   const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -112,9 +112,10 @@ def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFram
 
 def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, folder: Path) -> None:
     from benchmark.report.tables import number
+    from benchmark.scoring.metrics.registry import ORACLE_NOTE, title
 
     metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
-    judged = f", best by {metric}" if table["best"].any() else ""
+    judged = f", best by {title(metric or '')}" if table["best"].any() else ""
     rows = []
     for _, row in table.iterrows():
         low, high = (row.get(f"{metric}_{end}") for end in ("low", "high"))
@@ -129,7 +130,15 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         notes.insert(0, f"{tied} points have the best {metric}; the first of them is marked")
     if defined and not judged:
         notes.insert(0, f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
-    columns = ["", *(p.removeprefix("pipeline.") for p in parameters), *metrics, "95 % interval", "remark"]
+    if any(title(m) != m for m in metrics):
+        notes.insert(0, ORACLE_NOTE)
+    columns = [
+        "",
+        *(p.removeprefix("pipeline.") for p in parameters),
+        *(title(m) for m in metrics),
+        "95 % interval",
+        "remark",
+    ]
     show(
         Grid(
             title=f"{len(table)} points{judged}",

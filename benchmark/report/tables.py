@@ -98,7 +98,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
     from rich.table import Table
 
     from benchmark.report.papers.fairness import published_values, unfair_run
-    from benchmark.scoring.metrics.registry import title
+    from benchmark.scoring.metrics.registry import ORACLE_NOTE, title
 
     table = Table(title=None, header_style="bold")
     for column, justify in [("metric", "left"), ("of", "left"), ("value", "right"), ("95 % interval", "left")]:
@@ -131,7 +131,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
         )
     console.print(table)  # type: ignore[attr-defined]
     if any(title(row.metric) != row.metric for row in result.metrics):
-        console.print("oracle: the best threshold for these very images and labels")  # type: ignore[attr-defined]
+        console.print(ORACLE_NOTE)  # type: ignore[attr-defined]
     if printed:
         note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
         console.print(note)  # type: ignore[attr-defined]

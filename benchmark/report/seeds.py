@@ -68,7 +68,7 @@ def seeds_grid(spread: pd.DataFrame, parameters: Sequence[str], metrics: Sequenc
         columns=heads,
         rows=tuple(rows),
         notes=(
-            "mean ± standard deviation over seeds (least – most); intervals over images do not include this spread, and "
+            "mean ± standard deviation over seeds (least – most); intervals over images do not include this spread",
             "the best of several seeds is no result of a method",
         ),
         left=frozenset(range(len(heads))),

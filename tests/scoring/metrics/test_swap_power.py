@@ -31,7 +31,8 @@ def test_both_tests_judge_the_same_runs() -> None:
     found = both_tests(bad=6, good=8, trials=6, better=3.0, draws=99)
     assert found["swap"].shape == found["interval"].shape == (6, 8)
     for p in found.values():
-        assert ((p > 0) & (p <= 1)).all() and np.mean(p <= 0.05) > 0.8
+        assert ((p > 0) & (p <= 1)).all()
+        assert np.mean(p[:, :3] <= 0.05) > 0.8, "pixel metrics of a run that lifts defects this far"
 
 
 @pytest.mark.slow

@@ -103,12 +103,12 @@ def _rivals(folder: str, repeat: int) -> dict[str, float]:
         label = kind.replace("_", "")
         times: dict[tuple[str, int], dict[str, Any]] = {}
         for number in SIZES:
-            for method in ("ours", "scikit_learn", "torchmetrics", "adeval", "one_pass"):
-                rounds = repeat * 3 if method in ("ours", "one_pass", "adeval") else repeat
+            for method in ("ours", "scikit_learn", "torchmetrics", "strips_1000", "one_pass"):
+                rounds = repeat * 3 if method in ("ours", "one_pass", "strips_1000") else repeat
                 cell = _cell("method", method, folder, kind, "256", str(number), str(rounds))
                 times[method, number] = cell
                 _print(f"{kind} {method}", number, cell)
-            for rival, name in (("scikit_learn", "sklearn"), ("torchmetrics",) * 2, ("adeval", "adeval1000")):
+            for rival, name in (("scikit_learn", "sklearn"), ("torchmetrics",) * 2, ("strips_1000", "adeval1000")):
                 ratio = times[rival, number]["cpu"] / times["ours", number]["cpu"]
                 found[f"speedup_{name}_{label}_{number}"] = ratio
             found[f"times_one_pass_{label}_{number}"] = times["ours", number]["cpu"] / times["one_pass", number]["cpu"]

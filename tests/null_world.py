@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.report.papers.significance import holm
@@ -24,6 +25,7 @@ def two_runs(
     *,
     better: float = 0.0,
     names: Sequence[str] = METRICS,
+    resamples: int = 1,
 ) -> tuple[Evaluation, Evaluation]:
     """Evaluate two runs that find the same images hard; the second has its scores on a scale of its own.
 
@@ -32,8 +34,9 @@ def two_runs(
         categories: defective and good images of each.
         better: how much the first run lifts defects above the second; 0 is the null hypothesis.
         names: metrics.
+        resamples: of the images, for intervals.
     """
-    found = tuple(Evaluation(protocol(resamples=1, pooled=False), names, seed=0) for _ in range(2))
+    found = tuple(Evaluation(protocol(resamples=resamples, pooled=False), names, seed=0) for _ in range(2))
     for number, (bad, good) in enumerate(categories):
         for at in range(bad + good):
             defective = at < bad
@@ -91,6 +94,41 @@ def rejections(
             if category == "mean":
                 hits.setdefault(name, []).append(p <= 0.05)
     return {name: float(np.mean(values)) for name, values in hits.items()}
+
+
+def by_interval(first: NDArray[np.float64] | None, second: NDArray[np.float64] | None) -> float:
+    """P-value of the paired percentile interval of replicates: 1 less the confidence at which it just holds 0."""
+    assert first is not None and second is not None
+    gaps = (first - second)[np.isfinite(first - second)]
+    if not gaps.size:
+        return 1.0
+    beyond = min(np.count_nonzero(gaps <= 0), np.count_nonzero(gaps >= 0))
+    return float(min(1.0, 2.0 * (1 + beyond) / (1 + gaps.size)))
+
+
+def both_tests(
+    *, bad: int, good: int, trials: int, better: float, draws: int = 399, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """P-values of the image-swap test (``swap``) and the ``interval`` on the same runs, (trials, metrics)."""
+    rng = np.random.default_rng([seed, bad, good])
+    found: dict[str, list[list[float]]] = {"swap": [], "interval": []}
+    for trial in range(trials):
+        runs = two_runs(rng, [(bad, good)], better=better, resamples=draws)
+        swaps = judged(*runs, permutations=draws, seed=trial)
+        found["swap"].append([swaps[name, "mean"] for name in METRICS])
+        found["interval"].append([by_interval(*(run.replicates(name) for run in runs)) for name in METRICS])
+    return {test: np.array(rows) for test, rows in found.items()}
+
+
+def power_at_level(null: NDArray[np.float64], other: NDArray[np.float64], *, level: float = 0.05) -> float:
+    """Mean over metrics of the power of a test whose p-value is cut where it rejects ``level`` of equal runs.
+
+    A test that rejects too often has power that is not its own: cut at the same true level, tests compare.
+    """
+    cuts = np.quantile(null, level, axis=0, method="lower")
+    # p-values are few and tied: a cut that rejects more than the level goes below it
+    over = np.mean(null <= cuts, axis=0) > level + 1e-9
+    return float(np.mean(np.where(over, other < cuts, other <= cuts)))
 
 
 def false_tables(*, categories: int, bad: int, good: int, trials: int, permutations: int = 9999) -> tuple[float, float]:

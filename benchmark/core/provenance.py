@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -120,6 +121,16 @@ def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def network_parameters() -> int | None:
+    """Parameters of all networks that this process holds, each tensor once; None where it holds none."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    # by its very type: asking objects that import lazily for their class would import them
+    held = {id(o): o for o in gc.get_objects() if type(o) is torch.nn.Parameter}
+    return sum(int(p.numel()) for p in held.values()) or None
 
 
 def gpu_memory_mb() -> float | None:

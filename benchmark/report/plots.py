@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.scoring.metrics.registry import title
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -55,7 +57,7 @@ def _lines(table: pd.DataFrame, parameter: str, others: Sequence[str], metric: s
                 ordered[parameter], low.astype(float), high.astype(float), alpha=0.15, color=line.get_color()
             )
     axes.set_xlabel(_short(parameter))
-    axes.set_ylabel(_short(metric))
+    axes.set_ylabel(_short(title(metric)))
     axes.grid(alpha=0.3)
     if others:
         axes.legend(fontsize=7, ncols=2 if len(series) > 6 else 1)
@@ -72,7 +74,7 @@ def _heat_map(table: pd.DataFrame, x: str, y: str, metric: str, folder: Path) ->
     axes.set_yticks(range(grid.shape[0]), [f"{v:g}" for v in grid.index])
     axes.set_xlabel(_short(x))
     axes.set_ylabel(_short(y))
-    figure.colorbar(image, ax=axes, label=_short(metric))
+    figure.colorbar(image, ax=axes, label=_short(title(metric)))
     path = folder / f"{metric}_heat_map.png"
     figure.savefig(path)
     return path

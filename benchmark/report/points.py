@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid, csv_cell, show
+from benchmark.report.seeds import over_seeds, seeds_grid
 from benchmark.results.files import read_result
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Summary:
 def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
     """Collect the points below ``folder``, write ``points.parquet`` and ``points.csv`` and the plots, print the table.
 
+    Where a seed is among what was swept, the spread over seeds follows the table and stands in ``seeds.csv``.
+
     Args:
         folder: the sweep's folder.
         runs: where the runs of the points lie.
@@ -61,6 +64,11 @@ def summarise(folder: Path, runs: Path, *, objective: str | None) -> Summary:
         sweep_plots(table, parameters, metric, folder)
     failed = int((table["status"] == "failed").sum() + (table["status"] == "not tracked").sum())
     _print(table, parameters, metric, folder)
+    names = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
+    spread = over_seeds(table, parameters, names)
+    if spread is not None:
+        spread.map(lambda v: csv_cell(v) if isinstance(v, str) else v).to_csv(folder / "seeds.csv", index=False)
+        show(seeds_grid(spread, parameters, names))
     best = table[table["best"]]
     names = [c for c in table if isinstance(c, str) and c not in {*parameters, "number"}]
     best_metrics = {f"best/{c}": float(best.iloc[0][c]) for c in names if len(best) and _is_number(best.iloc[0][c])}
@@ -112,9 +120,10 @@ def _frame(rows: Sequence[Mapping[str, Any]], metric: str | None) -> pd.DataFram
 
 def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, folder: Path) -> None:
     from benchmark.report.tables import number
+    from benchmark.scoring.metrics.registry import ORACLE_NOTE, title
 
     metrics = [c for c in table if isinstance(c, str) and f"{c}_low" in table]
-    judged = f", best by {metric}" if table["best"].any() else ""
+    judged = f", best by {title(metric or '')}" if table["best"].any() else ""
     rows = []
     for _, row in table.iterrows():
         low, high = (row.get(f"{metric}_{end}") for end in ("low", "high"))
@@ -129,7 +138,15 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
         notes.insert(0, f"{tied} points have the best {metric}; the first of them is marked")
     if defined and not judged:
         notes.insert(0, f"no best point, as {metric} is undefined in all; run.objective={defined[0]} takes another")
-    columns = ["", *(p.removeprefix("pipeline.") for p in parameters), *metrics, "95 % interval", "remark"]
+    if any(title(m) != m for m in metrics):
+        notes.insert(0, ORACLE_NOTE)
+    columns = [
+        "",
+        *(p.removeprefix("pipeline.") for p in parameters),
+        *(title(m) for m in metrics),
+        "95 % interval",
+        "remark",
+    ]
     show(
         Grid(
             title=f"{len(table)} points{judged}",

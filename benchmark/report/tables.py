@@ -109,7 +109,7 @@ def _metrics(result: RunResult) -> Grid:
     """One row a metric and category; metrics that nothing defines and categories that say the same have one row."""
     from benchmark.core.table import Grid
     from benchmark.report.papers.fairness import published_values
-    from benchmark.scoring.metrics.registry import title
+    from benchmark.scoring.metrics.registry import ORACLE_NOTE, title
 
     printed = published_values(result)
     shown = set(result.dataset.categories[:MAX_CATEGORIES]) | {"mean", "pooled"}
@@ -125,7 +125,7 @@ def _metrics(result: RunResult) -> Grid:
         )
     notes = []
     if any(title(row.metric) != row.metric for row in result.metrics):
-        notes.append("oracle: the best threshold for these very images and labels")
+        notes.append(ORACLE_NOTE)
     if printed:
         notes.append(
             f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"

@@ -51,6 +51,8 @@ class Latency(Record):
     """Mean of one image by stage, of those predicted one at a time."""
     peak_memory_mb: float
     gpu_memory_mb: float | None
+    parameters: int | None = None
+    """Of the networks in memory; None where there are none, and in files of before they were counted."""
     load: float | None
     """Jobs that wanted a processor, mean over the minute before; None where the system does not say."""
     hardware: dict[str, str | int | None]
@@ -119,6 +121,7 @@ def measure_latency(config: RunConfig) -> Latency:
         stages_ms={name: 1000.0 * seconds / len(alone) for name, seconds in sorted(stages.items()) if seconds > 0.0},
         peak_memory_mb=provenance.peak_memory_mb(),
         gpu_memory_mb=provenance.gpu_memory_mb(),
+        parameters=provenance.network_parameters(),
         load=load,
         hardware=provenance.hardware(),
         settings=plain(config.pipeline.model_dump(warnings=False)),
@@ -129,12 +132,13 @@ def grid(found: Latency) -> Grid:
     """Lay a measurement out as one row of a table."""
     columns = (
         "pipeline", "dataset", "device", "cold start s", "p50 ms", "p90 ms", "p99 ms", "images / s, one by one",
-        "images / s, together", "memory MB", "GPU MB",
+        "images / s, together", "parameters M", "memory MB", "GPU MB",
     )  # fmt: skip
     row = (
         found.pipeline, found.dataset, found.device, f"{found.cold_start_ms / 1000:.2f}", f"{found.p50_ms:.1f}",
         f"{found.p90_ms:.1f}", f"{found.p99_ms:.1f}", f"{found.single_per_second:.2f}",
-        f"{found.together_per_second:.2f}", f"{found.peak_memory_mb:.0f}",
+        f"{found.together_per_second:.2f}",
+        "–" if found.parameters is None else f"{found.parameters / 1e6:.1f}", f"{found.peak_memory_mb:.0f}",
         "–" if found.gpu_memory_mb is None else f"{found.gpu_memory_mb:.0f}",
     )  # fmt: skip
     stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in found.stages_ms.items())

@@ -12,6 +12,9 @@ held before the first repeat. Every ratio compares cells of one run on one machi
     memory_ratio_X     our extra memory / theirs
     growth_16_to_256   how much time grows, divided by how much the pixels do
     error_X            largest difference of a value to theirs; to an exact resample for bootstrap_error
+
+The last lines come from rounds in which everyone has a turn (tests/perf/metrics_paired.py): against ADEval 1.1.0 itself
+and scikit-learn in one pass, and ours over one sort of all scores.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.perf.metrics_paired import cell_paired  # noqa: E402
+
 KINDS = ("continuous", "few_valued")
 SIZES = (16, 64, 256)
 MVTEC = 1725
@@ -43,14 +48,21 @@ def main() -> None:
     """Run all cells and print the table and the ``PERF`` lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", default="rivals,aupro,mvtec,sweep,bootstrap")
+    parser.add_argument("--only", default="rivals,aupro,mvtec,sweep,bootstrap,paired")
     parser.add_argument("--cell", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
         print(json.dumps(CELLS[options.cell[0]](*options.cell[1:])))
         return
     wanted = options.only.split(",")
-    parts = {"rivals": _rivals, "aupro": _aupro, "mvtec": _mvtec, "sweep": _sweep, "bootstrap": _bootstrap}
+    parts = {
+        "rivals": _rivals,
+        "aupro": _aupro,
+        "mvtec": _mvtec,
+        "sweep": _sweep,
+        "bootstrap": _bootstrap,
+        "paired": _paired,
+    }
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         _draw(Path(folder), sizes=(256, 400) if "mvtec" in wanted else (256,))
@@ -79,6 +91,7 @@ def _cell(*words: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr}")
+    sys.stderr.write(done.stderr)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
@@ -90,12 +103,12 @@ def _rivals(folder: str, repeat: int) -> dict[str, float]:
         label = kind.replace("_", "")
         times: dict[tuple[str, int], dict[str, Any]] = {}
         for number in SIZES:
-            for method in ("ours", "scikit_learn", "torchmetrics", "adeval", "one_pass"):
-                rounds = repeat * 3 if method in ("ours", "one_pass", "adeval") else repeat
+            for method in ("ours", "scikit_learn", "torchmetrics", "strips_1000", "one_pass"):
+                rounds = repeat * 3 if method in ("ours", "one_pass", "strips_1000") else repeat
                 cell = _cell("method", method, folder, kind, "256", str(number), str(rounds))
                 times[method, number] = cell
                 _print(f"{kind} {method}", number, cell)
-            for rival, name in (("scikit_learn", "sklearn"), ("torchmetrics",) * 2, ("adeval", "adeval1000")):
+            for rival, name in (("scikit_learn", "sklearn"), ("torchmetrics",) * 2, ("strips_1000", "adeval1000")):
                 ratio = times[rival, number]["cpu"] / times["ours", number]["cpu"]
                 found[f"speedup_{name}_{label}_{number}"] = ratio
             found[f"times_one_pass_{label}_{number}"] = times["ours", number]["cpu"] / times["one_pass", number]["cpu"]
@@ -151,6 +164,10 @@ def _bootstrap(folder: str, repeat: int) -> dict[str, float]:
         suffix = "" if kind == "continuous" else "_fewvalued"
         found |= {f"{k}{suffix}": float(v) for k, v in cell.items()}
     return found
+
+
+def _paired(folder: str, repeat: int) -> dict[str, float]:
+    return {k: float(v) for k, v in _cell("paired", folder, str(repeat * 2 + 1)).items()}
 
 
 def _print(name: str, number: int, cell: dict[str, Any]) -> None:
@@ -299,6 +316,7 @@ CELLS: dict[str, Callable[..., dict[str, Any]]] = {
     "method": cell_method,
     "sweep": cell_sweep,
     "bootstrap": cell_bootstrap,
+    "paired": cell_paired,
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.scoring.metrics.registry import ORACLE_NOTE
 from tests.harness import SMALL_SAT, command, places
 
 
@@ -46,7 +47,8 @@ def test_the_best_point_is_marked_with_its_interval(swept: tuple[Path, str]) -> 
     (best,) = table[table["best"]].to_dict("records")
     assert best["f1_max"] == table["f1_max"].max()
     assert best["f1_max_low"] <= best["f1_max"] <= best["f1_max_high"]
-    assert "→" in said and "best by f1_max" in said
+    assert "→" in said and "best by f1_max (oracle)" in said
+    assert ORACLE_NOTE in said
 
 
 def test_plots_are_written(swept: tuple[Path, str]) -> None:

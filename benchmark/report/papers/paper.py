@@ -85,6 +85,17 @@ class PaperTable(Record):
     """Settings of every cell."""
 
 
+class CostTable(Record):
+    """One table of what methods cost: frames per second and parameters."""
+
+    title: str
+    published: tuple[str, ...]
+    """Tables of the CSV that its numbers stand in."""
+    dataset: str
+    """Option of ``conf/dataset`` that a measurement is proposed on."""
+    methods: tuple[Method, ...] = Field(min_length=1)
+
+
 class Elsewhere(Record):
     """Numbers of a method of this paper that others measured with its code."""
 
@@ -101,6 +112,8 @@ class Paper(Record):
     """``paper`` of the CSV."""
     title: str
     tables: dict[str, PaperTable]
+    costs: dict[str, CostTable] = Field(default_factory=dict)
+    """What methods cost, by table; no name stands in ``tables`` too."""
     elsewhere: tuple[Elsewhere, ...] = ()
 
 

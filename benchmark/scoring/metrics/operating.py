@@ -1,4 +1,4 @@
-"""What a factory decides by: defects found at a fixed false-alarm rate, good parts passed at a fixed miss rate."""
+"""What a factory decides by: defects found at a fixed false-alarm rate, false alarms at a fixed miss rate."""
 
 from __future__ import annotations
 
@@ -109,6 +109,51 @@ def overlap_at_false_alarms(counts: Counts, *, rate: float) -> Values:
         raise ValueError("the overlap of regions needs counts with component overlaps")
     best = np.max(np.where(_allowed(counts, rate), counts.overlap, 0.0), axis=-1, initial=0.0)
     return np.where(np.asarray(counts.n_neg) > 0, ratio(best, counts.n_components), np.nan)
+
+
+def unmarked_at_overlap(counts: Counts, *, overlap: float) -> Values:
+    """Return the largest share of good pixels left unmarked at a threshold that covers so much of defect regions.
+
+    Parameters
+    ----------
+    counts : Counts
+        Of pixels, with ``overlap`` and ``n_components``, with any leading axes.
+    overlap : float
+        Mean overlap of defect regions in [0, 1] that must be reached, 1 less the share of a region that may be missed.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        True-negative rate of pixels in [0, 1], 1 less the false-alarm rate; NaN where there is no region or no good
+        pixel.
+
+    Notes
+    -----
+    max { 1 − fp_k / N : PRO(t_k) >= overlap }: the PRO curve of ``overlap_at_false_alarms`` read along its other axis.
+    Every region weighs the same, however large it is. The threshold is chosen on the very images that are scored.
+
+    References
+    ----------
+    P. Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 129, 2021 (the curve); openvinotoolkit/anomalib pull
+    request 2889 (PGn, the same question of whole images).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from benchmark.scoring.metrics.pool import count
+    >>> from benchmark.scoring.metrics.tables import dense_table
+    >>> scores, truth = np.array([[0.9, 0.3, 0.2, 0.1, 0.8]]), np.array([[True, False, False, False, True]])
+    >>> float(unmarked_at_overlap(count([dense_table(scores, truth, components=True)]), overlap=0.95))
+    1.0
+    """
+    if counts.overlap is None or counts.n_components is None:
+        raise ValueError("the overlap of regions needs counts with component overlaps")
+    n_neg, regions = (np.asarray(n)[..., None] for n in (counts.n_neg, counts.n_components))
+    # shares of regions are summed in floating point: 1 is reached to the last bits only
+    reached = counts.overlap >= overlap * regions * (1.0 - 1e-9)
+    alarms = np.where(reached, counts.fp, n_neg).astype(np.float64)
+    fewest = np.minimum(np.min(alarms, axis=-1, initial=np.inf), counts.n_neg)
+    return np.where(np.asarray(counts.n_components) > 0, 1.0 - ratio(fewest, counts.n_neg), np.nan)
 
 
 def _allowed(counts: Counts, rate: float) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,15 @@ SLICE = 1 << 18
 """Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""
 SLICE_PER_IMAGE = 512
 """Pixels of one image in a slice, at least, so that many images do not mean many tiny pieces."""
+ORDINALS_PER_PIXEL = 3
+"""A slice in which fewer numbers than this can be written for each pixel is counted number by number."""
+SIDES: Final = ("left", "right")
 
 
 def count(tables: Sequence[ImageTable]) -> Counts:
     """Count the pooled pixels of images at every distinct score of a defect pixel.
 
-    Every image's scores are sorted already, so the score axis is cut into slices that are merged one
+    Every image's scores are sorted already, so the score axis is cut into slices that are counted one
     after the other: beside the tables no more than a slice and the thresholds are held in memory.
     A table given twice counts twice.
 
@@ -197,15 +200,45 @@ def _merge_slices(
     sample = np.sort(np.concatenate([r[every // 2 :: every] for r in runs]))
     # ties never straddle a cut: scores equal to it go up, in the runs and in the thresholds alike
     cuts = np.unique(sample[:: max(1, sample.size // number)][1:])
-    bounds = [np.concatenate(([0], np.searchsorted(r, cuts, side="left"), [r.size])) for r in runs]
-    edges = np.concatenate(([0], np.searchsorted(thresholds, cuts, side="left"), [thresholds.size]))
-    sizes = np.diff(np.sum(bounds, axis=0))
+    # plain integers slice faster than NumPy's
+    bounds = [[0, *np.searchsorted(r, cuts, side="left").tolist(), r.size] for r in runs]
+    edges = [0, *np.searchsorted(thresholds, cuts, side="left").tolist(), thresholds.size]
+    # defect pixels of tables that are counted apart may lie beyond these runs
+    ends = [min(thresholds[0], *(r[0] for r in runs)), *cuts, max(thresholds[-1], *(r[-1] for r in runs))]
     remaining = total
-    for i in range(edges.size - 1):
+    for i, size in enumerate(np.diff(np.sum(bounds, axis=0)).tolist()):
         inside = slice(edges[i], edges[i + 1])
         if edges[i] < edges[i + 1]:
             piece = np.concatenate([r[b[i] : b[i + 1]] for r, b in zip(runs, bounds, strict=True)])
-            piece.sort()
-            at_or_above[inside] += remaining - np.searchsorted(piece, thresholds[inside], side="left")
-            above[inside] += remaining - np.searchsorted(piece, thresholds[inside], side="right")
-        remaining -= int(sizes[i])
+            at, over = _ranked(piece, thresholds[inside], ends[i], ends[i + 1])
+            at_or_above[inside] += remaining - size + at
+            above[inside] += remaining - size + over
+        remaining -= size
+
+
+def _ranked(
+    scores: NDArray[Any], thresholds: NDArray[Any], low: Any, high: Any
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Scores, in any order, that are >= and > each ascending threshold; both lie in [low, high].
+
+    In a large pool of float32 scores most of the numbers that float32 can write occur, so that they are counted
+    number by number instead of being sorted.
+    """
+    ends = np.array([low, high])
+    first, last = _ordinals(ends).tolist()
+    alike = scores.dtype == thresholds.dtype == ends.dtype
+    if not alike or last - first >= scores.size * ORDINALS_PER_PIXEL:
+        scores.sort()
+        left, right = (np.searchsorted(scores, thresholds, side=side) for side in SIDES)
+        return scores.size - left, scores.size - right
+    tally = np.bincount(_ordinals(scores) - first, minlength=last - first + 1)
+    own = _ordinals(thresholds) - first
+    at = np.cumsum(np.add.reduceat(tally, own)[::-1])[::-1]
+    return at, at - tally[own]
+
+
+def _ordinals(scores: NDArray[Any]) -> NDArray[Any]:
+    """Integers in the order of floating scores: equal where these are, 1 apart where no number lies between them."""
+    bits = scores.view(f"i{scores.dtype.itemsize}")
+    negative = bits < 0
+    return np.where(negative, np.iinfo(bits.dtype).min - bits, bits) if negative.any() else bits

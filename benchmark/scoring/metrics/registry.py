@@ -158,10 +158,20 @@ _AT_RATES = tuple(
             regional=True,
             **_OPERATING,
         ),
+        _spec(
+            f"tnr_at_pro_{100 - percent}",
+            "pixels",
+            partial(operating.unmarked_at_overlap, overlap=1.0 - percent / 100),
+            f"share of good pixels left unmarked where at most {percent} % of defect regions are missed, on average",
+            regional=True,
+            **_OPERATING,
+        ),
     )
 )
 METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
 """Name to spec, in the order in which a report lists them; read-only."""
+ORACLE_NOTE = "oracle: the best threshold for these very images and labels"
+"""What a table says below itself where a title in it says ``oracle``."""
 
 
 def best_of(name: str, values: Iterable[float]) -> float:

@@ -108,6 +108,33 @@ def test_cutting_the_score_axis_changes_nothing(monkeypatch, maker, size):
     assert counts.fp_above.tolist() == [(scores[~truth] > t).sum() for t in counts.score]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("start", [0.5, -0.75, 0.0, 3e38])
+@pytest.mark.parametrize("ceiling", [0, 3, 1000])
+def test_counting_number_by_number_equals_sorting(monkeypatch, start, dtype, ceiling):
+    monkeypatch.setattr(pool, "ORDINALS_PER_PIXEL", ceiling)
+    monkeypatch.setattr(pool, "SLICE", 60)
+    monkeypatch.setattr(pool, "SLICE_PER_IMAGE", 1)
+    rng = np.random.default_rng(5)
+    steps = rng.integers(-90, 90, (4, 9, 8)) * np.spacing(np.array(start, dtype=dtype))
+    maps = [(np.array(start, dtype=dtype) + own).astype(dtype) for own in steps]
+    maps[1][maps[1] == 0] = -0.0
+    masks = [rng.random(own.shape) < 0.3 for own in maps]
+    # few scores by runs, beyond the others on both sides, and one map of the other precision
+    other = "float64" if dtype == "float32" else "float32"
+    far = 3.3e38 if other == "float32" else 3.3e300
+    maps.append(np.repeat(np.array([[-far, start, far]], dtype=other), 24, axis=1))
+    maps.append(maps[0].astype(other))
+    masks += [np.arange(72).reshape(1, 72) % 24 < 3, masks[2]]
+    for some in (slice(0, 4), slice(0, 5), slice(0, 6)):
+        counts = counted(maps[some], masks[some])
+        truth, scores = flat(maps[some], masks[some])
+        assert counts.score.tolist() == np.unique(scores[truth])[::-1].tolist()
+        assert counts.tp.tolist() == [(scores[truth] >= t).sum() for t in counts.score]
+        assert counts.fp.tolist() == [(scores[~truth] >= t).sum() for t in counts.score]
+        assert counts.fp_above.tolist() == [(scores[~truth] > t).sum() for t in counts.score]
+
+
 def test_a_map_counted_by_runs_equals_the_same_map_counted_by_sorting(monkeypatch):
     from benchmark.scoring.metrics import tables
 

@@ -56,8 +56,63 @@ def test_the_overlap_of_regions_is_the_height_of_the_pro_curve() -> None:
     assert found["pro_at_fpr_5"] == pytest.approx(1.0)
 
 
+def regions_by_brute_force(maps: list[np.ndarray], masks: list[np.ndarray], overlap: float) -> float:
+    """Try every threshold: the best share of good pixels left unmarked where regions are covered so far."""
+    from skimage.measure import label
+
+    best = 0.0
+    for t in (*np.unique(np.stack(maps)), np.inf):
+        parts, good = [], []
+        for scores, mask in zip(maps, masks, strict=True):
+            labelled = label(mask, connectivity=2)
+            parts += [float((scores >= t)[labelled == k].mean()) for k in range(1, labelled.max() + 1)]
+            good.append(scores[~mask] < t)
+        if np.mean(parts) >= overlap - 1e-12:
+            best = max(best, float(np.concatenate(good).mean()))
+    return best
+
+
+@pytest.mark.parametrize("percent", [99, 95])
+def test_good_pixels_left_unmarked_at_an_overlap_are_the_best_of_every_threshold(percent: int) -> None:
+    rng = np.random.default_rng(percent)
+    for _ in range(30):
+        masks = [rng.random((7, 8)) < share for share in (0.25, 0.0, 0.1)]
+        masks[0][0, 0] = True
+        maps = [np.round(rng.normal(size=m.shape) + 2.0 * m, int(rng.integers(0, 3))) for m in masks]
+        name = f"tnr_at_pro_{percent}"
+        expected = regions_by_brute_force(maps, masks, percent / 100)
+        assert pixel_metrics(maps, masks, names=(name,))[name] == pytest.approx(expected)
+
+
+def test_every_region_weighs_the_same_in_what_is_missed() -> None:
+    mask = np.zeros((10, 30), dtype=bool)
+    mask[0, :19], mask[9, 0] = True, True
+    scores = np.where(mask, 0.9, 0.1)
+    scores[5, :28] = 0.5
+    scores[0, 0] = 0.2  # 1 of 19 pixels of one of two regions: 2.6 % missed
+    found = pixel_metrics([scores], [mask], names=("tnr_at_pro_95", "tnr_at_pro_99"))
+    assert found["tnr_at_pro_95"] == 1.0
+    assert found["tnr_at_pro_99"] == pytest.approx(1 - 28 / 280)
+    scores[9, 0], scores[0, 0] = 0.2, 0.9  # the same number of pixels, half of the regions
+    assert pixel_metrics([scores], [mask], names=("tnr_at_pro_95",))["tnr_at_pro_95"] == pytest.approx(1 - 28 / 280)
+
+
+def test_without_regions_or_good_pixels_it_is_undefined() -> None:
+    for truth in (np.zeros((3, 4), dtype=bool), np.ones((3, 4), dtype=bool)):
+        assert math.isnan(pixel_metrics([np.zeros((3, 4))], [truth], names=("tnr_at_pro_95",))["tnr_at_pro_95"])
+
+
 def test_what_is_chosen_on_the_scored_images_says_oracle() -> None:
     oracles = {name for name in METRICS if title(name) == f"{name} (oracle)"}
-    assert {"f1_max", "f2_max", "max_iou", "image_f1_max", "f1_max_21", "iou_max_21", "pro_at_fpr_1"} <= oracles
+    assert {
+        "f1_max",
+        "f2_max",
+        "max_iou",
+        "image_f1_max",
+        "f1_max_21",
+        "iou_max_21",
+        "pro_at_fpr_1",
+        "tnr_at_pro_95",
+    } <= oracles
     assert not oracles & {"ap", "auroc", "aupro", "f1", "f2", "iou", "image_ap", "recall"}
     assert title("no_such_metric") == "no_such_metric"

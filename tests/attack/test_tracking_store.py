@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_while_it_was_logged_is_logged_once(
     from mlflow import MlflowClient
 
     folder = run(tmp_path, *SMALL_SAT, "pipeline=constant", "run.gallery=0").folder
-    steps = ("log_batch", "log_inputs", "log_table", "log_dict", "log_artifact", "set_terminated")
+    steps = ("log_batch", "log_inputs", "log_artifacts", "set_terminated")
     for step in steps:
 
         def killed(*_: Any, **__: Any) -> None:

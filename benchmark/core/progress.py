@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
+from benchmark.core.terminal import printable, terminal
+
 Item = TypeVar("Item")
 QUIET_SECONDS = 2.0
 PLAIN_EVERY_SECONDS = 10.0
@@ -72,11 +74,11 @@ class Progress:
                 progress.TextColumn("{task.fields[rate]}"),
                 progress.TimeRemainingColumn(),
                 progress.TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
+                console=Console(file=terminal(sys.stderr)),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self.description, total=self.total, rate="", note="")
+            self._task = self._bar.add_task(printable(self.description), total=self.total, rate="", note="")
         rate = self.done / max(time.monotonic() - self._start, 1e-9)
         self._bar.update(self._task, completed=self.done, rate=f"{rate:.1f}/s", note=note)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.core.terminal import literal
+from benchmark.results.schema import RunResult
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
     from benchmark.scoring.metric_record import MetricRecord
-from benchmark.results.schema import RunResult
 
 MAX_CATEGORIES = 40
 MOST_FAILURES = 5
@@ -30,18 +32,17 @@ def interval(row: MetricRecord) -> str:
 def print_result(finished: Finished) -> None:
     """Print one run: its metrics with n, the constant rows, outcomes, reuse, and where everything lies."""
     from rich.console import Console
-    from rich.markup import escape
 
     result = finished.result
     console = Console(width=None if Console().is_terminal else 140, highlight=False)
-    console.print(f"[bold]{escape(result.title)}[/bold]", _size(result))
+    console.print(f"[bold]{literal(result.title)}[/bold]", _size(result))
     if result.meaningless:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {literal(note)}")
     _print_metrics(console, result)
     for note in weights_lines(result):
-        console.print(escape(note), soft_wrap=True)
+        console.print(literal(note), soft_wrap=True)
     _print_baselines(console, result)
     for name, rows in result.tables.items():
         _print_rows(console, name, rows)
@@ -49,14 +50,14 @@ def print_result(finished: Finished) -> None:
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
         for line in _failures(finished):
-            console.print(f"  {escape(line)}", soft_wrap=True)
+            console.print(f"  {literal(line)}", soft_wrap=True)
     reused = sum(result.measured.samples_reused.values())
     computed = sum(result.measured.samples_computed.values())
     if reused + computed:
         console.print(f"stages: {computed} computed, {reused} reused from the store")
     if finished.reused:
         console.print("the result was there already (run.overwrite=never)")
-    console.print(f"result: {escape(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
+    console.print(f"result: {literal(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
     if finished.tracking_id:
         console.print(f"MLflow run: {finished.tracking_id}")
 
@@ -94,7 +95,6 @@ def _size(result: RunResult) -> str:
 
 
 def _print_metrics(console: object, result: RunResult) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from benchmark.report.papers.fairness import published_values, unfair_run
@@ -121,13 +121,13 @@ def _print_metrics(console: object, result: RunResult) -> None:
             remark = "; ".join(filter(None, [remark, f"{row.n_skipped} {of} skipped"]))
         table.add_row(
             title(row.metric),
-            escape(row.category),
+            literal(row.category),
             number(row.value),
             interval(row),
             str(row.n),
             str(row.n_defective),
-            *([escape(_published(printed.get((row.metric, row.category), ())))] if printed else []),
-            escape(remark),
+            *([literal(_published(printed.get((row.metric, row.category), ())))] if printed else []),
+            literal(remark),
         )
     console.print(table)  # type: ignore[attr-defined]
     if any(title(row.metric) != row.metric for row in result.metrics):
@@ -136,7 +136,7 @@ def _print_metrics(console: object, result: RunResult) -> None:
         note = f"published: {result.choices['pipeline']} under protocol {result.protocol.name}; make compare says more"
         console.print(note)  # type: ignore[attr-defined]
         if reasons := "; ".join(unfair_run(result)):
-            console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")  # type: ignore[attr-defined]
+            console.print(f"[bold red]not comparable with them: {literal(reasons)}[/bold red]")  # type: ignore[attr-defined]
 
 
 def _failures(finished: Finished) -> Iterator[str]:
@@ -187,7 +187,6 @@ def _print_baselines(console: object, result: RunResult) -> None:
 
 
 def _print_rows(console: object, name: str, rows: list[dict[str, object]]) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     if not rows:
@@ -196,5 +195,5 @@ def _print_rows(console: object, name: str, rows: list[dict[str, object]]) -> No
     for column in rows[0]:
         table.add_column(str(column), justify="right")
     for row in rows:
-        table.add_row(*(number(v) if isinstance(v, float) or v is None else escape(str(v)) for v in row.values()))
+        table.add_row(*(number(v) if isinstance(v, float) or v is None else literal(str(v)) for v in row.values()))
     console.print(table)  # type: ignore[attr-defined]

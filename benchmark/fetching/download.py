@@ -261,9 +261,10 @@ def _range_headers(url: str, part: Path, *, checked: bool) -> dict[str, str]:
         known = json.loads(_validator_path(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    if known.get("url") == url and known.get("validator"):
+    known = known if isinstance(known, dict) else {}
+    if known.get("url") == _mark(url) and known.get("validator"):
         return {"Range": f"bytes={size}-", "If-Range": known["validator"]}
-    if known.get("url") == url and checked:
+    if known.get("url") == _mark(url) and checked:
         return {"Range": f"bytes={size}-"}
     part.unlink()
     return {}
@@ -288,7 +289,12 @@ def _remember_validator(url: str, part: Path, headers: Mapping[str, str]) -> Non
     etag = headers.get("ETag", "")
     # A weak ETag promises no equal bytes, so it cannot serve to go on in the middle.
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-    _validator_path(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+    _validator_path(part).write_text(json.dumps({"url": _mark(url), "validator": validator}), encoding="utf-8")
+
+
+def _mark(url: str) -> str:
+    """Return what tells an address from others; the address itself may hold a password or a signature."""
+    return hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()
 
 
 def _validator_path(part: Path) -> Path:

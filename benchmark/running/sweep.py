@@ -48,8 +48,8 @@ def under_way(*, dry: bool) -> Iterator[None]:
     Args:
         dry: tell what the points need and would do, and run none.
     """
-    global _dry
-    _dry = dry
+    global _dry, _failed
+    _dry, _failed = dry, 0
     try:
         yield
     except BaseException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -103,6 +104,28 @@ def test_files_without_permission(part: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Path, "read_bytes", refused)
     with pytest.raises(DataError, match=r"png: cannot be read \(Permission denied\)"):
         manifest(part.parent)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENOENT])
+def test_with_record_a_file_that_cannot_be_read_is_one_failed_row(
+    part: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(part / "test" / "good" / "x.png", np.full((64, 80), 9, np.uint8))
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "x.png":
+            raise OSError(number, os.strerror(number))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    words = ("dataset=folder", f"dataset.path={part.parent}", "pipeline=constant", "run.gallery=0")
+    with pytest.raises(DataError, match=r"x\.png"):
+        run(part.parents[1], *words)
+    finished = run(part.parents[1], *words, "run.on_error=record")
+    assert finished.result.outcomes["failed"] == 1
+    rows = read_rows(finished.folder).set_index("id")
+    assert os.strerror(number) in rows.loc["part/test/good/x.png", "message"]
 
 
 @pytest.mark.parametrize(

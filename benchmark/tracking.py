@@ -20,8 +20,8 @@ from benchmark.core.errors import BenchmarkError, TrackingError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.core.sqlite_files import address_of, damage, file_of, make_whole, set_aside
-from benchmark.results.figures import headline_table, run_figures
-from benchmark.results.files import RESULT, ROWS, read_result, read_rows
+from benchmark.results.figures import TABLES, headline_table, write_artifacts
+from benchmark.results.files import read_result
 from benchmark.results.schema import flatten
 
 if TYPE_CHECKING:
@@ -292,7 +292,8 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
     values |= result.measured.counters
     values["seconds/total"] = result.measured.seconds
-    _log_metrics(client, run_id, values, [Param(allowed_name(k), v[:6000]) for k, v in _flat(result)])
+    params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
+    _log_metrics(client, run_id, values, params)
     data = Dataset(
         name=result.dataset.name,
         digest=result.dataset.fingerprint[:32],
@@ -301,37 +302,10 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     )
     client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "test")])])
     with tempfile.TemporaryDirectory() as place:
-        _write_artifacts(result, folder, Path(place))
+        write_artifacts(result, folder, Path(place))
         client.log_artifacts(run_id, place)  # in one call: MLflow looks the run up for each
     client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
     return run_id
-
-
-def _flat(result: RunResult) -> list[tuple[str, str]]:
-    return sorted(flatten(result.config).items())
-
-
-TABLES = ("tables/metrics.json", "tables/per_image.json")
-"""Artifacts that MLflow shows as tables."""
-
-
-def _write_artifacts(result: RunResult, folder: Path, place: Path) -> None:
-    """Write the files of a run as MLflow keeps them; those of the folder itself as links."""
-    import pandas as pd
-    import yaml
-
-    (place / "tables").mkdir()
-    for name, table in zip(
-        TABLES, (pd.DataFrame([m.model_dump() for m in result.metrics]), read_rows(folder)), strict=True
-    ):
-        table.to_json(place / name, orient="split", index=False, date_format="iso")
-    settings = {"choices": result.choices, **result.config}
-    (place / "config.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
-    for file in (RESULT, ROWS):
-        (place / file).symlink_to((folder / file).resolve())
-    (place / "figures").mkdir()
-    if not run_figures(folder, place / "figures"):
-        (place / "figures").rmdir()
 
 
 @contextmanager

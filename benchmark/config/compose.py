@@ -33,13 +33,15 @@ def compose_each(group: str, lines: Sequence[Sequence[str]]) -> list[Composed | 
         lines: words of a command line each.
 
     Returns:
-        what ``compose`` returns for each line, or the error that it raises.
+        what ``compose`` returns for each line, without the choices of groups inside of the option, or the error that
+        it raises.
     """
     together: dict[tuple[str, ...], list[int]] = {}
     found: dict[int, Composed | ConfigError] = {}
     for number, words in enumerate(lines):
         shared = tuple(word for word in words if word.startswith(("run.", "tracking")))
-        if all(_moved(word, group, "x") for word in words if word not in shared) and words[0].startswith(f"{group}="):
+        own = [word for word in words if word not in shared]
+        if own and own[0].startswith(f"{group}=") and all(_moved(word, group, "x") for word in own):
             together.setdefault(shared, []).append(number)
     for shared, numbers in together.items():
         for start in range(0, len(numbers), _TOGETHER):
@@ -67,7 +69,7 @@ def _at_once(group: str, shared: Sequence[str], lines: Mapping[int, Sequence[str
     except ConfigError:
         return {}
     parts = composed.pop("lines")
-    names = {n: line[0].partition("=")[2] for n, line in lines.items()}
+    names = {n: next(w for w in line if w.startswith(f"{group}=")).partition("=")[2] for n, line in lines.items()}
     chosen = {key: name for key, name in choices.items() if "@" not in key}
     return {n: ({**composed, group: parts[f"n{n}"]}, {**chosen, group: names[n]}) for n in lines}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ ESCAPES = [
     "\x1b[2J", "\x1b[1A\x1b[2K", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "\x9b2J", "\x1bc",
     "\b\b\b", "\x07", "\x7f", "\x85", "\u202egnp.exe", "\u2066", "\u2028", "\x00", "\x1b[6n", "\x1bP+q\x1b\\",
 ]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def hook_given_back() -> Iterator[None]:
+    """A program sets the hook of its process."""
+    before = sys.excepthook
+    yield
+    sys.excepthook = before
 
 
 def obeyed(text: str) -> list[str]:
@@ -41,6 +50,7 @@ def test_no_print_log_error_or_table_steers_the_terminal(escape: str, capsys: py
         raise ConfigError(text)
 
     assert program() == 1
+    sys.excepthook(ValueError, ValueError(text), None)
     said = capsys.readouterr()
     assert obeyed(said.out) == [] == obeyed(said.err)
     assert said.out.count("a\\") >= 3 and "error: a\\" in said.err

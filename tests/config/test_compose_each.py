@@ -49,6 +49,9 @@ def test_hydra_is_asked_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
     found = compose_each("dataset", [(f"dataset={name}",) for name in names])
     assert len(asked) == 1 and len(found) == 7
     assert compose_each("dataset", []) == []
+    (defaults, behind) = compose_each("dataset", [(), ("run.seed=3", "dataset=mtd")])
+    assert not isinstance(defaults, ConfigError) and defaults[1]["dataset"] == "sat"
+    assert not isinstance(behind, ConfigError) and behind[1]["dataset"] == "mtd" and behind[0]["run"]["seed"] == 3
 
 
 @pytest.mark.slow

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from benchmark.core.deadline import within
 from benchmark.core.errors import BenchmarkError, TrackingError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.core.sqlite_files import address_of, damage, file_of, make_whole, set_aside
-from benchmark.results.figures import headline_table, run_figures
-from benchmark.results.files import RESULT, ROWS, read_result, read_rows
+from benchmark.results.figures import TABLES, headline_table, write_artifacts
+from benchmark.results.files import read_result
 from benchmark.results.schema import flatten
 
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Param, Run
 
     from benchmark.results.schema import RunResult
 
+Result = TypeVar("Result")
+Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
 POINT_VARIABLE = "BENCH_SWEEP_POINT"
 """Holds what makes a point of a sweep another one than its neighbours, for its name."""
-BATCH = 100  # MLflow takes at most this many parameters in one call
+METRICS_AT_ONCE, PARAMS_AT_ONCE = 900, 100
+"""Most that MLflow takes in one call: 100 parameters, and 1,000 values in all."""
+SECONDS, SECONDS_A_MB = 120.0, 10.0
+"""How long a server may take for all of a run: at least, and for each megabyte of its files."""
 LONGEST_NAME = 250
 """Most characters of a name in MLflow."""
 FILLED = ("SELECT version_num FROM alembic_version", "SELECT name FROM experiments")
@@ -78,14 +86,21 @@ class Mlflow(Settings):
             TrackingError: the store cannot be reached; the run's files stay and can be logged later.
         """
         result = read_result(folder)
-        with self._client(folder, results_root) as (client, experiment), _alone(folder):
-            return _log_run(client, experiment, result, folder)
+
+        def send() -> str:
+            with self._client(folder, results_root) as (client, experiment), _alone(folder):
+                return _log_run(client, experiment, result, folder)
+
+        return self._in_time(send, folder, results_root)
 
     def start_sweep(self, name: str, *, results_root: Path) -> None:
         """Create the parent run of a sweep; its jobs find it through the environment."""
-        with self._client(results_root, results_root) as (client, experiment):
-            run = client.create_run(experiment, run_name=name, tags={"kind": "sweep"})
-            os.environ[PARENT_VARIABLE] = run.info.run_id
+
+        def send() -> str:
+            with self._client(results_root, results_root) as (client, experiment):
+                return str(client.create_run(experiment, run_name=name, tags={"kind": "sweep"}).info.run_id)
+
+        os.environ[PARENT_VARIABLE] = self._in_time(send, results_root, results_root)
 
     def finish_sweep(
         self, folder: Path, *, results_root: Path, metrics: Mapping[str, float], status: str = "FINISHED"
@@ -96,14 +111,28 @@ class Mlflow(Settings):
             return
         import pandas as pd
 
-        with self._client(folder, results_root) as (client, _):
-            table = folder / "points.csv"
-            if table.exists():
-                client.log_table(parent, pd.read_csv(table), "tables/points.json")
-            for file in sorted(folder.glob("*.*")):
-                client.log_artifact(parent, str(file))
-            _log_metrics(client, parent, metrics)
-            client.set_terminated(parent, status)
+        def send() -> None:
+            with self._client(folder, results_root) as (client, _):
+                table = folder / "points.csv"
+                if table.exists():
+                    client.log_table(parent, pd.read_csv(table), "tables/points.json")
+                for file in sorted(folder.glob("*.*")):
+                    client.log_artifact(parent, str(file))
+                _log_metrics(client, parent, metrics)
+                client.set_terminated(parent, status)
+
+        self._in_time(send, folder, results_root)
+
+    def _in_time(self, send: Callable[[], Result], folder: Path, results_root: Path) -> Result:
+        """Call ``send``; a server that holds it for long, byte by byte, is given up as one that cannot be reached."""
+        address = self.address(results_root)
+        if file_of(address) is not None:
+            return send()
+        size = sum(path.stat().st_size for path in folder.glob("*.*") if path.is_file())
+        try:
+            return within(SECONDS + SECONDS_A_MB * size / 1e6, send)
+        except TimeoutError as error:
+            raise TrackingError(_unusable(address, f"{error}", folder)) from None
 
     @contextmanager
     def _client(self, folder: Path, results_root: Path) -> Iterator[tuple[MlflowClient, str]]:
@@ -137,11 +166,7 @@ class Mlflow(Settings):
                 with _lock(database, results_root):
                     broken = damage(database, filled=FILLED, every_page=True)
                     reason += "" if broken is None else f"; {self._refuse(database, broken)}"
-            raise TrackingError(
-                f"MLflow at {redact(address)} cannot be used ({reason}). "
-                f"The results are kept in {folder}; log them later with: "
-                f"python -m benchmark track {folder} --uri URI"
-            ) from None
+            raise TrackingError(_unusable(address, reason, folder)) from None
 
     def _have(self, database: Path) -> None:
         """Make a database that is not there under another name first, in place of a damaged one too."""
@@ -192,6 +217,13 @@ class Mlflow(Settings):
             return (Path(address.database).resolve().parent / "artifacts").as_uri()
         databases = ("postgresql", "mysql", "mssql")
         return (local / "artifacts").resolve().as_uri() if address.get_backend_name() in databases else None
+
+
+def _unusable(address: str, reason: str, folder: Path) -> str:
+    return (
+        f"MLflow at {redact(address)} cannot be used ({reason}). The results are kept in {folder}; "
+        f"log them later with: python -m benchmark track {folder} --uri URI"
+    )
 
 
 def _lock(database: Path | None, results_root: Path) -> FileLock:
@@ -256,15 +288,13 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
     tags = {k: v for run in earlier for k, v in run.data.tags.items() if not k.startswith("mlflow.")} | tags
     start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
     run_id = str(client.create_run(experiment, run_name=name[:LONGEST_NAME], tags=tags, start_time=start).info.run_id)
-    params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
-    for at in range(0, len(params), BATCH):
-        client.log_batch(run_id, params=params[at : at + BATCH])
     values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
     values |= {f"outcome/{k}": float(v) for k, v in result.outcomes.items()}
     values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
     values |= result.measured.counters
     values["seconds/total"] = result.measured.seconds
-    _log_metrics(client, run_id, values)
+    params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
+    _log_metrics(client, run_id, values, params)
     data = Dataset(
         name=result.dataset.name,
         digest=result.dataset.fingerprint[:32],
@@ -272,16 +302,9 @@ def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: P
         source=result.dataset.name,
     )
     client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "test")])])
-    import pandas as pd
-
-    client.log_table(run_id, pd.DataFrame([m.model_dump() for m in result.metrics]), "tables/metrics.json")
-    client.log_table(run_id, read_rows(folder), "tables/per_image.json")
-    client.log_dict(run_id, {"choices": result.choices, **result.config}, "config.yaml")
-    client.log_artifact(run_id, str(folder / RESULT))
-    client.log_artifact(run_id, str(folder / ROWS))
     with tempfile.TemporaryDirectory() as place:
-        for figure in run_figures(folder, Path(place)):
-            client.log_artifact(run_id, str(figure), "figures")
+        write_artifacts(result, folder, Path(place))
+        client.log_artifacts(run_id, place)  # in one call: MLflow looks the run up for each
     client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
     for run in earlier:
         client.delete_run(run.info.run_id)
@@ -319,14 +342,19 @@ def _earlier(client: MlflowClient, experiment: str, result_id: str) -> list[Run]
     return replaced
 
 
-def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float]) -> None:
+def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float], params: Sequence[Param] = ()) -> None:
+    """Log metrics, and parameters with them, in batches that MLflow takes."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    allowed = [(allowed_name(k), float(v)) for k, v in values.items()]
-    metrics = [Metric(k, v, now, 0) for k, v in allowed]
-    for start in range(0, len(metrics), 900):
-        client.log_batch(run_id, metrics=metrics[start : start + 900])
+    metrics = [Metric(allowed_name(k), float(v), now, 0) for k, v in values.items()]
+    batches = (_batches(metrics, METRICS_AT_ONCE), _batches(params, PARAMS_AT_ONCE))
+    for some, others in itertools.zip_longest(*batches, fillvalue=()):
+        client.log_batch(run_id, metrics=some, params=others)
+
+
+def _batches(values: Sequence[Value], most: int) -> list[Sequence[Value]]:
+    return [values[start : start + most] for start in range(0, len(values), most)]
 
 
 def allowed_name(name: str) -> str:
@@ -347,6 +375,7 @@ def allowed_name(name: str) -> str:
 def _tags(result: RunResult) -> dict[str, str]:
     return {
         "kind": "run",
+        "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in TABLES]),
         "result_id": result.id,
         "digest": result.digest,
         "protocol": result.protocol.name,

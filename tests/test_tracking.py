@@ -202,8 +202,8 @@ class Batches:
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []
 
-    def log_batch(self, run_id: str, *, metrics: list[Any]) -> None:
-        assert run_id == "r"
+    def log_batch(self, run_id: str, *, metrics: list[Any], params: Any) -> None:
+        assert run_id == "r" and not params
         self.sent.append(metrics)
 
 

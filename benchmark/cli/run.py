@@ -20,6 +20,7 @@ from benchmark.config.schema import build, explain_composition_error, groups, op
 from benchmark.config.strict_files import read_options_strictly
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches
+from benchmark.core.exhausted import out_of_memory
 from benchmark.core.resources import CONF
 from benchmark.core.secrets import redact
 from benchmark.results.schema import flatten
@@ -41,14 +42,27 @@ def application(config: DictConfig) -> dict[str, Any] | float | None:
 
     job = HydraConfig.get()
     choices = chosen_options(job.runtime.choices)
-    composed: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     overrides = list(job.overrides.task)
+    composed: Any
+    try:
+        composed = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        if job.mode == RunMode.MULTIRUN:
+            raise
+        _stopped.append((explain_composition_error(error, overrides), False))
+        return None
     if job.mode == RunMode.MULTIRUN:
         return sweep.run_point(composed, choices, number=int(job.job.num), overrides=overrides)
     try:
         return run_one(composed, choices, overrides)
     except BenchmarkError as error:  # Hydra would print its own lines around it
         _stopped.append((str(error), isinstance(error, DryRun)))
+        return None
+    except Exception as error:
+        message = out_of_memory(error)
+        if message is None:
+            raise
+        _stopped.append((message, False))
         return None
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.config.toy_networks import with_toys
 from benchmark.core.errors import ConfigError
 
+Composed = tuple[dict[str, Any], dict[str, str]]
+"""Settings as plain containers, and group to chosen option."""
 
-def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+
+def compose(overrides: Sequence[str]) -> Composed:
     """Compose the application's config as plain containers, with the choice of each group.
 
     Raises:
@@ -18,12 +22,73 @@ def compose(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
     return _composed(written_out(overrides))
 
 
+def compose_each(group: str, lines: Sequence[Sequence[str]]) -> list[Composed | ConfigError]:
+    """Compose several command lines of which one group alone is wanted, many times faster than one after another.
+
+    Most of the time of composing goes into what all lines share. Lines that begin with ``group=NAME`` and set nothing
+    beside the group, ``run`` and ``tracking`` are composed together, each option below a key of its own.
+
+    Args:
+        group: whose settings are wanted, ``dataset`` or ``pipeline``; those of other groups are not to be looked at.
+        lines: words of a command line each.
+
+    Returns:
+        what ``compose`` returns for each line, without the choices of groups inside of the option, or the error that
+        it raises.
+    """
+    together: dict[tuple[str, ...], list[int]] = {}
+    found: dict[int, Composed | ConfigError] = {}
+    for number, words in enumerate(lines):
+        shared = tuple(word for word in words if word.startswith(("run.", "tracking")))
+        own = [word for word in words if word not in shared]
+        if own and own[0].startswith(f"{group}=") and all(_moved(word, group, "x") for word in own):
+            together.setdefault(shared, []).append(number)
+    for shared, numbers in together.items():
+        for start in range(0, len(numbers), _TOGETHER):
+            part = numbers[start : start + _TOGETHER]
+            found |= _at_once(group, shared, {number: lines[number] for number in part})
+    for number, words in enumerate(lines):
+        if number not in found:
+            try:
+                found[number] = compose(words)
+            except ConfigError as error:
+                found[number] = error
+    return [found[number] for number in range(len(lines))]
+
+
+_TOGETHER = 12  # Hydra walks over all that is composed for each option that it adds
+
+
+def _at_once(group: str, shared: Sequence[str], lines: Mapping[int, Sequence[str]]) -> dict[int, Composed]:
+    """Compose lines together; none where one is refused, as is one that names another setting by its full key."""
+    words = [
+        str(_moved(word, group, f"lines.n{n}")) for n, line in lines.items() for word in line if word not in shared
+    ]
+    try:
+        composed, choices = _composed([f"~{group}", *shared, *words])
+    except ConfigError:
+        return {}
+    parts = composed.pop("lines")
+    names = {n: next(w for w in line if w.startswith(f"{group}=")).partition("=")[2] for n, line in lines.items()}
+    chosen = {key: name for key, name in choices.items() if "@" not in key}
+    return {n: ({**composed, group: parts[f"n{n}"]}, {**chosen, group: names[n]}) for n in lines}
+
+
+def _moved(word: str, group: str, place: str) -> str | None:
+    """Return a word for the group as one for another place; None: it is another word."""
+    if named := re.fullmatch(rf"{group}=(\w+)", word):
+        return f"+{group}@{place}={named[1]}"
+    if inner := re.fullmatch(rf"(\w+@)?{group}\.(.*)", word, re.DOTALL):
+        return f"{inner[1] or ''}{place}.{inner[2]}"
+    return None
+
+
 def written_out(words: Sequence[str]) -> list[str]:
     """Return the words of a command line with ``networks=toy`` as the settings that it stands for."""
     return with_toys(words, _composed)
 
 
-def _composed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _composed(overrides: Sequence[str]) -> Composed:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra

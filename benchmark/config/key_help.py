@@ -81,7 +81,7 @@ def _comments(file: Path, place: str) -> dict[str, str]:
     """Comments at the ends of the lines of a YAML file, by dotted key below ``place``."""
     found: dict[str, str] = {}
     above: list[tuple[int, str]] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").split("\n"):
         match = _LINE.fullmatch(line)
         if match is None:
             continue

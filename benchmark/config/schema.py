@@ -200,7 +200,7 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         return f"{group}={option}: no such option; {near_matches(option, options(group, overrides))}"
     if "hydra.cc/docs" in text:
         return _explain_grammar(overrides)
-    unfilled = re.search(r"Interpolation key '(\w+)' not found", text)
+    unfilled = re.search(r"Interpolation key '([\w.]+)' not found", text)
     if unfilled:
         name = unfilled.group(1)
         return f"${{{name}}} means another key of the config, and there is none; a variable is written ${name}"

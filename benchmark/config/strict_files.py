@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.core.yaml_files import read_yaml
+
 
 def read_options_strictly() -> None:
     """Let Hydra read the files of ``conf/`` and of the user's own folders with ``read_yaml``.
@@ -17,8 +19,6 @@ def read_options_strictly() -> None:
     from hydra.core.plugins import Plugins
     from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
     from omegaconf import OmegaConf
-
-    from benchmark.core.yaml_files import read_yaml
 
     Plugins.instance()  # fills the registry
     known = SourcesRegistry.instance().types
@@ -35,6 +35,7 @@ def read_options_strictly() -> None:
             values = read_yaml(path)
             if values is not None and not isinstance(values, Mapping):
                 raise ConfigLoadError(f"{path}: an option is a mapping of keys to values")
+            _check_defaults(path, Path(self.path), ())
             with path.open(encoding="utf-8-sig") as file:
                 header = ConfigSource._get_header_dict(file.read(512))
             place = f"{self.scheme()}://{self.path}"
@@ -43,3 +44,28 @@ def read_options_strictly() -> None:
             )
 
     known["file"] = FileConfigSource
+
+
+def _check_defaults(path: Path, root: Path, within: tuple[Path, ...]) -> None:
+    """Refuse defaults that are no list, and options that build on themselves: Hydra would follow them without end.
+
+    Args:
+        path: of the option.
+        root: config folder that it lies in.
+        within: the options that led to it.
+    """
+    from hydra.plugins.config_source import ConfigLoadError
+
+    if path in within:
+        chain = " → ".join(one.stem for one in (*within[within.index(path) :], path))
+        raise ConfigLoadError(f"{path}: its defaults lead back to itself: {chain}; take one of them out")
+    values = read_yaml(path) if path.is_file() else None
+    defaults = values.get("defaults") if isinstance(values, Mapping) else None
+    if defaults is not None and not isinstance(defaults, list):
+        raise ConfigLoadError(f"{path}: defaults is a list of options, such as [saa, _self_]; got {defaults!r}")
+    for entry in defaults or []:
+        for group, name in entry.items() if isinstance(entry, Mapping) else [("", entry)]:
+            where, _, _ = str(group).rpartition(" ")[2].partition("@")
+            folder = root / where[1:] if where.startswith("/") else path.parent / where
+            if isinstance(name, str) and name != "_self_" and "override" not in str(group).split():
+                _check_defaults(folder / f"{name.partition('@')[0]}.yaml", root, (*within, path))

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmark.core.exhausted import out_of_memory
 from benchmark.core.resources import commands_here
 from benchmark.core.secrets import redact
 
@@ -59,7 +60,7 @@ def told(error: Exception) -> str:
     own = [frame for frame in frames if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
     place = (own or frames)[-1:]
     where = "".join(f" ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})" for frame in place)
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{out_of_memory(error) or f'{type(error).__name__}: {error}'}{where}"
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from benchmark.core.terminal import literal, terminal
+
 Item = TypeVar("Item")
 QUIET_SECONDS = 2.0
 PLAIN_EVERY_SECONDS = 10.0
@@ -93,7 +95,6 @@ class Progress:
             return
         from rich import progress
         from rich.console import Console
-        from rich.markup import escape
 
         columns: tuple[Any, ...] = (
             progress.SpinnerColumn(),
@@ -101,11 +102,11 @@ class Progress:
             progress.BarColumn(bar_width=20),
             progress.TextColumn("{task.fields[line]}"),
         )
-        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(escape(self.description), total=self.total, line="")
+        with progress.Progress(*columns, console=Console(file=terminal(sys.stderr)), transient=True) as bar:
+            task = bar.add_task(literal(self.description), total=self.total, line="")
             while not self._ended.wait(LIVE_EVERY_SECONDS):
                 line = " · ".join(filter(None, [self._count(), self._rate(), self._left(), self.note]))
-                bar.update(task, completed=self.done, line=escape(line))
+                bar.update(task, completed=self.done, line=literal(line))
 
 
 def pace(per_second: float) -> str:

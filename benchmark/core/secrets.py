@@ -14,6 +14,7 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from benchmark.core.terminal import printable
 from benchmark.core.text import each_text, encodable
 
 HIDDEN = "***"
@@ -89,4 +90,4 @@ def redact_outputs() -> None:
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    print(redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+    print(printable(redact("".join(traceback.format_exception(kind, error, trace)))), end="", file=sys.stderr)

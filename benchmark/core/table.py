@@ -7,8 +7,10 @@ import io
 import re
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from benchmark.core.terminal import printable
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -93,6 +95,8 @@ def show(grid: Grid, *, width: int | None = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    grid = _printable(grid)
+
     console = Console(width=width if width or Console().is_terminal else 150, highlight=False)
     for number, part in enumerate(parts(grid, console.width)):
         title = grid.title if number == 0 else f"{grid.title} (continued)"
@@ -109,6 +113,13 @@ def show(grid: Grid, *, width: int | None = None) -> None:
         console.print(table)
     for note in grid.notes:
         console.print(escape(note), soft_wrap=True)
+
+
+def _printable(grid: Grid) -> Grid:
+    """Return a table whose texts no terminal obeys."""
+    shown = {name: tuple(map(printable, getattr(grid, name))) for name in ("columns", "notes")}
+    rows = tuple(tuple(map(printable, row)) for row in grid.rows)
+    return replace(grid, title=printable(grid.title), rows=rows, **shown)  # type: ignore[arg-type]
 
 
 def parts(grid: Grid, width: int) -> list[tuple[int, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from pathlib import Path
@@ -12,6 +13,10 @@ from benchmark.core.errors import ConfigError
 if TYPE_CHECKING:
     import yaml
 
+DEEPEST = 50
+"""Values inside each other that a file may have; options have five."""
+MOST_VALUES = 1_000_000
+"""Values of a file with every alias written out; the largest table of prompts has a few thousand."""
 _PLAIN = (
     # What an unquoted word may be beside text: YAML 1.2's core schema, in decimal, without leading zeros.
     ("tag:yaml.org,2002:null", r"(?:~|null|Null|NULL|)", ["~", "n", "N", ""]),
@@ -36,12 +41,12 @@ def read_yaml(path: Path) -> Any:
 
     Raises:
         ConfigError: the file cannot be read, is no YAML, holds several documents, gives a key twice or a key that is
-            no text; file, line and fix are named.
+            no text, is nested more than ``DEEPEST``, or swells by its aliases; file, line and fix are named.
     """
     import yaml
 
     try:
-        return yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_loader())  # noqa: S506  # a SafeLoader
+        return copy.deepcopy(_parsed(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -52,6 +57,41 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: {place}{error.problem}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise ConfigError(f"{path}: a value that is none: {str(error).splitlines()[0]}; quote texts") from None
+
+
+@functools.lru_cache(maxsize=128)
+def _parsed(text: str) -> Any:
+    """Parse a text; options and tables are read again for every run of a process, parsing is slow."""
+    import yaml
+
+    return yaml.load(text, Loader=_loader())  # noqa: S506  # a SafeLoader
+
+
+def _weigh(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Return how many values a node stands for, each alias as often as it is used.
+
+    Args:
+        node: with all that is inside.
+        known: what earlier nodes weigh, by id; None: the node is being weighed.
+    """
+    import yaml
+
+    if id(node) in known:
+        weight = known[id(node)]
+        if weight is None:
+            raise yaml.MarkedYAMLError(problem="an alias of what it stands in", problem_mark=node.start_mark)
+        return weight
+    known[id(node)] = None
+    inner = node.value if isinstance(node, yaml.CollectionNode) else []
+    parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+    weight = 1 + sum(_weigh(part, known) for part in parts)
+    if weight > MOST_VALUES:
+        said = f"more than {MOST_VALUES:,} values, aliases counted as often as they are used"
+        raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
+    known[id(node)] = weight
+    return weight
 
 
 @functools.cache
@@ -63,6 +103,24 @@ def _loader() -> type[yaml.SafeLoader]:
         """Builds plain containers, strings, numbers and truth values alone."""
 
         yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            """Read a value and what is inside."""
+            if self.depth == DEEPEST:
+                said = f"nested more than {DEEPEST} deep"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def get_single_node(self) -> yaml.Node | None:
+            """Read the whole document, as long as its aliases do not swell it."""
+            node: yaml.Node | None = super().get_single_node()
+            if node is not None:
+                _weigh(node, {})
+            return node
 
         def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
             """Read a mapping; its keys are the words that stand in the file, each once."""

@@ -60,7 +60,7 @@ def _contradictions(path: Path, marked: set[str]) -> list[str]:
     if not path.is_file():
         return []
     problems = []
-    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").split("\n"):
         fields = line.split("\t")
         if len(fields) < 3:
             continue

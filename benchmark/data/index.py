@@ -160,7 +160,10 @@ def _read(root: Path, name: str, role: FileRole) -> list[Any]:
 
 
 def _unreadable(path: Path, problem: str) -> FileFacts:
-    content = path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else b""
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError:  # no permission, a bad sector, gone meanwhile
+        content = b""
     return FileFacts(hashlib.sha256(content).hexdigest(), 0, 0, None, problem=problem)
 
 

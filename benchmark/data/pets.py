@@ -48,7 +48,7 @@ class Pets(Dataset):
 
 def _rows(path: Path) -> list[list[str]]:
     """Rows ``name class-id species breed-id``; some copies have header lines that start with ``#``, others none."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
     return [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

@@ -19,13 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from benchmark.core.deadline import within
 from benchmark.core.errors import DownloadError
 
 OnProgress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the size of the whole file, None where the server does not say."""
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 14
 """Bytes written at a time, the most that a broken connection loses."""
+_STALLED_SECONDS = 90.0
+"""A server that sends no such piece for so long is given up, be it that a byte comes now and then."""
 _LONGEST_WAIT_SECONDS = 120.0
 """A server that asks for more is not waited for."""
 _TIMEOUT_SECONDS = (15, 60)
@@ -179,7 +182,9 @@ def _transfer(url: str, part: Path, on_progress: OnProgress | None, *, checked: 
             hooks={"response": sink.on_response(url, part)},
         )
         try:
-            fetch(url, sink, None)
+            within(_STALLED_SECONDS, lambda: fetch(url, sink, None), progress=lambda: sink.written)
+        except TimeoutError as error:
+            raise _Refused(f"the server sends next to nothing for {_STALLED_SECONDS:g} s") from error
         except _TooLong:
             return  # refused for its size
         except requests.HTTPError as error:
@@ -205,12 +210,15 @@ class _Sink:
     def __init__(self, file: BinaryIO, on_progress: OnProgress | None, most: int | None) -> None:
         self.file, self.on_progress, self.most = file, on_progress, most
         self.total: int | None = None
+        self.written = 0
+        """Bytes of this transfer."""
 
     def write(self, chunk: bytes) -> None:
         if self.most is not None and self.file.tell() + len(chunk) > self.most:
             self.file.write(chunk[: self.most + 1 - self.file.tell()])
             raise _TooLong
         self.file.write(chunk)
+        self.written += len(chunk)
         if self.on_progress is not None:
             self.on_progress(self.file.tell(), self.total)
 
@@ -253,9 +261,10 @@ def _range_headers(url: str, part: Path, *, checked: bool) -> dict[str, str]:
         known = json.loads(_validator_path(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         known = {}
-    if known.get("url") == url and known.get("validator"):
+    known = known if isinstance(known, dict) else {}
+    if known.get("url") == _mark(url) and known.get("validator"):
         return {"Range": f"bytes={size}-", "If-Range": known["validator"]}
-    if known.get("url") == url and checked:
+    if known.get("url") == _mark(url) and checked:
         return {"Range": f"bytes={size}-"}
     part.unlink()
     return {}
@@ -280,7 +289,12 @@ def _remember_validator(url: str, part: Path, headers: Mapping[str, str]) -> Non
     etag = headers.get("ETag", "")
     # A weak ETag promises no equal bytes, so it cannot serve to go on in the middle.
     validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-    _validator_path(part).write_text(json.dumps({"url": url, "validator": validator}), encoding="utf-8")
+    _validator_path(part).write_text(json.dumps({"url": _mark(url), "validator": validator}), encoding="utf-8")
+
+
+def _mark(url: str) -> str:
+    """Return what tells an address from others; the address itself may hold a password or a signature."""
+    return hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()
 
 
 def _validator_path(part: Path) -> Path:

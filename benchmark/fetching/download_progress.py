@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmark.core.terminal import printable, terminal
 from benchmark.fetching.download import OnProgress
 
 _PLAIN_EVERY_SECONDS = 10.0
@@ -28,8 +29,8 @@ def shown(description: str) -> Iterator[OnProgress]:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
+    with progress.Progress(*columns, console=Console(file=terminal(sys.stderr)), transient=True) as bar:
+        task = bar.add_task(printable(description), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

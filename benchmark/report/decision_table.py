@@ -124,7 +124,8 @@ def figure(found: Judged, *, name: str) -> str:
     style: Any = {"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9}
     style |= {f"{part}color": INK for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.")}
     with mpl.rc_context(style):
-        drawn = Figure(figsize=(6.4, 2.8), layout="constrained")
+        drawn = Figure(figsize=(6.4, 2.8))  # a layout that is worked out takes as long as all of the drawing
+        drawn.subplots_adjust(left=0.1, right=0.985, bottom=0.18, top=0.96, wspace=0.24)
         FigureCanvasSVG(drawn)
         panels = drawn.subplots(1, 1 if found.calibration is None else 2, squeeze=False)[0]
         panels[0].plot(thresholds[finite], cost[finite], color=COLOURS[0], drawstyle="steps-post")

@@ -14,8 +14,10 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
+from benchmark.report import decision_table, page_figures
 from benchmark.report.decision_table import figure, judged
 from benchmark.report.decision_table import grid as decision_grid
+from benchmark.report.kept import kept
 from benchmark.report.page_data import boards, run_page, settings_apart
 from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
@@ -23,7 +25,9 @@ from benchmark.report.ranks import LEVEL, method_names, rankings
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
+from benchmark.scoring import decision
 from benchmark.scoring.decision import Costs
+from benchmark.scoring.metrics import intervals
 from benchmark.scoring.metrics.registry import title
 
 MEGABYTES = 48
@@ -59,7 +63,7 @@ def build(
         script=script,
         script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[_run(folder, result, at) for at, (folder, result) in enumerate(ordered)],
+        runs=[_run(folder, result) for folder, result in ordered],
         datasets=boards(results),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(_curves(ordered)),
@@ -115,19 +119,28 @@ def _totals(path: Path) -> dict[str, float]:
     return {name: float(sum(v for v in values if isinstance(v, int | float))) for name, values in table.items()}
 
 
-def _run(folder: Path, result: RunResult, at: int) -> dict[str, Any]:
+def _run(folder: Path, result: RunResult) -> dict[str, Any]:
     """Everything of one run, without what is damaged."""
     return {
         **run_page(result, files.usable(folder / files.ROWS, _totals) or {}),
-        "decisions": files.usable(folder / REPLICATES, lambda _: _decisions(folder, result, at)),
+        "decisions": files.usable(folder / REPLICATES, lambda _: _kept_decisions(folder, result)),
         "parts": files.usable(folder / files.BREAKDOWN, lambda _: list(_parts(folder))) or [],
     }
 
 
-def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | None:
-    """Thresholds by the usual costs, as a table and a picture; None where a run kept no scores of both classes."""
-    if not (folder / files.ROWS).exists():
+def _kept_decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
+    """Draw the decisions of a run, or take those that an earlier report drew: they take most of its time."""
+    rows = folder / files.ROWS
+    if not rows.exists():
         return None
+    seed = str(result.config.get("run", {}).get("seed", 0))
+    made_by = (decision_table, page_figures, decision, intervals, sys.modules[__name__])
+    found = kept(lambda name: _decisions(folder, result, name), of=(rows, result.id, seed), by=made_by)
+    return None if found is None else dict(found)
+
+
+def _decisions(folder: Path, result: RunResult, name: str) -> dict[str, Any] | None:
+    """Thresholds by the usual costs, as a table and a picture; None where a run kept no scores of both classes."""
     try:
         found = judged(result, folder, costs=Costs(), rate=0.05)
     except ResultsError:
@@ -135,7 +148,7 @@ def _decisions(folder: Path, result: RunResult, at: int) -> dict[str, Any] | Non
     table = decision_grid(result, found)
     return {
         "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
-        "svg": figure(found, name=f"cost{at}"),
+        "svg": figure(found, name=f"cost-{name}"),
     }  # fmt: skip
 
 

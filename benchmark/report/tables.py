@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.core.terminal import literal
+from benchmark.results.schema import RunResult
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     from benchmark.report.papers.published_row import PublishedRow
     from benchmark.results.finished import Finished
     from benchmark.scoring.metric_record import MetricRecord
-from benchmark.results.schema import RunResult
 
 MAX_CATEGORIES = 40
 MOST_FAILURES = 5
@@ -33,7 +35,6 @@ def interval(row: MetricRecord) -> str:
 def print_result(finished: Finished) -> None:
     """Print one run: its metrics with n, the constant rows, outcomes, reuse, and where everything lies."""
     from rich.console import Console
-    from rich.markup import escape
 
     from benchmark.core.table import show
     from benchmark.report.image_rows import confusion_line
@@ -41,19 +42,19 @@ def print_result(finished: Finished) -> None:
 
     result = finished.result
     console = Console(width=None if Console().is_terminal else 150, highlight=False)
-    console.print(f"[bold]{escape(result.title)}[/bold]", _size(result))
+    console.print(f"[bold]{literal(result.title)}[/bold]", _size(result))
     if result.meaningless:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {literal(note)}")
     show(_metrics(result))
     if reasons := "; ".join(_unfair(result)):
-        console.print(f"[bold red]not comparable with them: {escape(reasons)}[/bold red]")
+        console.print(f"[bold red]not comparable with them: {literal(reasons)}[/bold red]")
     rows = read_rows(finished.folder)
     if confusion := confusion_line(rows):
         console.print(f"{confusion}; make rows RUNS={result.id} lists the images", soft_wrap=True)
     for note in weights_lines(result):
-        console.print(escape(note), soft_wrap=True)
+        console.print(literal(note), soft_wrap=True)
     for table in (_baselines(result), *(_rows(name, rows) for name, rows in result.tables.items())):
         if table.rows:
             show(table)
@@ -61,14 +62,14 @@ def print_result(finished: Finished) -> None:
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
         for line in _failures(rows):
-            console.print(f"  {escape(line)}", soft_wrap=True)
+            console.print(f"  {literal(line)}", soft_wrap=True)
     reused = sum(result.measured.samples_reused.values())
     computed = sum(result.measured.samples_computed.values())
     if reused + computed:
         console.print(f"stages: {computed} computed, {reused} reused from the store")
     if finished.reused:
         console.print("the result was there already (run.overwrite=never)")
-    console.print(f"result: {escape(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
+    console.print(f"result: {literal(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
     if finished.tracking_id:
         console.print(f"MLflow run: {finished.tracking_id}")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.results.files import RESULT, ROWS, read_rows
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.rows import per_image
@@ -16,6 +17,28 @@ from benchmark.results.schema import RunResult
 EACH = 6
 """Images of the sheet: so many of the worst, and as many of the best."""
 MOST_CURVES = 16
+
+
+TABLES = ("tables/metrics.json", "tables/per_image.json")
+"""Files of a run that a tracking server shows as tables."""
+
+
+def write_artifacts(result: RunResult, folder: Path, out: Path) -> None:
+    """Write the files that a tracking server keeps of a run into ``out``; those of the folder itself as links."""
+    import pandas as pd
+    import yaml
+
+    (out / "tables").mkdir()
+    tables = (pd.DataFrame([m.model_dump() for m in result.metrics]), read_rows(folder))
+    for name, table in zip(TABLES, tables, strict=True):
+        table.to_json(out / name, orient="split", index=False, date_format="iso")
+    settings = {"choices": result.choices, **result.config}
+    (out / "config.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
+    for file in (RESULT, ROWS):
+        (out / file).symlink_to((folder / file).resolve())
+    (out / "figures").mkdir()
+    if not run_figures(folder, out / "figures"):
+        (out / "figures").rmdir()
 
 
 def run_figures(folder: Path, out: Path) -> list[Path]:

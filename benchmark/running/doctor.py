@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.core import provenance
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CHECKOUT
+
+if TYPE_CHECKING:
+    from benchmark.report.papers.availability import Missing
 
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "OPENAI_API_KEY")
 """Variables that hold credentials; only whether they are set is told."""
@@ -92,10 +95,13 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
         data_root: folder that holds the datasets.
         deep: decode every image and mask, in place of comparing names and counts alone.
     """
+    from benchmark.config.compose import compose_each
     from benchmark.config.schema import option_settings
     from benchmark.data.card import card_names, load_card
     from benchmark.report.papers.availability import holds_data
 
+    here = [name for name in card_names() if holds_data(data_root / name)]
+    composed = dict(zip(here, compose_each("dataset", [[f"dataset={name}"] for name in here]), strict=True))
     for name in card_names():
         try:
             card = load_card(name)
@@ -105,11 +111,14 @@ def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:
         if card.source.kind == "generated":
             yield name, "generated on first use", ""
             continue
-        settings: Any = option_settings("dataset", option(name))
-        if not holds_data(data_root / name):
+        if name not in composed:
             yield name, "not here", f"make data DATASET={name}"
             continue
         try:
+            option = composed[name]
+            if isinstance(option, ConfigError):
+                raise option
+            settings: Any = option_settings("dataset", option[0]["dataset"])
             state = _checked(settings, card, data_root) if deep else _counted(settings, card, data_root)
         except BenchmarkError as error:
             state = str(error).splitlines()[0]
@@ -134,13 +143,6 @@ def _checked(settings: Any, card: Any, data_root: Path) -> str:
         return f"verified: {found.n_images} images and {found.n_masks} masks decode, counts as the card says"
     wrong = sum(bool(row.remark) for row in found.rows)
     return f"partial: {found.n_images} images, {wrong} counts differ from the card, {len(found.problems)} problems"
-
-
-def option(name: str) -> dict[str, Any]:
-    """Return a dataset option as composed for the application."""
-    from benchmark.config.compose import compose
-
-    return dict(compose([f"dataset={name}"])[0]["dataset"])
 
 
 def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
@@ -176,14 +178,20 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
     from benchmark.report.papers.availability import obstacles
     from benchmark.report.papers.paper import cells, load_paper, paper_names
 
+    places, every = [], []
     for name in paper_names():
         paper = load_paper(name)
         for number, table in paper.tables.items():
-            found = obstacles([cell for cell in cells(paper, table) if not cell.row.parts], extra=extra)
-            missing = Counter(part for o in found if o is not None for part in o.phrase.split("; "))
-            ready = sum(o is None for o in found)
-            reasons = ", ".join(f"{phrase} ({n})" for phrase, n in missing.most_common(4))
-            yield name, number, f"{ready} of {len(found)}", reasons
+            own = [cell for cell in cells(paper, table) if not cell.row.parts]
+            places += [(name, number)] * len(own)
+            every += own
+    found: dict[tuple[str, str], list[Missing | None]] = {}
+    for place, missing in zip(places, obstacles(every, extra=extra), strict=True):
+        found.setdefault(place, []).append(missing)
+    for (name, number), each in found.items():
+        lacking = Counter(part for one in each if one is not None for part in one.phrase.split("; "))
+        reasons = ", ".join(f"{phrase} ({n})" for phrase, n in lacking.most_common(4))
+        yield name, number, f"{sum(one is None for one in each)} of {len(each)}", reasons
 
 
 def _gigabytes(size: int) -> str:

@@ -16,7 +16,7 @@ def obstacle(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing
     """Return the data, weights and keys that a run lacks, as far as that shows without reading data; None: nothing."""
     from benchmark.report.papers.availability import both, data_missing, pipeline_missing
 
-    return both(data_missing(composed, choices), pipeline_missing(composed, choices, name=choices["pipeline"]))
+    return both(data_missing(composed, choices), pipeline_missing(composed, choices))
 
 
 def outlook(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:

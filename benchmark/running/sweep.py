@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError
+from benchmark.core.exhausted import out_of_memory
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import expanded
 
@@ -47,8 +48,8 @@ def under_way(*, dry: bool) -> Iterator[None]:
     Args:
         dry: tell what the points need and would do, and run none.
     """
-    global _dry
-    _dry = dry
+    global _dry, _failed
+    _dry, _failed = dry, 0
     try:
         yield
     except BaseException as error:
@@ -125,8 +126,10 @@ def run_point(
     except BenchmarkError as error:
         record |= {"status": "failed", "message": str(error)}
     except Exception as error:
-        print(redact(traceback.format_exc()), file=sys.stderr)
-        record |= {"status": "failed", "message": redact(f"{type(error).__name__}: {error}")}
+        memory = out_of_memory(error)
+        if memory is None:
+            print(redact(traceback.format_exc()), file=sys.stderr)
+        record |= {"status": "failed", "message": memory or redact(f"{type(error).__name__}: {error}")}
     _write_record(record)
     _print_record(record, value)
     return value

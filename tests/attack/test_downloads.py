@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from benchmark.core.errors import DownloadError
+from benchmark.fetching import download as fetching
 from benchmark.fetching.archives import unpack
 from benchmark.fetching.download import Remote, download
 
@@ -122,6 +123,50 @@ def test_the_rest_of_another_version_starts_anew(tmp_path: Path) -> None:
     with serving(changing) as url:
         got = download(Remote(urls=(url,)), tmp_path / "a.zip", pause=0.01)
     assert got.read_bytes() == b"new1new2"
+
+
+DRIPS = {
+    "status line": b"HTTP/1.1 200 OK",
+    "headers": b"HTTP/1.1 200 OK\r\nx-a: ",
+    "body with a length": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+    "body to the end": b"HTTP/1.1 200 OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("first", DRIPS.values(), ids=DRIPS)
+def test_a_server_that_drips_does_not_hold_a_download(
+    first: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def drip(to: BaseHTTPRequestHandler) -> None:
+        to.wfile.write(first)
+        while not ended.wait(0.05):
+            to.wfile.write(b"x")
+
+    monkeypatch.setattr(fetching, "_STALLED_SECONDS", 0.4)
+    begun = time.monotonic()
+    with serving(drip) as url, pytest.raises(DownloadError, match="next to nothing"):
+        try:
+            download(Remote(urls=(url,)), tmp_path / "a.zip", pause=0.01, attempts=2)
+        finally:
+            ended.set()
+    assert time.monotonic() - begun < 10 and not (tmp_path / "a.zip").exists()
+
+
+def test_a_slow_server_that_gets_on_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(to: BaseHTTPRequestHandler) -> None:
+        to.send_response(200)
+        to.send_header("Content-Length", str(8 << 14))
+        to.end_headers()
+        for _ in range(8):
+            to.wfile.write(bytes(1 << 14))
+            time.sleep(0.15)
+
+    monkeypatch.setattr(fetching, "_STALLED_SECONDS", 0.6)
+    with serving(slow) as url:
+        got = download(Remote(urls=(url,)), tmp_path / "a.zip", pause=0.01, attempts=1)
+    assert got.stat().st_size == 8 << 14
 
 
 def tar_of(names: list[str], *, mode: str = "w:", sizes: int = 700) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmark.chat import batching
+from benchmark.core.atomic import open_temporary
 from benchmark.core.deadline import within
 from benchmark.core.errors import BenchmarkError
 from tests.pipelines.vlm.conftest import key
@@ -148,11 +149,37 @@ def test_a_question_that_is_always_refused_is_one_row_where_answers_are_stored(
     assert fake.asked[bad] == 2 and all(n == 1 for image, n in fake.asked.items() if image != bad)
 
 
+def test_what_a_kill_left_among_the_answers_is_swept(tmp_path: Path) -> None:
+    place = tmp_path / "answers" / "answers" / "ab"
+    place.mkdir(parents=True)
+    left = place / ".ab12.json.0123456789abcdef.part"
+    left.write_bytes(b"half an answer")
+    with serving(lambda image, number: label("NOK")) as fake, open_temporary(place / "other.json") as living:
+        chosen = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}")
+        predict(chosen, context(tmp_path, images(tmp_path / "images", 2)))
+        assert not left.exists() and Path(living.name).exists()
+        Path(living.name).unlink()
+
+
 def test_a_call_is_left_after_its_time() -> None:
     begun = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
         within(0.05, lambda: time.sleep(5))
     assert time.monotonic() - begun < 2
+
+
+def test_a_call_that_gets_on_is_waited_for_and_one_that_does_not_is_left() -> None:
+    done: list[int] = []
+
+    def works(steps: int, pause: float) -> str:
+        for _ in range(steps):
+            time.sleep(pause)
+            done.append(1)
+        return "ended"
+
+    assert within(0.3, lambda: works(8, 0.1), progress=lambda: len(done)) == "ended"
+    with pytest.raises(TimeoutError):
+        within(0.1, lambda: works(1, 3), progress=lambda: len(done))
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("its own"), KeyError(1), SystemExit(3)])

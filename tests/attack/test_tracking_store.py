@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 
 from benchmark import tracking
+from benchmark.cli.main import main
 from benchmark.core.errors import TrackingError
 from benchmark.core.sqlite_files import BESIDE, address_of, damage, file_of, make_whole, set_aside
 from benchmark.results.files import read_result
 from benchmark.tracking import FILLED, Mlflow
+from tests.attack.test_servers import DRIPS, dripping
 from tests.harness import ROOT, SMALL_SAT, run
 
 STORE = Mlflow(uri=None, experiment="x")
@@ -153,7 +155,7 @@ def test_a_run_that_was_killed_while_it_was_logged_is_logged_once(
     from mlflow import MlflowClient
 
     folder = run(tmp_path, *SMALL_SAT, "pipeline=constant", "run.gallery=0").folder
-    steps = ("log_batch", "log_inputs", "log_table", "log_dict", "log_artifact", "set_terminated")
+    steps = ("log_batch", "log_inputs", "log_artifacts", "set_terminated")
     for step in steps:
 
         def killed(*_: Any, **__: Any) -> None:
@@ -168,6 +170,26 @@ def test_a_run_that_was_killed_while_it_was_logged_is_logged_once(
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], f"tags.result_id = '{read_result(folder).id}'")
     assert [(r.info.run_id, r.info.status) for r in runs] == [(found, "FINISHED")]
+
+
+@pytest.mark.parametrize("drip", ["silence", "headers", "body with a length", "chunks"])
+def test_a_server_that_drips_is_given_up_and_the_results_are_kept(
+    drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(tracking.PARENT_VARIABLE, raising=False)
+    monkeypatch.setattr(tracking, "SECONDS", 0.7)
+    with dripping(DRIPS[drip]) as url:
+        begun = time.monotonic()
+        where = [f"run.{name}_root={tmp_path / name}" for name in ("data", "results", "cache")]
+        words = [*SMALL_SAT, "pipeline=constant", "run.gallery=0", "tracking=mlflow", f"tracking.uri={url}", *where]
+        assert main(words) == 1
+        with pytest.raises(TrackingError, match=r"no whole reply within .* log them later"):
+            Mlflow(uri=url, experiment="x").start_sweep("x", results_root=tmp_path)
+        assert time.monotonic() - begun < 60
+    said = capsys.readouterr().err
+    (folder,) = (tmp_path / "results" / "runs").iterdir()
+    assert f"The results are kept in {folder}; log them later with" in said and "Traceback" not in said
+    assert read_result(folder).outcomes == {"ok": 12}
 
 
 SIGNALS = {"killed": signal.SIGKILL, "interrupted": signal.SIGINT}

@@ -105,6 +105,17 @@ def test_files_without_permission(part: Path, monkeypatch: pytest.MonkeyPatch) -
         manifest(part.parent)
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that gives an error when it is read")
+def test_with_record_a_file_whose_disk_fails_is_one_failed_row(part: Path) -> None:
+    (part / "test" / "good" / "x.png").symlink_to("/proc/self/mem")
+    words = ("dataset=folder", f"dataset.path={part.parent}", "pipeline=reference_difference", "run.gallery=0")
+    with pytest.raises(DataError, match=r"x\.png: .*Input/output error"):
+        run(part.parents[1], *words)
+    finished = run(part.parents[1], *words, "run.on_error=record")
+    assert finished.result.outcomes == {"failed": 1, "ok": 6}
+    assert "Input/output error" in read_rows(finished.folder).set_index("id").loc["part/test/good/x.png", "message"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -187,7 +187,7 @@ def test_what_another_address_left_is_not_gone_on_with(site: Site, tmp_path: Pat
     assert "range" not in site.asked[0]
 
 
-@pytest.mark.parametrize("note", [b"", b"no json", b"{}"])
+@pytest.mark.parametrize("note", [b"", b"no json", b"{}", b"[]", b"null", b"\xff"])
 def test_a_part_whose_origin_is_not_known_is_begun_anew(note: bytes, site: Site, tmp_path: Path) -> None:
     path = part(site.url, tmp_path, b"x" * HALF, '"v1"')
     module._validator_path(path).write_bytes(note)

@@ -27,6 +27,7 @@ from benchmark.chat.providers.openai_compatible import OpenAICompatible
 from benchmark.chat.question import Draft, digest
 from benchmark.chat.verdict import Order
 from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.core.atomic import remove_leftovers
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import NameOrFile
@@ -178,6 +179,7 @@ class VisionLanguage(Pipeline):
                 "benchmark/chat/prices and name the list with pipeline.pricing"
             )
         store = AnswerStore(self.answers.path)
+        remove_leftovers(store.root)
         job = digest([context.manifest.fingerprint, provider.facts(), self.prompts, self.prompt, self.draws])
         ledger = Ledger(store.root / "ledger" / f"{provider.name}-{digest(provider.model)[:12]}.jsonl", job=job)
         return Asker(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config.compose import compose
+from benchmark.config.compose import compose_each
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.resources import commands_here
 
@@ -40,36 +39,45 @@ def obstacles(cells: Sequence[Cell], *, extra: Sequence[str]) -> list[Missing | 
         cells: of a table.
         extra: settings from the command line.
     """
-    known: dict[tuple[str, ...], Missing | None] = {}
-    return [_obstacle(cell, extra, known) for cell in cells]
+    about = [_without_config(cell) for cell in cells]
+    asked = [i for i, cell in enumerate(cells) if about[i] is None and not cell.row.parts]
+    words = {i: _words(cells[i], extra) for i in asked}
+    data = _looked(data_missing, "dataset", [words[i][0] for i in asked])
+    pipelines = _looked(pipeline_missing, "pipeline", [words[i][1] for i in asked])
+    return [both(data[words[i][0]], pipelines[words[i][1]]) if i in words else about[i] for i in range(len(cells))]
 
 
-def _obstacle(cell: Cell, extra: Sequence[str], known: dict[tuple[str, ...], Missing | None]) -> Missing | None:
-    missing = _without_config(cell)
-    if missing is not None or cell.row.parts:
-        return missing
-    settings, pipeline = extras_for(cell, extra), cell.method.pipeline or ""
-    own = cell.row.cells.get(pipeline, ())
-    data = tuple(o for o in (*cell.row.overrides, *settings) if not o.startswith("pipeline"))
-    words = tuple(o for o in (*cell.overrides, *settings) if not o.startswith(("dataset", "metric")) and o not in own)
-    if data not in known:
-        known[data] = _checked(data_missing, data)
-    if words not in known:
-        known[words] = _checked(partial(pipeline_missing, name=pipeline), words)
-    return both(known[data], known[words])
+Words = tuple[str, ...]
 
 
-def _checked(
-    look: Callable[[Mapping[str, Any], Mapping[str, str]], Missing | None], words: Sequence[str]
-) -> Missing | None:
-    """Compose a config and look at a part of it; a setting that is refused is what is missing."""
-    try:
-        return look(*compose(words))
-    except ConfigError as error:
-        return Missing(phrase=first_line(error))
+def _words(cell: Cell, extra: Sequence[str]) -> tuple[Words, Words]:
+    """Return the settings that say which data a cell wants, and those that say which weights."""
+    settings = extras_for(cell, extra)
+    own = cell.row.cells.get(cell.method.pipeline or "", ())
+    others = ("dataset", "metric", "protocol")
+    return (
+        tuple(o for o in (*cell.row.overrides, *settings) if not o.startswith("pipeline")),
+        tuple(o for o in (*cell.overrides, *settings) if not o.startswith(others) and o not in own),
+    )
 
 
-def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *, name: str) -> Missing | None:
+def _looked(
+    look: Callable[[Mapping[str, Any], Mapping[str, str]], Missing | None], group: str, lines: Sequence[Words]
+) -> dict[Words, Missing | None]:
+    """Look at the config of each line once; a setting that is refused is what is missing."""
+    different = list(dict.fromkeys(lines))
+    found: dict[Words, Missing | None] = {}
+    for words, composed in zip(different, compose_each(group, different), strict=True):
+        try:
+            if isinstance(composed, ConfigError):
+                raise composed
+            found[words] = look(*composed)
+        except ConfigError as error:
+            found[words] = Missing(phrase=first_line(error))
+    return found
+
+
+def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing | None:
     """What a pipeline lacks: weights, and what it says itself (a key)."""
     from benchmark.config.schema import RunSettings, pipeline_settings, settings_from
 
@@ -79,7 +87,7 @@ def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str], *,
     )
     found = pipeline.missing()
     own = None if found is None else Missing(phrase=found[0], fix=found[1])
-    return both(weights_missing(pipeline, name, run.weights_root), own)
+    return both(weights_missing(pipeline, run.weights_root), own)
 
 
 def _without_config(cell: Cell) -> Missing | None:
@@ -131,7 +139,7 @@ def both(*problems: Missing | None) -> Missing | None:
     return Missing(phrase="; ".join(p.phrase for p in found), fix=" && ".join(p.fix for p in found if p.fix))
 
 
-def weights_missing(pipeline: Pipeline, name: str, root: Path) -> Missing | None:
+def weights_missing(pipeline: Pipeline, root: Path) -> Missing | None:
     """Say which registered weights of a pipeline are not there; None when all are, or it needs none."""
     from benchmark.weights import find, hub
     from benchmark.weights.local import command_for

@@ -124,7 +124,7 @@ def read_words(path: Path) -> tuple[str, ...]:
         ConfigError: the file cannot be read, or has no word.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the tagger's vocabulary {path} cannot be read ({error})") from error
     words = tuple(dict.fromkeys(" ".join(line.partition("#")[0].split()).lower() for line in lines))

@@ -41,7 +41,7 @@ class Sample:
     """Unique in its dataset and stable across machines: the image's path below the dataset root, ``encodable``."""
     image: Path
     mask: Path | None
-    """Ground-truth mask file; None means an all-zero mask (good image, or no pixel truth)."""
+    """Ground-truth mask file; None: a good image, all zero, or a defective one of which only the label is known."""
     mask_format: MaskFormat = "grey"
     """How mask values are read: grey level against the protocol's threshold, non-zero class ids, or trimap 1/2/3."""
     defective: bool
@@ -117,6 +117,8 @@ class GroundTruth:
     """(H, W), True on defect pixels."""
     ignore: NDArray[np.bool_] | None = None
     """(H, W), True on pixels that no metric counts (the border class of a trimap)."""
+    known: bool = True
+    """False: the image is defective and nobody said where, so that its pixels enter no metric; ``mask`` is empty."""
 
 
 @dataclass(frozen=True, kw_only=True)

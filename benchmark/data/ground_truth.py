@@ -21,16 +21,17 @@ class _Packed:
     shape: tuple[int, int]
     mask: NDArray[np.uint8]
     ignore: NDArray[np.uint8] | None
+    known: bool
 
     @classmethod
     def of(cls, truth: GroundTruth) -> Self:
         height, width = truth.mask.shape
         ignore = None if truth.ignore is None else np.packbits(truth.ignore)
-        return cls((height, width), np.packbits(truth.mask), ignore)
+        return cls((height, width), np.packbits(truth.mask), ignore, truth.known)
 
     def truth(self) -> GroundTruth:
         ignore = None if self.ignore is None else self._unpacked(self.ignore)
-        return GroundTruth(mask=self._unpacked(self.mask), ignore=ignore)
+        return GroundTruth(mask=self._unpacked(self.mask), ignore=ignore, known=self.known)
 
     def _unpacked(self, bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
         count = self.shape[0] * self.shape[1]
@@ -110,7 +111,7 @@ def truth_of(
 
     if sample.mask is not None and sample.mask_sha256 is None:
         return load_truth(sample, shape=image_shape(sample.image, sample.reading), threshold=threshold, border=border)
-    key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border)
+    key = ("truth", sample.sha256, sample.mask_sha256, sample.mask_format, threshold, border, sample.defective)
     kept = memory.get(key)
     if isinstance(kept, _Packed):
         return kept.truth()

@@ -196,7 +196,7 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
     """Read the pixel truth of one sample.
 
     Args:
-        sample: its mask may be None: all zero.
+        sample: its mask may be None: all zero if it is good, else not known.
         shape: (H, W) of the image.
         threshold: a grey level above it is defect (0..254); class ids and trimaps have none.
         border: what the border class (3) of a trimap counts as.
@@ -206,7 +206,7 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
             than 1, 2 and 3.
     """
     if sample.mask is None:
-        return GroundTruth(mask=np.zeros(shape, dtype=bool))
+        return GroundTruth(mask=np.zeros(shape, dtype=bool), known=not sample.defective)
     levels = load_levels(sample.mask, mask_format=sample.mask_format, reading=sample.reading)
     if levels.shape != tuple(shape):
         raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), sample.mask, levels.shape[::-1]))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from benchmark.core.errors import ConfigError
 from benchmark.data.card import find_card
 from benchmark.data.dataset import Dataset, files_of
 from benchmark.data.index import FileFacts
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, unused_files
+
+LIKE_GOOD = frozenset(
+    {"good", "ok", "okay", "normal", "pass", "passed", "negative", "healthy", "intact", "clean", "fine", "gut", "io"}
+)
+"""Names that folders of good images have: without masks, nothing is taken for defective under one of them."""
 
 
 class MvtecLayout(Dataset):
@@ -22,6 +28,8 @@ class MvtecLayout(Dataset):
     """Folders of good images (``good``; BTAD has ``ok``)."""
     mask_suffixes: list[str]
     """What a mask's stem has behind its image's stem; the first that fits is taken."""
+    masks: Literal["required", "optional"]
+    """Whether each defective image must have one; without, only its label counts."""
 
     def locate(self, data_root: Path) -> Path:
         """Return the folder that holds the categories; a user's own folder must be named by ``path``."""
@@ -66,6 +74,12 @@ class MvtecLayout(Dataset):
         marked = [r for r in records if not r.defective and r.mask is not None and facts[r.mask].peak]
         problems = [f"{r.image}: a good image, but its mask {r.mask} marks a defect; move one of them" for r in marked]
         notes = [f"{len(empty)} defective images have an all-zero mask, the first is {empty[0]}"] if empty else []
+        bare = [r.image for r in records if r.defective and r.mask is None]
+        if bare:
+            notes.append(
+                f"{len(bare)} of {sum(r.defective for r in records)} defective images have no mask, the first is "
+                f"{bare[0]}: their labels count, their pixels do not"
+            )
         return Scan(records=tuple(records), notes=tuple(notes), problems=tuple(problems))
 
     def _train(self, folder: Path, category: str, prefix: str, problems: list[str]) -> Iterator[Record]:
@@ -93,7 +107,7 @@ class MvtecLayout(Dataset):
             defective = kind not in self.good_names
             mask_of = self._masks(test / kind, names, truth / kind, problems, needed=defective)
             for name in names:
-                if defective and name not in mask_of:
+                if defective and name not in mask_of and self.masks == "required":
                     continue
                 yield Record(
                     image=f"{prefix}test/{kind}/{name}",
@@ -114,12 +128,15 @@ class MvtecLayout(Dataset):
         self, images: Path, names: Sequence[str], masks: Path, problems: list[str], *, needed: bool
     ) -> Mapping[str, str]:
         """Pair the images of a folder; good ones need no masks, and those that have some show that they are blank."""
+        looks_good = needed and images.name.casefold() in LIKE_GOOD
+        needed = needed and (self.masks == "required" or looks_good)
         if not masks.is_dir() and not needed:
             return {}
         if not masks.is_dir():
             problems.append(
                 f"{images}: a folder of defective images, but there is no {masks} with their masks; add it, "
-                f"or, if the images are good, say dataset.good_names=[{images.name}]"
+                + ("" if looks_good else "say dataset.masks=optional to use labels alone, ")
+                + f"or, if the images are good, say dataset.good_names=[{images.name}]"
             )
             return {}
         pairing = pair(images, names, masks, image_files(masks), suffixes=self.mask_suffixes, needed=needed)

@@ -24,7 +24,7 @@ FACTS = frozenset(
 """Columns of the per-image table that every pipeline has; the others are its own."""
 COLUMNS = (
     "at", "id", "category", "type", "defective", "called", "score_value", "iou", "outcome", "message", "quality",
-    "rationale", "extra", "score", "mask",
+    "rationale", "extra", "score", "mask", "masked",
 )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _row(row: Mapping[str, Any], at: int, score: str | None, mask: str | None) -
         "iou": _short(row.get("iou")), "outcome": row["outcome"], "message": row.get("message"),
         "quality": _short(row["quality"]), "rationale": row.get("rationale"),
         "extra": {k: _short(v) if isinstance(v, float) else v for k, v in extra.items()} or None,
-        "score": score, "mask": mask,
+        "score": score, "mask": mask, "masked": row["n_defect_pixels"] == row["n_defect_pixels"],
     }  # fmt: skip
     return [facts[name] for name in COLUMNS]
 

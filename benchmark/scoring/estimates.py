@@ -100,7 +100,9 @@ def _pixels(
     used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
     tables = [t for t in (images[i].table for i in used) if t is not None]
     if len(tables) < len(used) or not used:
-        reason = f"{len(used) - len(tables)} of {len(used)} images have no score map" if used else "no image to score"
+        reason = (
+            f"{len(used) - len(tables)} of {len(used)} images have no score map" if used else _none_to_score(images)
+        )
         return {s.name: _undefined(images, used, reason) for s in specs}
     chosen = None if weights is None else weights[:, used]
     found: dict[str, Estimate] = {}
@@ -122,7 +124,7 @@ def _pixels(
             value = float(functions[s.name](counts))
             found[s.name] = Estimate(
                 value=value,
-                reason=_pixel_reason(s, counts, len(used)) if math.isnan(value) else None,
+                reason=_pixel_reason(s, counts, len(used)) + _unmasked(images) if math.isnan(value) else None,
                 **_sizes(images, used, by_pixels=True),
                 threshold=_threshold(s, counts, protocol, ends),
                 replicates=drawn.get(s.name),
@@ -205,7 +207,7 @@ def _each(
     for s in specs:
         used = [i for i, image in enumerate(images) if not image.excluded and (image.in_pixels or s.level == "image")]
         if not used:
-            found[s.name] = _undefined(images, used, "no image to score")
+            found[s.name] = _undefined(images, used, _none_to_score(images))
             continue
         values = np.array([images[i].values.get(s.name, math.nan) for i in used])
         found[s.name] = _averaged(images, used, s, values, None if weights is None else weights[:, used])
@@ -219,7 +221,7 @@ def _masks(
     found, counts = binary_counts([images[i] for i in used], protocol)
     if len(found) < len(used) or not used:
         missing = f"{len(used) - len(found)} of {len(used)} images have no binary mask, and the protocol cuts none"
-        return {s.name: _undefined(images, used, missing if used else "no image to score") for s in specs}
+        return {s.name: _undefined(images, used, missing if used else _none_to_score(images)) for s in specs}
     chosen = None if weights is None else weights[:, used]
     estimates = {}
     for s in specs:
@@ -227,7 +229,7 @@ def _masks(
         kept = [i for i, p in zip(used, counts.n_pos, strict=True) if p > 0 or s.name != "iou"]
         estimates[s.name] = Estimate(
             value=value,
-            reason=f"no defect pixel in {len(used)} images" if math.isnan(value) else None,
+            reason=f"no defect pixel in {len(used)} images{_unmasked(images)}" if math.isnan(value) else None,
             **_sizes(images, kept, by_pixels=True),
             threshold=protocol.iou_threshold if any(images[i].mask_tp is None for i in used) else None,
             replicates=None if chosen is None else s.function(counts, chosen),
@@ -297,6 +299,16 @@ def _labels(
             proportions=() if s.proportions is None or math.isnan(value) else s.proportions(cells),
         )
     return estimates
+
+
+def _unmasked(images: Sequence[ScoredImage]) -> str:
+    """Say how many defective images have no mask, behind another reason; "" if none."""
+    number = sum(not image.has_mask for image in images)
+    return f"; {number} defective images have no mask" if number else ""
+
+
+def _none_to_score(images: Sequence[ScoredImage]) -> str:
+    return "no image to score" + _unmasked(images)
 
 
 def _undefined(images: Sequence[ScoredImage], used: Sequence[int], reason: str) -> Estimate:

@@ -171,7 +171,7 @@ class Evaluation:
         """Return one row a sample, in the order in which they were added; unknown entries are None."""
         iou: dict[str, float] = {}
         for category in self.categories:
-            images = [i for i in self._sorted(category) if i.outcome == "ok"]
+            images = [i for i in self._sorted(category) if i.outcome == "ok" and i.has_mask]
             found, counts = binary_counts(images, self.protocol)
             iou |= {images[at].sample.id: v for at, v in zip(found, image_iou(counts).tolist(), strict=True)}
         return [_row(image, iou.get(key)) for key, image in self._images.items()]
@@ -275,7 +275,7 @@ def _row(image: ScoredImage, iou: float | None) -> dict[str, Any]:
         "image_score": image.image_score if ok else None,
         "label": image.label if ok else None,
         "iou": None if iou is None or math.isnan(iou) else iou,
-        "n_defect_pixels": image.n_defect_pixels,
+        "n_defect_pixels": image.n_defect_pixels if image.has_mask else None,
         "n_pixels": image.n_pixels,
         "rationale": image.rationale,
     }

@@ -58,6 +58,8 @@ class ScoredImage:
     """A failed answer that the protocol leaves out."""
     in_pixels: bool
     """Whether the image's pixels enter the pixel metrics."""
+    has_mask: bool = True
+    """False: defective, and where is not known."""
     n_pixels: int
     n_defect_pixels: int
     table: ImageTable | None
@@ -104,7 +106,8 @@ def score(
     counted = resized.mask if resized.ignore is None else resized.mask & ~resized.ignore
     n_pixels = counted.size - (0 if resized.ignore is None else int(np.count_nonzero(resized.ignore)))
     n_pos = int(np.count_nonzero(counted))
-    defective = sample.defective if protocol.label_from == "folder" else bool(truth.mask.any())
+    from_mask = protocol.label_from != "folder" and truth.known
+    defective = bool(truth.mask.any()) if from_mask else sample.defective
     ok = prediction.outcome == "ok"
     table: ImageTable | None = None
     if not ok:
@@ -130,7 +133,8 @@ def score(
         message=prediction.message,
         defective=defective,
         excluded=not ok and protocol.failures == "exclude",
-        in_pixels=protocol.include_good or defective,
+        in_pixels=truth.known and (protocol.include_good or defective),
+        has_mask=truth.known,
         n_pixels=n_pixels,
         n_defect_pixels=n_pos,
         table=table if needs.tables else None,

@@ -53,7 +53,7 @@ def test_pairing_is_by_name_not_by_position(tmp_path: Path) -> None:
     folder = mvtec_tree(tmp_path, defective=3)
     (folder / "ground_truth/scratch/001_mask.png").unlink()
     with pytest.raises(DataError, match=r"scratch/001\.png: an image without mask; put its mask at .*001_mask"):
-        dataset("folder", path=str(tmp_path)).manifest(tmp_path)
+        dataset("folder", path=str(tmp_path), masks="required").manifest(tmp_path)
 
 
 def test_mask_without_image(tmp_path: Path) -> None:

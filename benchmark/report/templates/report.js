@@ -181,7 +181,7 @@ function show(at) {
   const views = [["image", "photograph"], ["truth", "ground truth"], ["score", "score map"], ["mask", "mask"]];
   $("v-views").replaceChildren(...views.map(([layer, name]) => make("figure", {},
     make("div", { className: "stack" }, picture(image, layer, `${name} of ${image.id}`)
-      ?? make("span", { className: "soft", textContent: layer === "truth" ? "no defect" : "none" })),
+      ?? make("span", { className: "soft", textContent: layer !== "truth" ? "none" : image.masked ? "no defect" : "no mask: label alone" })),
     make("figcaption", { textContent: name }))));
   overlay();
   const facts = [["category", image.category], ["truth", image.defective ? image.type : "good"],

@@ -18,10 +18,6 @@ PLACE = re.compile(
     r"(?:Write|In) `(?P<path>[^`]+)`"
     r"(?:, (?P<where>at the end|below `(?P<below>[^`]+)`|in place of `(?P<old>[^`]+)`))?:\n\n$"
 )
-SHORT = {"A metric"}
-"""Examples that start one program; the others take a minute together."""
-
-
 @dataclass(frozen=True)
 class Step:
     """One block of code: commands, or what to do with a file."""
@@ -125,7 +121,8 @@ def test_the_places_that_an_example_names_are_there(name: str, clone: Path) -> N
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SHORT else pytest.mark.slow) for n in examples()])
+@pytest.mark.slow  # each starts programs; all of them take minutes
+@pytest.mark.parametrize("name", examples())
 def test_an_example_can_be_followed_to_the_letter(name: str, clone: Path, images: Path) -> None:
     shutil.copytree(images, clone / "datasets" / "sat", dirs_exist_ok=True)
     for step in examples()[name]:

@@ -237,6 +237,7 @@ def test_the_pip_of_each_python_installs_the_lock(index: Index, project: Path, t
     assert installed(project / ".venv") == LOCKED
 
 
+@pytest.mark.slow
 def test_the_newest_pip_installs_the_lock(index: Index, project: Path, tmp_path: Path) -> None:
     download = [
         "pip",

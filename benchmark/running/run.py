@@ -168,12 +168,16 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
         pipeline: the settings.
         dataset: name of the data set.
     """
-    from benchmark.weights.digests import file_digests
+    from benchmark.weights.digests import file_digests, folder_digest
 
     apart = tuple(f"{key}." for key in pipeline.not_in_result())
     given = [(key, path) for key, path in file_settings(pipeline) if not f"{key}.".startswith(apart)]
     found = {**{key: path for key, path in given if path and path.is_file()}, **pipeline.reads(dataset)}
-    return {"files": {f"pipeline.{key}": file_digests(path)[0] for key, path in found.items()}} if found else {}
+    digests = {
+        f"pipeline.{key}": folder_digest(path) if path.is_dir() else file_digests(path)[0]
+        for key, path in found.items()
+    }
+    return {"files": digests} if digests else {}
 
 
 def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:

@@ -39,6 +39,32 @@ def file_digests(path: Path) -> tuple[str, str]:
     return digests
 
 
+def folder_digest(path: Path) -> str:
+    """Return a SHA-256 (hex) of the names and contents of all files below a folder, hidden ones aside.
+
+    It is remembered as ``file_digests`` are, and computed again when a file came, went or changed its size or time.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    names = [p.relative_to(path).as_posix() for p in files]
+    stats = [p.stat() for p in files]
+    listed = [[n, s.st_size, s.st_mtime_ns, s.st_ino] for n, s in zip(names, stats, strict=True)]
+    state = [int(hashlib.sha256(json.dumps(listed).encode(errors="surrogateescape")).hexdigest(), 16)]
+    note = _note_of(path)
+    known = _remembered(note, state)
+    if known is not None:
+        return known[0]
+    whole = hashlib.sha256()
+    for name, file in zip(names, files, strict=True):
+        with file.open("rb") as handle:
+            whole.update(
+                f"{name}\0{hashlib.file_digest(handle, 'sha256').hexdigest()}\n".encode(errors="surrogateescape")
+            )
+    digest = whole.hexdigest()
+    with contextlib.suppress(OSError), replacing(note) as kept:
+        kept.write(json.dumps({"state": state, "sha256": digest, "md5": ""}).encode())
+    return digest
+
+
 def _note_of(path: Path) -> Path:
     folder = folder_of("BENCH_CACHE", ".cache") / "digests"
     return folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"

@@ -39,6 +39,7 @@ def metrics(finished: Any) -> dict[tuple[str, str], float | None]:
     return {(row.metric, row.category): row.value for row in finished.result.metrics}
 
 
+@pytest.mark.slow
 def test_every_category_of_mvtec_is_asked_its_own_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree(tmp_path / "data" / "mvtec", list(MVTEC))
     finished = run(tmp_path, "dataset=mvtec", "dataset.allow_partial=true", "pipeline=saa_plus", *tiny("saa_plus"))

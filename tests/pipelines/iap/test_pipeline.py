@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import ConfigError
+from tests.harness import option
 from tests.pipelines.iap.fixed import (
     ANSWERS,
     EXACT,
@@ -154,3 +155,14 @@ def test_what_is_cut_off_is_told_in_the_paper_profile(
     assert "left out" in caplog.text
     with pytest.raises(ConfigError, match="long_captions"):
         predict(pipeline(answer=answer, detector={"long_captions": "refuse"}), context(tmp_path / "b"))
+
+
+def test_the_presets_hold_the_values_of_their_sources() -> None:
+    """The paper's section 5.1.3 and Table 2, whose tags have colours among them; the released command line."""
+    text, code = (option("pipeline", f"iap_as_paper_{name}") for name in ("text", "code"))
+    limits = {"box": None, "text": None, "object_sets": ["mvtec", "mpdd", "btad"], "objects": 0.2, "textures": 0.1}
+    assert text["thresholds"] == {**limits, "iou": 0.5}
+    assert text["size"]["factor"] == 0.8 and text["normals"]["seed"] == 111
+    assert text["object"]["dropped_words"] == []
+    assert code["thresholds"]["objects"] == 0.1
+    assert code["detector"]["long_captions"] == text["detector"]["long_captions"] == "truncate"

@@ -18,6 +18,8 @@ PLACE = re.compile(
     r"(?:Write|In) `(?P<path>[^`]+)`"
     r"(?:, (?P<where>at the end|below `(?P<below>[^`]+)`|in place of `(?P<old>[^`]+)`))?:\n\n$"
 )
+
+
 @dataclass(frozen=True)
 class Step:
     """One block of code: commands, or what to do with a file."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from benchmark.core.errors import DataError, near_matches
 from benchmark.core.samples import Sample
+from benchmark.data.table_rows import read_rows
 
 NAMES = {
     "image": ("image", "path", "file", "filename", "image_path", "id"),
@@ -16,54 +16,30 @@ NAMES = {
     "label": ("label", "prediction", "pred", "pred_label"),
 }
 """Columns, by the names under which they are known."""
-TRUE = frozenset({"1", "1.0", "true", "yes", "nok", "ng", "defective", "defect", "bad", "anomalous", "anomaly"})
-FALSE = frozenset({"0", "0.0", "false", "no", "ok", "good", "normal"})
 
 Row = tuple[float | None, bool | None]
 
 
 def read_table(path: Path, samples: Sequence[Sample]) -> dict[str, Row]:
-    """Return score and label by sample; a CSV with commas, semicolons or tabs, with or without a byte-order mark.
+    """Return score and label by sample.
 
     An image is named by its path below the dataset, or by any end of it that only one image has; with slashes of
     either kind.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, names an unknown image or one twice, or holds what is no
-            number or label; file, line and fix are named.
+        DataError: as ``read_rows``, or a row names an unknown image or one twice, or holds what is no number or label;
+            file, line and fix are named.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give pipeline.table=<CSV in UTF-8>") from None
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    rows = csv.DictReader(text.splitlines(keepends=True), delimiter=separator)
-    columns = _columns(path, [name.strip() for name in rows.fieldnames or ()])
-    rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
     by_end = _ends(samples)
     found: dict[str, Row] = {}
-    for row in rows:
-        where = f"{path}, line {rows.line_num}"
-        name = (row[columns["image"]] or "").strip()
-        sample = _named(name, by_end, where)
+    for row in read_rows(path, NAMES, needs=("image",)):
+        if not {"score", "label"} & row.values.keys():
+            raise DataError(f"{path}: needs a column score or label beside image")
+        sample = _named(row.text("image"), by_end, row.where)
         if sample in found:
-            raise DataError(f"{where}: {name} stands there twice; keep one row an image")
-        score = _number(row.get(columns.get("score", "")), where)
-        found[sample] = (score, _label(row.get(columns.get("label", "")), where))
+            raise DataError(f"{row.where}: {row.text('image')} stands there twice; keep one row an image")
+        found[sample] = (_number(row.text("score"), row.where), row.label())
     return found
-
-
-def _columns(path: Path, given: list[str]) -> dict[str, str]:
-    known = {name.casefold(): name for name in given}
-    columns = {
-        kind: known[next(n for n in names if n in known)]
-        for kind, names in NAMES.items()
-        if any(n in known for n in names)
-    }
-    if "image" not in columns or len(columns) == 1:
-        raise DataError(f"{path}: needs a column image, and score or label; it has: {', '.join(given) or 'none'}")
-    return columns
 
 
 def _ends(samples: Sequence[Sample]) -> dict[str, str | None]:
@@ -89,8 +65,8 @@ def _named(name: str, by_end: dict[str, str | None], where: str) -> str:
     raise DataError(f"{where}: no image {name!r} in the dataset; {near_matches(plain, list(by_end))}")
 
 
-def _number(text: str | None, where: str) -> float | None:
-    if text is None or not text.strip():
+def _number(text: str, where: str) -> float | None:
+    if not text:
         return None
     try:
         value = float(text)
@@ -99,12 +75,3 @@ def _number(text: str | None, where: str) -> float | None:
     if not math.isfinite(value):
         raise DataError(f"{where}: the score is {text}; it must be a finite number")
     return value
-
-
-def _label(text: str | None, where: str) -> bool | None:
-    if text is None or not text.strip():
-        return None
-    word = text.strip().casefold()
-    if word not in TRUE | FALSE:
-        raise DataError(f"{where}: the label {text!r} is neither OK nor NOK; write 0 or 1")
-    return word in TRUE

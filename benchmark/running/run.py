@@ -151,7 +151,7 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
     for key in config.pipeline.not_in_result():
         *parents, last = key.split(".")
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
-    for key in ("path", "bits", "exif_orientation", "masks"):
+    for key in ("path", "root", "columns", "bits", "exif_orientation", "masks"):
         kept["dataset"].pop(key, None)  # the manifest's fingerprint stands for the place, and for how files are read
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
     return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)

@@ -74,7 +74,7 @@ def counts(manifest: Manifest) -> tuple[int, int]:
 
 def test_every_dataset_has_a_card_and_an_option() -> None:
     assert set(BUILDERS) <= set(NAMES)
-    assert set(card_names()) | {"folder"} == {option_values(o).get("name", "sat") for o in OPTIONS}
+    assert set(card_names()) | {"folder", "table"} == {option_values(o).get("name", "sat") for o in OPTIONS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,7 +145,7 @@ def test_presets_give_the_papers_numbers(option: str, good: int, defective: int,
 
 
 @pytest.mark.parametrize(
-    "option", sorted(set(OPTIONS) - {option for option, _, _ in PRESETS} - {"folder", "sat", "sat_hard"})
+    "option", sorted(set(OPTIONS) - {option for option, _, _ in PRESETS} - {"folder", "table", "sat", "sat_hard"})
 )
 def test_an_option_without_numbers_above_scores_what_its_card_says(option: str, full: Path) -> None:
     manifest = dataset(option).manifest(built(full, option_values(option)["name"]))

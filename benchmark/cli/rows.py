@@ -24,13 +24,21 @@ def rows(
     ] = None,
 ) -> int:
     """Write a run's images as CSV, each with what became of it: rows sat-patchcore [only=wrong] [out=FILE]."""
+    from benchmark.core.errors import ResultsError
     from benchmark.report.compare import choose_run
-    from benchmark.report.image_rows import csv_of
+    from benchmark.report.image_rows import csv_of, verdicts
     from benchmark.results import files
 
     folder = choose_run(run, results_root)
-    text, count = csv_of(files.read_rows(folder), only=only)
+    table = files.read_rows(folder)
+    judged = any(verdicts(table))
+    if only == "wrong" and not judged:
+        raise ResultsError(
+            f"{folder.name} has no labels, so none is right or wrong: a threshold makes them "
+            f"(make decide RUNS={folder.name})"
+        )
+    text, count = csv_of(table, only=only)
     target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
     files.write_atomically(target, text.encode())
-    print(f"written: {target} ({count} images)")
+    print(f"written: {target} ({count} images{'' if judged else '; without labels there is no verdict'})")
     return 0

@@ -158,4 +158,6 @@ def _refuse_stray_words(words: Sequence[str]) -> None:
             continue
         fitting = [f"{'+' if group == 'sweep' else ''}{group}={word}" for group in groups() if word in options(group)]
         near = f"write {' or '.join(fitting)}" if fitting else near_matches(word, [*COMMANDS, *groups()])
+        if not fitting and "=" in before and not before.startswith("-"):
+            near = f"a value with a space takes quotes of its own, ARGS='\"{before} {word}\"'; else {near}"
         raise ConfigError(f"{word!r} is neither a command nor a setting with its key; {near}")

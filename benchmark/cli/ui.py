@@ -22,13 +22,20 @@ def ui(
     ] = None,
 ) -> int:
     """Open the tracked runs in MLflow's own interface (Ctrl-C ends it): ui [port=5001]."""
+    import contextlib
+    import socket
     import subprocess
     import sys
 
+    from benchmark.core.errors import ConfigError
     from benchmark.tracking import Mlflow
 
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0):
+        raise ConfigError(f"port {port} of {host} is taken, perhaps by another `ui`; choose one: ui port={port + 1}")
     store = Mlflow(uri=uri, experiment="").make_ready(results_root)
     if uri is None:
-        print(f"the runs: http://{host}:{port}/#/experiments (MLflow's first page shows traces)")
+        print(
+            f"the runs: http://{host}:{port}/#/experiments (MLflow's first page shows traces); ready in half a minute"
+        )
     words = ["ui", "--workers", "1", "--backend-store-uri", store, "--host", host, "--port", str(port)]
     return subprocess.call([sys.executable, "-m", "mlflow", *words])

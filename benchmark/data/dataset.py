@@ -122,10 +122,7 @@ class Dataset(Settings, ABC):
         scan = self.scan(root)
         self._raise_first(scan.problems)
         if not scan.records:
-            hint = (
-                card.layout if card else "<category>/train/good, <category>/test/<type>, <category>/ground_truth/<type>"
-            )
-            raise DataError(f"{root}: no image of dataset {self.name} in it; expected: {hint}")
+            raise DataError(self.no_image(root, card))
         records = self._selected(scan.records, card)
         differences: list[Difference] = []
         if not self.labels_from_masks:
@@ -166,6 +163,11 @@ class Dataset(Settings, ABC):
             is_done = "applied" if self.exif_orientation == "apply" else "not applied"
             notes.append(f"{turned} files have an EXIF orientation, which is {is_done} (dataset.exif_orientation)")
         return Reading(bits=bits, upright=bool(turned) and self.exif_orientation == "apply"), notes
+
+    def no_image(self, root: Path, card: Card | None) -> str:
+        """Say that a folder holds no image where images are looked for, and where that is."""
+        hint = card.layout if card else "<category>/train/good, <category>/test/<type>, <category>/ground_truth/<type>"
+        return f"{root}: no image of dataset {self.name} in it; expected: {hint}"
 
     def expected_counts(self, card: Card) -> tuple[Count, ...] | None:
         """Return what the card expects of the chosen categories, None where it does not say."""

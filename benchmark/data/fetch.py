@@ -78,7 +78,11 @@ def _check_own(settings: Settings, request: Request) -> int:
         )
     found = verify(settings, None, request.data_root)
     status = _report(found, title=f"dataset {settings.name}", right="nothing is wrong")
-    print(f"images with their masks: {contact_sheet(found, cache_folder() / 'verify' / f'{found.root.name}.png')}")
+    place = cache_folder() / "verify" / f"{found.root.name}.png"
+    try:
+        print(f"images with their masks: {contact_sheet(found, place)}")
+    except OSError as error:
+        print(f"no picture of them: {place} cannot be written ({error.strerror}); set BENCH_CACHE=<a folder>")
     return status
 
 

@@ -87,7 +87,10 @@ class MvtecLayout(Dataset):
         for kind in folders(train):
             if kind not in self.good_names:
                 good = ", ".join(self.good_names)
-                problems.append(f"{train / kind}: train holds good images only ({good}); move it to test/{kind}")
+                fix = f"move it to test/{kind}"
+                if kind.casefold() in LIKE_GOOD:
+                    fix = f"say dataset.good_names=[{kind}] if that is what it holds, or {fix}"
+                problems.append(f"{train / kind}: train holds good images only ({good}); {fix}")
                 continue
             for name in _images(train / kind, problems):
                 yield Record(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -140,12 +140,25 @@ def pair(
             wanted = masks / f"{stem}{suffixes[0]}.*"
             problems.append(f"{images / name}: an image without mask; put its mask at {wanted}, or move the image")
     used = set(mask_of.values())
+    left = [name for name in mask_names if name not in used]
+    stems = {normalize("NFC", name.rpartition(".")[0]) for name in image_names}
+    ends = {_end(normalize("NFC", name.rpartition(".")[0]), stems) for name in left}
+    if len(ends) == 1 and (end := ends.pop()):
+        problems.append(
+            f"{masks / left[0]}: {len(left)} masks are called like an image with {end!r} behind its name; say "
+            f"dataset.mask_suffixes=[{end}], or rename them"
+        )
+        return Pairing(mask_of=mask_of, problems=tuple(problems))
     problems += [
-        f"{masks / name}: a mask without image; put its image into {images}, or remove the mask"
-        for name in mask_names
-        if name not in used
+        f"{masks / name}: a mask without image; put its image into {images}, or remove the mask" for name in left
     ]
     return Pairing(mask_of=mask_of, problems=tuple(problems))
+
+
+def _end(stem: str, stems: Collection[str]) -> str:
+    """Return what stands behind the longest of some stems that a stem begins with; "" where it begins with none."""
+    begins = max((s for s in stems if stem.startswith(s)), key=len, default=stem)
+    return stem[len(begins) :]
 
 
 def _by_stem(folder: Path, names: Iterable[str], problems: list[str]) -> dict[str, str]:

@@ -91,6 +91,8 @@ def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verificatio
     root = whole.locate(data_root)
     scan = whole.scan(root)
     problems = list(scan.problems)
+    if not scan.records and not problems:
+        problems.append(whole.no_image(root, card))
     files = files_of(scan.records)
     unreadable: dict[str, str] = {}
     marked: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,6 +74,7 @@ class Saved(Pipeline):
 
         rows = {} if self.table is None else read_table(self.table, context.samples)
         without = [s for s in context.samples if s.id not in rows and not self._files(s)]
+        self._refuse_shared(context.samples)
         if without and (len(without) == len(context.samples) or self.on_missing == "error"):
             raise DataError(self._nothing(without))
         if without:
@@ -117,6 +118,17 @@ class Saved(Pipeline):
                 raise DataError(f"{names} could both be the {kind} of {sample.id}; say which with pipeline.{kind}s")
             found |= dict.fromkeys([kind], next(iter(there))) if there else {}
         return found
+
+    def _refuse_shared(self, samples: Sequence[Sample]) -> None:
+        """Raise DataError where one file would be the prediction of several images: names repeat across folders."""
+        owner: dict[Path, str] = {}
+        for sample in samples:
+            for kind, path in self._files(sample).items():
+                if owner.setdefault(path, sample.id) != sample.id:
+                    raise DataError(
+                        f"{path} would be the {kind} of several images, {owner[path]} and {sample.id}: keep their "
+                        f"folders below pipeline.path, or say with pipeline.{kind}s how they are named"
+                    )
 
     def _filled(self, pattern: str, sample: Sample) -> str:
         path = PurePosixPath(sample.id)

@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.report.papers.fairness import OTHER_NAME, WHOLE, images, is_partial
 from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
-from benchmark.report.tables import number
+from benchmark.report.tables import number, outward
 from benchmark.results.schema import RunResult, flatten
 from benchmark.scoring.metrics.registry import title as metric_title
 
@@ -108,7 +108,8 @@ def _board_row(
         value = own.value if own else None
         key = (metric, result.protocol.hash, result.dataset.fingerprint)
         is_best = value is not None and not is_partial(result) and best.get(key) == value
-        span = f"{own.low:.3f} – {own.high:.3f}" if own and own.low is not None and own.high is not None else ""
+        ends = outward(own.low, own.high) if own else None
+        span = f"{ends[0]:.3f} – {ends[1]:.3f}" if ends else ""
         reason = (own.reason or own.no_interval or "") if own else "not computed by this run"
         cells.append(
             {"value": number(value), "sort": _sortable(value), "span": span, "reason": reason, "best": is_best}

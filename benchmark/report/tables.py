@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from benchmark.core.terminal import literal
@@ -28,8 +29,16 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def interval(row: MetricRecord) -> str:
-    """Format a metric's 95 % interval."""
-    return "" if row.low is None or row.high is None else f"[{row.low:.3f}, {row.high:.3f}]"
+    """Format a metric's 95 % interval, its ends rounded away from each other: what is shown holds the value, too."""
+    ends = outward(row.low, row.high)
+    return "" if ends is None else f"[{ends[0]:.3f}, {ends[1]:.3f}]"
+
+
+def outward(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """Return the ends of an interval in thousandths, the lower one rounded down and the upper one up; None without."""
+    if low is None or high is None:
+        return None
+    return math.floor(low * 1000 + 1e-9) / 1000, math.ceil(high * 1000 - 1e-9) / 1000
 
 
 def print_result(finished: Finished) -> None:

@@ -49,6 +49,10 @@ class Evaluated:
     tracking_error: str | None
     """Why the run could not be logged in MLflow; its files are whole all the same."""
 
+    def __repr__(self) -> str:
+        """Say which run it is and where; the result itself fills screens."""
+        return f"Evaluated({self.result.id!r}, digest {self.result.digest[:12]}, folder {str(self.folder)!r})"
+
     @property
     def table(self) -> pd.DataFrame:
         """Every metric as a row: value, 95 % interval and n, for each category, ``mean`` and ``pooled``."""
@@ -126,6 +130,13 @@ def evaluate(
     from benchmark.running.run import execute
 
     groups = {"dataset": dataset, "pipeline": pipeline, "protocol": protocol, "metric": metric, "tracking": tracking}
+    for group, option in groups.items():
+        if option is not None and not isinstance(option, str):
+            raise ConfigError(f"{group}={option!r}: give the name of one option as text; several runs are a sweep")
+    if settings is not None and not isinstance(settings, Mapping):
+        raise ConfigError(
+            'settings: give keys and values, such as {"pipeline.smoothing": 2.0}; words go into overrides'
+        )
     words = [f"{group}={option}" for group, option in groups.items() if option is not None]
     if config_dirs:
         words.append(search_path([Path(folder) for folder in config_dirs]))

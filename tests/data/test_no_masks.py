@@ -107,7 +107,7 @@ def test_masks_that_are_required_are_asked_for_with_every_way_out(tmp_path: Path
 def test_a_mask_under_another_name_is_still_an_error(tmp_path: Path) -> None:
     root = parts(tmp_path / "mine", masks=1)
     (root / "part/ground_truth/cut/0_mask.png").rename(root / "part/ground_truth/cut/0_gt.png")
-    with pytest.raises(DataError, match=r"0_gt\.png: a mask without image"):
+    with pytest.raises(DataError, match=r"0_gt\.png: 1 masks are called .* dataset\.mask_suffixes=\[_gt\]"):
         dataset("folder", path=root).manifest(tmp_path)
 
 
@@ -126,3 +126,16 @@ def test_a_folder_that_sounds_good_is_not_taken_for_defective(tmp_path: Path, na
     with pytest.raises(DataError, match=rf"dataset\.good_names=\[{name}\]"):
         dataset("folder", path=root).manifest(tmp_path)
     assert dataset("folder", path=root, good_names=[name, "good"]).manifest(tmp_path).test
+
+
+def test_train_images_under_another_good_name_are_not_sent_to_test(tmp_path: Path) -> None:
+    root = parts(tmp_path / "mine", masks=0)
+    (root / "part/train/good").rename(root / "part/train/OK")
+    with pytest.raises(DataError, match=r"say dataset\.good_names=\[OK\] if that is what it holds"):
+        dataset("folder", path=root).manifest(tmp_path)
+
+
+def test_a_folder_without_images_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "mine/part/OK/0.png", np.zeros((4, 4), dtype=np.uint8))
+    assert main(["data", "folder", "verify", f"dataset.path={tmp_path / 'mine'}"]) == 1
+    assert "no image of dataset folder in it; expected: <category>/train/good" in capsys.readouterr().out

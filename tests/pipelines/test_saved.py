@@ -232,3 +232,10 @@ def test_axes_of_one_and_integers_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", np.eye(3, dtype=np.float16))
     assert read_map(tmp_path / "b.npy").dtype == np.float32
     assert read_mask(save(tmp_path / "m.png", np.eye(3, dtype=np.uint8))).tolist() == np.eye(3, dtype=bool).tolist()
+
+
+def test_one_file_is_not_the_prediction_of_several_images(data: Path) -> None:
+    for number in range(2):
+        write(data.parent / "maps", f"{number}.png", ".npy", np.zeros(SHAPE, dtype=np.float32))
+    with pytest.raises(DataError, match=r"0\.npy would be the map of several images, cap/test/cut/0\.png and "):
+        scored(data, f"pipeline.path={data.parent / 'maps'}")

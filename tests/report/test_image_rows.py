@@ -57,3 +57,12 @@ def test_the_command_writes_them_and_the_table_says_the_counts(
     assert len(written) == said.count("missed") + said.count("false alarm")
     assert main(["rows", "nothing", "--results-root", root]) == 1
     assert main(["rows", "sat", "only=wrongs", "--results-root", root]) == 2
+
+
+def test_without_labels_nothing_is_said_to_be_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, *SMALL_SAT, "pipeline=patchcore", "networks=toy")
+    root = str(tmp_path / "results")
+    assert main(["rows", "sat", "only=wrong", "--results-root", root]) == 1
+    assert "has no labels, so none is right or wrong" in capsys.readouterr().err
+    assert main(["rows", "sat", "--results-root", root]) == 0
+    assert "without labels there is no verdict" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark.report.points import _print
-from benchmark.report.tables import print_result
+from benchmark.report.tables import outward, print_result
 from tests.data.dataset_trees import mvtec_tree
 from tests.harness import run
 
@@ -40,3 +40,10 @@ def test_a_sweep_without_a_best_point_says_so(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr().out
     assert "no best point, as ap is undefined in all; run.objective=f2 takes another" in said
     assert "best by" not in said
+
+
+def test_a_printed_interval_holds_the_printed_value() -> None:
+    assert outward(0.99991, 1.0) == (0.999, 1.0)
+    assert outward(0.25, 0.2501) == (0.25, 0.251)
+    assert outward(0.1, 0.3) == (0.1, 0.3)
+    assert outward(None, 0.3) is None

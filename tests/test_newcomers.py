@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.newcomers import suite
 
 METRICS = '''
@@ -90,6 +92,7 @@ class Wrong(Bright):
 '''
 
 
+@pytest.mark.slow
 def test_new_pipelines_are_found_and_checked(tmp_path: Path) -> None:
     keys = "cut: 100.0\nnotes: null\n"
     files = {

@@ -265,7 +265,8 @@ def test_the_newest_pip_installs_the_lock(index: Index, project: Path, tmp_path:
     assert newest.name.split("-")[1] in subprocess.check_output([project / ".venv/bin/pip", "--version"], text=True)
 
 
-@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("installer", ["uv", "pip"])
 def test_settings_of_the_machine_change_nothing(
     index: Index, project: Path, tmp_path: Path, quick_python: str, installer: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -73,8 +73,9 @@ class Saved(Pipeline):
         from benchmark.pipelines.saved_table import read_table
 
         rows = {} if self.table is None else read_table(self.table, context.samples)
-        without = [s for s in context.samples if s.id not in rows and not self._files(s)]
-        self._refuse_shared(context.samples)
+        files = {s.id: self._files(s) for s in context.samples}
+        _refuse_shared(files)
+        without = [s for s in context.samples if s.id not in rows and not files[s.id]]
         if without and (len(without) == len(context.samples) or self.on_missing == "error"):
             raise DataError(self._nothing(without))
         if without:
@@ -82,7 +83,7 @@ class Saved(Pipeline):
 
         def predict(one: ImageResults) -> Prediction:
             score, label = rows.get(one.sample.id, (None, None))
-            found = self._files(one.sample)
+            found = files[one.sample.id]
             if not found and one.sample.id not in rows:
                 return Prediction(outcome="failed", message="no saved prediction")
             return Prediction(
@@ -118,17 +119,6 @@ class Saved(Pipeline):
                 raise DataError(f"{names} could both be the {kind} of {sample.id}; say which with pipeline.{kind}s")
             found |= dict.fromkeys([kind], next(iter(there))) if there else {}
         return found
-
-    def _refuse_shared(self, samples: Sequence[Sample]) -> None:
-        """Raise DataError where one file would be the prediction of several images: names repeat across folders."""
-        owner: dict[Path, str] = {}
-        for sample in samples:
-            for kind, path in self._files(sample).items():
-                if owner.setdefault(path, sample.id) != sample.id:
-                    raise DataError(
-                        f"{path} would be the {kind} of several images, {owner[path]} and {sample.id}: keep their "
-                        f"folders below pipeline.path, or say with pipeline.{kind}s how they are named"
-                    )
 
     def _filled(self, pattern: str, sample: Sample) -> str:
         path = PurePosixPath(sample.id)
@@ -173,6 +163,18 @@ class Saved(Pipeline):
             f"{wanted} (or another usual ending, or the name alone) or a row of pipeline.table{seen}; say how they are "
             "named with pipeline.maps, such as {category}/{type}/{stem}.tiff"
         )
+
+
+def _refuse_shared(files: Mapping[str, Mapping[str, Path]]) -> None:
+    """Raise DataError where one file would be the prediction of several images: names repeat across folders."""
+    owner: dict[Path, str] = {}
+    for sample, found in files.items():
+        for kind, path in found.items():
+            if owner.setdefault(path, sample) != sample:
+                raise DataError(
+                    f"{path} would be the {kind} of several images, {owner[path]} and {sample}: keep their folders "
+                    f"below pipeline.path, or say with pipeline.{kind}s how they are named"
+                )
 
 
 def read_map(path: Path) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,8 @@ def site() -> Iterator[Site]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of every pause, which take no time."""
     seconds: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", seconds.append)
+    # its own, as threads of earlier tests may sleep, too
+    monkeypatch.setattr(module, "time", SimpleNamespace(**{**vars(module.time), "sleep": seconds.append}))
     return seconds
 
 

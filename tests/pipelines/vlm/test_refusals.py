@@ -122,7 +122,8 @@ def busy(after: float | None = None) -> CallError:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     seconds: list[float] = []
-    monkeypatch.setattr(asking.time, "sleep", seconds.append)
+    # its own, as threads of earlier tests may sleep, too
+    monkeypatch.setattr(asking, "time", SimpleNamespace(**{**vars(asking.time), "sleep": seconds.append}))
     return seconds
 
 

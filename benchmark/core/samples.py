@@ -90,6 +90,11 @@ class Manifest:
         return tuple(dict.fromkeys(s.category for s in self.samples))
 
     @property
+    def reading(self) -> Reading:
+        """How every file of the dataset is read, and an image that a setting names beside them."""
+        return self.samples[0].reading if self.samples else AS_STORED
+
+    @property
     def fingerprint(self) -> str:
         """Hash over every sample's id, content hashes, label, category, group and split (hex)."""
         digest = hashlib.sha256()

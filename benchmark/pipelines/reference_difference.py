@@ -18,7 +18,7 @@ from pydantic import Field
 
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
-from benchmark.core.samples import Prediction, Sample
+from benchmark.core.samples import Prediction, Reading, Sample
 from benchmark.core.settings import FileOr
 from benchmark.data.align import Aligned, AlignSettings, align
 from benchmark.stages.codec import Artifact
@@ -104,7 +104,7 @@ class ReferenceDifference(Pipeline):
         """Look up or compute the reference of one category."""
         train = [s for s in context.manifest.train if s.category == category and not s.defective]
         chosen = _spread(train, self.reference_images)
-        given = None if self.reference == "median" else _read(Path(self.reference))
+        given = None if self.reference == "median" else _read(Path(self.reference), context.manifest.reading)
         wanted = f"category {category!r} of dataset {context.manifest.dataset!r}"
         if given is None and not chosen:
             raise DataError(
@@ -187,12 +187,12 @@ def _content(samples: Sequence[Sample]) -> str:
     return hashlib.sha256("\n".join(sample.sha256 for sample in samples).encode()).hexdigest()
 
 
-def _read(path: Path) -> Image:
+def _read(path: Path, reading: Reading) -> Image:
     from benchmark.data.images import load_image
 
     if not path.is_file():
         raise DataError(f"{path}: no such reference image; set pipeline.reference to median or to an image file")
-    return load_image(path)
+    return load_image(path, reading)
 
 
 def _check_size(path: Path, image: Image, reference: Image, origin: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -149,3 +150,13 @@ def test_a_turned_photograph_goes_through_a_whole_run(tmp_path: Path) -> None:
 def test_damaged_exif_data_are_no_orientation(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", np.zeros((8, 12, 3), dtype=np.uint8), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     assert load_image(path, Reading(upright=True)).shape == (8, 12, 3)
+
+
+def test_a_reference_that_a_setting_names_is_read_as_the_images_are(tmp_path: Path) -> None:
+    deep(tmp_path / "mine", 900)
+    reference = tmp_path / "mine/part/train/good/0.png"
+    words = ("dataset=folder", f"dataset.path={tmp_path / 'mine'}", "pipeline=reference_difference")
+    given = ("pipeline.align.motion=none", "pipeline.threshold=40", f"pipeline.reference={reference}")
+    done = run(tmp_path, *words, *given)
+    scores = pd.read_parquet(done.folder / "per_image.parquet")["image_score"]
+    assert (scores == 0).all(), "each image is the reference itself"

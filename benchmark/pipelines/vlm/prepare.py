@@ -15,7 +15,7 @@ from pydantic import Field
 
 from benchmark.chat.question import SentImage
 from benchmark.core.errors import ConfigError, DataError
-from benchmark.core.samples import AS_STORED, Manifest, Reading
+from benchmark.core.samples import Manifest, Reading
 from benchmark.core.settings import FilePath, Settings
 from benchmark.data.align import AlignSettings, align
 
@@ -72,7 +72,7 @@ def references(
         path = settings.path
         if not path.is_file():
             raise DataError(f"{path}: no such reference image; give pipeline.reference.path=<an image file>")
-        one = _reference(path, AS_STORED, hashlib.sha256(path.read_bytes()).hexdigest(), image)
+        one = _reference(path, manifest.reading, hashlib.sha256(path.read_bytes()).hexdigest(), image)
         return dict.fromkeys(categories, one)
     found = {}
     for category in categories:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +14,15 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 logging.raiseExceptions = False  # a thread that a test gave up may log into its capture, which is closed by then
+
+
+gc.disable()  # while hundreds of modules are imported; nothing of theirs is garbage
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of every later garbage collection: a third of the time of composing."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Imports what a run needs and composes once, so that processes forked from here start without delay."""
 
+import gc
+
 import alembic.command
 import cv2
 import mlflow.store.tracking.sqlalchemy_store
@@ -42,3 +44,4 @@ LOADED = (
 LOADED += (slow_pipeline,)
 tracking.make_whole = mlflow_database.copied
 harness.compose(*test_faults.RUN)
+gc.freeze()  # every process forked from here leaves it alone

@@ -16,6 +16,13 @@ Matrix = NDArray[np.float32]
 _NO_WORSE = 1e-4
 """A search that ends where it began may lose this much correlation to rounding."""
 
+WEAK = 0.3
+"""Correlation below which an aligned image hardly resembles its reference, so that its alignment may rest on noise."""
+WEAK_NOTE = (
+    "images were aligned that hardly resemble their reference (correlation below 0.3; each image's stands in its row): "
+    "what was found may be noise, and the warp may add differences; pipeline.align.motion=none compares without it"
+)
+
 
 class AlignSettings(Settings):
     """How images are aligned."""
@@ -44,6 +51,11 @@ class Aligned:
     """Correlation coefficient with the reference after the warp, in [-1, 1]; None where undefined (a flat image)."""
     matrix: Matrix
     """(2, 3) maps reference coordinates (x, y, 1) to image coordinates in pixels."""
+
+
+def is_weak(*, aligned: bool, correlation: float | None) -> bool:
+    """Whether an image was warped although it hardly resembles its reference: ``WEAK_NOTE`` tells why to look."""
+    return aligned and (correlation is None or correlation < WEAK)
 
 
 def align(image: NDArray[np.uint8], reference: NDArray[np.uint8], settings: AlignSettings) -> Aligned:

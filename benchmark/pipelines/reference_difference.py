@@ -20,7 +20,7 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Reading, Sample
 from benchmark.core.settings import FileOr
-from benchmark.data.align import Aligned, AlignSettings, align
+from benchmark.data.align import WEAK_NOTE, Aligned, AlignSettings, align, is_weak
 from benchmark.stages.codec import Artifact
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -63,12 +63,18 @@ class ReferenceDifference(Pipeline):
             DataError: no good training image where one is needed, or an unreadable reference.
         """
         references = {category: self._reference(context, category) for category in context.categories}
-        return Plan(predict=lambda one: self._predict(one, references[one.sample.category]), needs_image=True)
 
-    def _predict(self, one: ImageResults, reference: Reference) -> Prediction:
-        """Predict an image; raises DataError where its size is not that of its reference."""
-        _check_size(one.sample.image, one.pixels, reference.image, reference.origin)
-        aligned = align(one.pixels, reference.image, self.align)
+        def predict(one: ImageResults) -> Prediction:
+            reference = references[one.sample.category]
+            _check_size(one.sample.image, one.pixels, reference.image, reference.origin)
+            aligned = align(one.pixels, reference.image, self.align)
+            if is_weak(aligned=aligned.aligned, correlation=aligned.correlation):
+                context.tell(WEAK_NOTE)
+            return self._predict(aligned, reference)
+
+        return Plan(predict=predict, needs_image=True)
+
+    def _predict(self, aligned: Aligned, reference: Reference) -> Prediction:
         score_map = self.difference(aligned, reference.image)
         score = self.image_score(score_map)
         return Prediction(

@@ -24,8 +24,6 @@ Cells = tuple[str, ...]
 
 def machine() -> Iterator[Cells]:
     """Yield (what, value, remark) of the machine and the environment."""
-    import torch  # asked here, so that the GPU is known to provenance
-
     commit, dirty = provenance.git_state()
     yield "Python", sys.version.split()[0], "" if sys.version_info >= (3, 11) else "3.11 or newer is needed"
     facts = provenance.hardware()
@@ -34,12 +32,7 @@ def machine() -> Iterator[Cells]:
         str(facts.get("cpu")),
         f"{facts.get('cores')} cores, {_gigabytes(int(facts.get('memory_mb') or 0) * 2**20)} memory",
     )
-    if torch.cuda.is_available():
-        for at in range(torch.cuda.device_count()):
-            about = torch.cuda.get_device_properties(at)
-            yield f"GPU {at}", about.name, f"{_gigabytes(about.total_memory)}, CUDA {torch.version.cuda}"
-    else:
-        yield "GPU", "none", f"torch {torch.__version__} finds no CUDA device; everything runs on the processor"
+    yield from _accelerators()
     remark = "with uncommitted changes" if dirty else "" if CHECKOUT else "installed from a wheel"
     yield "checkout", (commit or "none")[:12], remark
     for name in KEYS:
@@ -47,6 +40,25 @@ def machine() -> Iterator[Cells]:
             yield name, "set", ""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     yield "Chromium", chromium or "none", "" if chromium else "the report's browser tests are skipped"
+
+
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""Where Linux shows that there is a driver of an accelerator: NVIDIA's, that of WSL, AMD's."""
+
+
+def _accelerators() -> Iterator[Cells]:
+    """Ask torch, but not where there is no driver: its import takes as long as all other lines together."""
+    if sys.platform == "linux" and not any(Path(driver).exists() for driver in DRIVERS):
+        yield "GPU", "none", "no driver of an accelerator; everything runs on the processor"
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        for at in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(at)
+            yield f"GPU {at}", about.name, f"{_gigabytes(about.total_memory)}, CUDA {torch.version.cuda}"
+    else:
+        yield "GPU", "none", f"torch {torch.__version__} finds no CUDA device; everything runs on the processor"
 
 
 def packages(lock: Path | None) -> Iterator[Cells]:

@@ -100,9 +100,8 @@ def _pixels(
     used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
     tables = [t for t in (images[i].table for i in used) if t is not None]
     if len(tables) < len(used) or not used:
-        reason = (
-            f"{len(used) - len(tables)} of {len(used)} images have no score map" if used else _none_to_score(images)
-        )
+        with_map = [i for i in used if images[i].table is not None]
+        reason = _lacking(images, used, with_map, "score map") if used else _none_to_score(images)
         return {s.name: _undefined(images, used, reason) for s in specs}
     chosen = None if weights is None else weights[:, used]
     found: dict[str, Estimate] = {}
@@ -220,7 +219,7 @@ def _masks(
     used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
     found, counts = binary_counts([images[i] for i in used], protocol)
     if len(found) < len(used) or not used:
-        missing = f"{len(used) - len(found)} of {len(used)} images have no binary mask, and the protocol cuts none"
+        missing = _lacking(images, used, [used[i] for i in found], "binary mask") + ", and the protocol cuts none"
         return {s.name: _undefined(images, used, missing if used else _none_to_score(images)) for s in specs}
     chosen = None if weights is None else weights[:, used]
     estimates = {}
@@ -243,7 +242,8 @@ def _image_scores(
     used = [i for i, image in enumerate(images) if not image.excluded]
     scores = [s for s in (images[i].image_score for i in used) if s is not None]
     if len(scores) < len(used) or not used:
-        reason = f"{len(used) - len(scores)} of {len(used)} images have no score" if used else "no image to score"
+        with_score = [i for i in used if images[i].image_score is not None]
+        reason = _lacking(images, used, with_score, "score") if used else "no image to score"
         return {s.name: _undefined(images, used, reason) for s in specs}
     values, truth = np.array(scores, dtype=np.float64), np.array([images[i].defective for i in used])
     counts = score_counts(values, truth)
@@ -278,7 +278,8 @@ def _labels(
     used = [i for i, image in enumerate(images) if not image.excluded]
     labels = [x for x in (images[i].label for i in used) if x is not None]
     if len(labels) < len(used) or not used:
-        missing = f"{len(used) - len(labels)} of {len(used)} images have no label" if used else "no image to score"
+        with_label = [i for i in used if images[i].label is not None]
+        missing = _lacking(images, used, with_label, "label") if used else "no image to score"
         return {s.name: _undefined(images, used, missing) for s in specs}
     called, truth = np.array(labels, dtype=bool), np.array([images[i].defective for i in used])
     cells = confusion(called, truth, None)
@@ -299,6 +300,13 @@ def _labels(
             proportions=() if s.proportions is None or math.isnan(value) else s.proportions(cells),
         )
     return estimates
+
+
+def _lacking(images: Sequence[ScoredImage], used: Sequence[int], having: Sequence[int], what: str) -> str:
+    """Say how many images lack a part of the answer; a failed one got the worst, which its pipeline never gives."""
+    if having and all(images[i].outcome != "ok" for i in having):
+        return f"no image has a {what} (the {len(having)} that failed count as wrong)"
+    return f"{len(used) - len(having)} of {len(used)} images have no {what}"
 
 
 def _unmasked(images: Sequence[ScoredImage]) -> str:

@@ -265,3 +265,22 @@ def test_real_variation_defeats_it_on_sat_and_nothing_else_does(name: str, tmp_p
     assert image_auroc < 0.75
     assert solved[0] > 0.9
     assert solved[1] > 0.99
+
+
+def grain(generator: np.random.Generator) -> np.ndarray:
+    return np.asarray(cv2.GaussianBlur(generator.normal(0, 1, (96, 96)), (0, 0), 1))
+
+
+@pytest.mark.parametrize(("noise", "told"), [(True, True), (False, False)])
+def test_images_that_resemble_nothing_are_told_of(noise: bool, told: bool, tmp_path: Path) -> None:
+    """Without structure the registration finds one in the noise; images of one scene align without a word."""
+    generator = np.random.default_rng(0)
+    images = [np.clip(128 + 40 * grain(generator), 0, 255).astype(np.uint8) if noise else scene() for _ in range(9)]
+    samples = tuple(
+        save_sample(tmp_path / f"{number}.png", image, split="train" if number < 3 else "test")
+        for number, image in enumerate(images)
+    )
+    here = context(tmp_path, samples)
+    rows = harness.predict(pipeline(), here)
+    assert any(prediction.extra["aligned"] for _, prediction in rows)
+    assert [note.startswith("images were aligned that hardly resemble") for note in here.notes] == [True] * told

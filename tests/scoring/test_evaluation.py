@@ -335,3 +335,18 @@ def test_iap_as_computes_ap_as_released_and_iap_as_exact_keeps_ties_whole(dense:
     small = [cv2.resize(t.astype(np.uint8), (400, 400), interpolation=cv2.INTER_NEAREST) for _, t in made]
     assert exact == pytest.approx(average_precision_score(np.ravel(small), np.ravel(near)), abs=1e-9)
     assert abs(released - exact) > 0.001, "cubic weights rank the pixels of a region by rounding"
+
+
+def test_a_failed_image_does_not_lend_its_pipeline_a_score_map():
+    """Labels alone: the worst answer that a failed image counts as is no map of the pipeline's."""
+    labels = {at: Prediction(label=bool(at % 2)) for at in range(12)}
+    broken = {**labels, 3: Prediction(outcome="failed", message="unreadable")}
+    told = "no image has a {} (the 1 that failed count as wrong)"
+    for special, maps, scores in (
+        (labels, "12 of 12 images have no score map", "12 of 12 images have no score"),
+        (broken, told.format("score map"), told.format("score")),
+        ({3: broken[3], 5: labels[5]}, "1 of 12 images have no score map", "1 of 12 images have no score"),
+    ):
+        evaluation = evaluated(("ap", "image_auroc"), special=special)
+        assert row(evaluation, "ap", "pooled").reason == maps
+        assert row(evaluation, "image_auroc", "pooled").reason == scores

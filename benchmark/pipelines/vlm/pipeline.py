@@ -31,7 +31,7 @@ from benchmark.core.atomic import remove_leftovers
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import NameOrFile
-from benchmark.data.align import AlignSettings
+from benchmark.data.align import WEAK_NOTE, AlignSettings, is_weak
 from benchmark.pipelines.vlm import session, voting
 from benchmark.pipelines.vlm.drafts import Drafter
 from benchmark.pipelines.vlm.prepare import ImageSettings, ReferenceSettings, references
@@ -102,6 +102,9 @@ class VisionLanguage(Pipeline):
         with self._asker(context, provider) as asker:
             try:
                 for sample, records in self._records(context, drafter, asker):
+                    done = records[0].prepared
+                    if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
+                        context.tell(WEAK_NOTE)
                     yield sample, voting.predict(records, provider)
             except Stop as stop:
                 kept = asker.counted["reused"] + asker.counted["answered"]

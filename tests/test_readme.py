@@ -67,6 +67,7 @@ def test_a_command_of_the_readme_is_carried_out(
     if is_run:
         given = [word for word in words if word.startswith("dataset=")]
         words += [*SMALL, *(SMALL_SAT if given in ([], ["dataset=sat"]) else ())]
+        words += [f"{word.partition('=')[0]}=1" for word in words if word.startswith("hydra.launcher.n_jobs=")]
     status = main(words if not is_run or words[0] in ("run", "sweep") else ["run", *words])
     told = capsys.readouterr()
     assert "Lexer" not in told.err and "Traceback" not in told.err, told.err

@@ -137,7 +137,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """An index that held what the lock says, and has got newer releases since."""
     folder = tmp_path_factory.mktemp("index")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
     made = Index(folder, f"http://127.0.0.1:{server.server_address[1]}")
     made.pins["alpha"] = wheel(folder, "alpha", "1.0", {"alpha.py": "VERSION = '1.0'"})
     # As google-genai asks for google-auth[requests]: an extra of a locked package.

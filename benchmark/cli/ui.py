@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +24,7 @@ def ui(
     ] = None,
 ) -> int:
     """Open the tracked runs in MLflow's own interface (Ctrl-C ends it): ui [port=5001]."""
-    import contextlib
     import socket
-    import subprocess
     import sys
 
     from benchmark.core.errors import ConfigError
@@ -38,4 +38,29 @@ def ui(
             f"the runs: http://{host}:{port}/#/experiments (MLflow's first page shows traces); ready in half a minute"
         )
     words = ["ui", "--workers", "1", "--backend-store-uri", store, "--host", host, "--port", str(port)]
-    return subprocess.call([sys.executable, "-m", "mlflow", *words])
+    return _serve([sys.executable, "-m", "mlflow", *words])
+
+
+def _serve(words: Sequence[str]) -> int:
+    """Run a server until it ends or this process is told to; it and its helpers end with this process, and silently.
+
+    They get a session of their own: Ctrl-C would reach each of them, and each would print where it was.
+    """
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(told, lambda number, _: sys.exit(128 + number))
+    server = subprocess.Popen(words, start_new_session=True)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+            os.killpg(server.pid, signal.SIGKILL)

@@ -12,6 +12,8 @@ from benchmark.core.secrets import redact
 from benchmark.core.settings import expanded
 
 _WORD = re.compile(r"(?P<key>\+{0,2}[\w$./@:-]+)=(?P<value>.*)", re.DOTALL)
+_GRAMMARS = re.compile(r"[(\['\"]|\{(?:\s*\}$|[^{}]*:)")
+"""How a list, a mapping and a quoted text begin; ``{stem}.npy`` is none of them."""
 _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "'\""
 
 
@@ -20,7 +22,7 @@ def readable(words: Sequence[str]) -> list[str]:
 
     * A value, or one of several with commas between them, that Hydra's grammar refuses (``~/parts``, ``größe``,
       ``a=b``, ``a(1)``, ``it's``) is put in quotes: it is a text and means what it shows. Lists, mappings and what is
-      quoted already are left to the grammar.
+      quoted already are left to the grammar; a name in braces, as in ``{stem}.npy``, is text.
     * A mapping for a dotted key may have keys that the option does not have yet, as those of ``by_category``; which
       ones there may be, the settings decide.
     """
@@ -96,9 +98,8 @@ def _readable(word: str) -> str:
         return word
     key, value = parts.groups()
     if not is_read(word):
-        kept = (*_OPEN, *_QUOTES)
         each = _at_commas(value)
-        value = ",".join(one if one[:1] in kept or is_read(f"{key}={one}") else quoted(one) for one in each)
+        value = ",".join(one if _GRAMMARS.match(one) or is_read(f"{key}={one}") else quoted(one) for one in each)
     adds = value.lstrip().startswith("{") and "." in key and not key.startswith(("+", "hydra."))
     return f"{'++' if adds else ''}{key}={value}"
 

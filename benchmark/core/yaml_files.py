@@ -61,7 +61,7 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: a value that is none: {str(error).splitlines()[0]}; quote texts") from None
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
     """Parse a text; options and tables are read again for every run of a process, parsing is slow."""
     import yaml

@@ -76,7 +76,7 @@ def test_a_dripping_server_holds_an_attempt_no_longer_than_it_may_take(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with dripping(DRIPS[drip]) as url:
-        words = [f"pipeline.provider.access.base_url={url}", "pipeline.provider.access.timeout_s=0.5"]
+        words = [f"pipeline.provider.access.base_url={url}", "pipeline.provider.access.timeout_s=0.2"]
         chosen = pipeline(tmp_path, *words, "pipeline.calls.attempts=2", name=name)
         begun = time.monotonic()
         (prediction,) = predict(chosen, context(tmp_path, images(tmp_path / "images", 1)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from benchmark.cli import COMMANDS
+from benchmark.cli import COMMANDS, ui
 from benchmark.cli.main import main
 from benchmark.core import resources
 from tests.harness import ROOT, command
@@ -155,9 +158,36 @@ def test_places_may_have_any_name_and_begin_at_home(name: str, tmp_path: Path, m
 
 def test_the_interface_is_opened_on_the_store_of_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr(subprocess, "call", lambda words: called.append(words) or 0)
+    monkeypatch.setattr(ui, "_serve", lambda words: called.append(words) or 0)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert main(["ui", "results_root=~/my results", "port=5001"]) == 0
     (words,) = called
     store = words[words.index("--backend-store-uri") + 1]
     assert store == f"sqlite:///{tmp_path}/my results/mlflow/mlflow.db" and words[-1] == "5001"
+
+
+SERVER = """
+import subprocess, sys, time
+helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+print(helper.pid, flush=True)
+time.sleep(100)
+"""
+SERVE = "import sys; from benchmark.cli.ui import _serve; sys.exit(_serve([sys.executable, '-c', sys.argv[1]]))"
+
+
+@pytest.mark.parametrize(("told", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_the_interface_ends_without_a_word_and_leaves_no_process(told: int, status: int) -> None:
+    """Ctrl-C reaches every process of the terminal; none of them prints where it was."""
+    words = [sys.executable, "-c", SERVE, SERVER]
+    process = subprocess.Popen(
+        words, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    helper = int(process.stdout.readline())
+    os.killpg(process.pid, told)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == status
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic():  # the kernel takes a moment
+            os.kill(helper, 0)
+            time.sleep(0.01)

@@ -22,7 +22,8 @@ def test_what_the_grammar_reads_stays_as_it_is(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     ["~/my_parts", "/data/größe", "/a=b", "/a(b)", "/a[b]", "/a{b}", "/a#b", "/a&b", "/it's", '/a"b', "/a;b", "a!",
-     "a^b", "parts(1)", "/a)b", "x]", "/a<b>", "/日本", "/a\\'b", "ends=\\"],
+     "a^b", "parts(1)", "/a)b", "x]", "/a<b>", "/日本", "/a\\'b", "ends=\\", "{stem}.npy",
+     "{category}/{stem}_x.npy", "{a}{b}"],
 )  # fmt: skip
 def test_a_path_needs_no_quotes(value: str) -> None:
     assert compose(f"run.device={value}")[0]["run"]["device"] == value

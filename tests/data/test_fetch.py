@@ -38,7 +38,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
     yield folder, f"http://127.0.0.1:{http.server_port}"
     http.shutdown()
     http.server_close()

@@ -66,7 +66,7 @@ def server() -> Iterator[tuple[str, Behaviour]]:
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, daemon=True, kwargs={"poll_interval": 0.02}).start()
     yield f"http://127.0.0.1:{http.server_port}/file.bin", behaviour
     http.shutdown()
     http.server_close()

@@ -92,10 +92,9 @@ def test_the_embedded_file_cut_off_is_refused(context: Context, tmp_path: Path) 
         with_file(context, "efficientnet_lite0", tmp_path, path)
 
 
-@pytest.mark.parametrize("file", ["other.pth", "other.safetensors"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_of_another_network_is_refused(name: str, file: str, context: Context, tmp_path: Path) -> None:
-    """Of every network but its own, and of none at all."""
+@pytest.fixture(scope="module")
+def other_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """File name to weights of networks that are none of ``NETWORKS``, and of none at all."""
     import timm
     import torchvision
 
@@ -105,11 +104,22 @@ def test_the_file_of_another_network_is_refused(name: str, file: str, context: C
         "ViT of another width": timm.create_model("vit_tiny_patch16_224", pretrained=False).state_dict(),
         "EfficientNet-Lite1": timm.create_model("tf_efficientnet_lite1", pretrained=False).state_dict(),
     }
-    for word, state in others.items():
-        path = save(state, tmp_path / file)
+    return {
+        file: [save(state, tmp_path_factory.mktemp(word) / file) for word, state in others.items()]
+        for file in ("other.pth", "other.safetensors")
+    }
+
+
+@pytest.mark.parametrize("file", ["other.pth", "other.safetensors"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_file_of_another_network_is_refused(
+    name: str, file: str, context: Context, tmp_path: Path, other_networks: dict[str, list[Path]]
+) -> None:
+    """Of every network but its own, and of none at all."""
+    for path in other_networks[file]:
         with pytest.raises(WeightsError) as caught:
             with_file(context, name, tmp_path, path)
-        assert file in str(caught.value) and "does not fit" in str(caught.value), word
+        assert file in str(caught.value) and "does not fit" in str(caught.value), path
 
 
 def test_the_names_of_the_embedded_file_on_other_shapes_are_refused(context: Context, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_second_run_computes_nothing_and_finds_the_same(name: str, tmp_path: P
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("dataset", ["mtd", "ksdd1_items"])
+@pytest.mark.parametrize("dataset", [pytest.param("mtd", marks=pytest.mark.slow), "ksdd1_items"])
 @pytest.mark.parametrize("name", ["winclip", "sdp", "clipseg", "utad"])
 def test_real_images(name: str, dataset: str, real_data: Path, tmp_path: Path) -> None:
     finished = run(

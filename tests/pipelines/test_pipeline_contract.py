@@ -42,6 +42,12 @@ def composed(name: str, words: tuple[str, ...] = ()) -> tuple[dict[str, Any], di
     return compose("tracking=none", *SMALL_SAT, f"pipeline={name}", *words)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all options: the images are drawn once, and a stage that several options share is computed once."""
+    return tmp_path_factory.mktemp("contract")
+
+
 def configured(folder: Path, name: str, words: tuple[str, ...] = ()) -> RunConfig:
     values, choices = composed(name, words)
     roots = {f"{place}_root": str(folder / place) for place in ("data", "results", "cache", "weights")}
@@ -89,8 +95,8 @@ def run_id(name: str, changes: Mapping[str, str] = MappingProxyType({})) -> str:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_predictions_keep_the_contract(name: str, tmp_path: Path) -> None:
-    config = runnable(tmp_path, name)
+def test_predictions_keep_the_contract(name: str, folder: Path) -> None:
+    config = runnable(folder, name)
     context = context_of(config)
     seen: list[Sample] = []
     for sample, prediction in streamed(config.pipeline, context, option=name):
@@ -117,8 +123,8 @@ def check(sample: Sample, prediction: Prediction) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_same_settings_plan_the_same_stages_for_every_category(name: str, tmp_path: Path) -> None:
-    config = runnable(tmp_path, name)
+def test_the_same_settings_plan_the_same_stages_for_every_category(name: str, folder: Path) -> None:
+    config = runnable(folder, name)
     plans = [plan_of(config.pipeline, context_of(config), option=name) for _ in range(2)]
     first, second = ([stage.fingerprint for stage in plan.distinct] for plan in plans)
     assert first == second
@@ -128,10 +134,10 @@ def test_the_same_settings_plan_the_same_stages_for_every_category(name: str, tm
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_what_is_missing_is_said_before_any_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_before_any_work(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
-    config = configured(tmp_path, name)
+    config = configured(folder, name)
     if not needed(config.pipeline):
         pytest.skip("needs nothing")
     with pytest.raises(BenchmarkError) as caught:

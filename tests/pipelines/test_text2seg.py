@@ -202,7 +202,7 @@ def test_a_mask_one_pixel_wide_gives_a_black_pixel() -> None:
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("dataset", ["pets", "mtd"])
+@pytest.mark.parametrize("dataset", [pytest.param("pets", marks=pytest.mark.slow), "mtd"])
 @pytest.mark.parametrize("pipeline", THREE)
 def test_a_run_on_real_images(tmp_path: Path, real_data: Path, dataset: str, pipeline: str) -> None:
     whole = ("dataset.subset=null", "dataset.allow_partial=true") if dataset == "pets" else ()

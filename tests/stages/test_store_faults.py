@@ -22,7 +22,7 @@ from tests.slow_pipeline import digest, slow_stage, write_images
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 120
 REGIONS = 200
-KILLS = 20
+KILLS = [5, pytest.param(20, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,15 @@ def start(folder: Path, store: Path, *, seconds: float) -> subprocess.Popen[str]
     return process
 
 
-def test_killed_writers_leave_whole_entries_or_none(images: tuple[Path, Manifest, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_writers_leave_whole_entries_or_none(
+    images: tuple[Path, Manifest, str], tmp_path: Path, kills: int
+) -> None:
     folder, manifest, calm = images
     rng = random.Random(20)
     root = tmp_path / "store"
     before = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = start(folder, root, seconds=0.0)
         time.sleep(rng.uniform(0, 0.12))
         process.send_signal(signal.SIGKILL)
@@ -82,10 +85,11 @@ while True:
 """
 
 
-def test_a_writer_killed_inside_a_write_leaves_the_old_entry_or_the_new_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_writer_killed_inside_a_write_leaves_the_old_entry_or_the_new_one(tmp_path: Path, kills: int) -> None:
     rng = random.Random(21)
     halves = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = subprocess.Popen([sys.executable, "-c", HEAVY, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()

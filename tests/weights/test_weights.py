@@ -195,7 +195,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             pass
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, daemon=True, kwargs={"poll_interval": 0.02})
     thread.start()
     yield f"http://127.0.0.1:{http.server_port}", folder
     http.shutdown()

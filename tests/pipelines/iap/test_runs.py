@@ -101,7 +101,9 @@ def answers(name: str, speak: Callable[..., Reply], folder: Path, script: Callab
         return run(folder, *given, f"prompter@pipeline.prompter={name}", url, timeout, *FAST), fake
 
 
-@pytest.mark.parametrize(("name", "speak"), [("openai_compatible", chat), ("google_genai", gemini)])
+@pytest.mark.parametrize(
+    ("name", "speak"), [("openai_compatible", chat), pytest.param("google_genai", gemini, marks=pytest.mark.slow)]
+)
 def test_a_slow_failing_and_rambling_model_gives_a_run_that_repeats_from_its_records(
     name: str, speak: Callable[..., Reply], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +135,7 @@ def test_garbage_leaves_the_fixed_words_and_a_dead_service_ends_the_run(tmp_path
 
 @pytest.mark.realdata
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["mtd", "ksdd1_items"])
+@pytest.mark.parametrize("dataset", ["mtd", pytest.param("ksdd1_items", marks=pytest.mark.slow)])
 def test_static_and_cached_prompts_on_real_images(dataset: str, real_data: Path, tmp_path: Path) -> None:
     base = (f"run.data_root={real_data}", f"dataset={dataset}", "dataset.allow_partial=true", "run.limit=6")
     first = run(tmp_path, *base, *TINY, vocabulary(tmp_path))
@@ -148,7 +150,9 @@ def test_static_and_cached_prompts_on_real_images(dataset: str, real_data: Path,
 
 @pytest.mark.slow  # on generated images above
 @pytest.mark.realdata
-@pytest.mark.parametrize(("name", "speak"), [("openai_compatible", chat), ("google_genai", gemini)])
+@pytest.mark.parametrize(
+    ("name", "speak"), [pytest.param("openai_compatible", chat, marks=pytest.mark.slow), ("google_genai", gemini)]
+)
 def test_language_models_name_defects_of_real_images(
     name: str, speak: Callable[..., Reply], real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmark.report.papers.fairness import OTHER_NAME, WHOLE, images, is_partial
@@ -45,7 +46,8 @@ def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
 def settings_apart(runs: Sequence[RunResult]) -> dict[str, str]:
     """Return run id -> the settings in which it differs from other runs of its pipeline and dataset preset.
 
-    Runs on other data under the same name, as two folders of one's own have it, say the start of its fingerprint.
+    Runs on other data under the same name, as two folders of one's own have it, say the folder's name and the start of
+    its fingerprint.
     """
     texts = {r.id: _identity(r) for r in runs}
     group = {r.id: r.choices["pipeline"] for r in runs}
@@ -68,7 +70,13 @@ def _identity(result: RunResult) -> dict[str, str]:
     }
     settings = {k: v for k, v in flatten(parts).items() if not k.endswith("_target_")}
     files = {f"file of {k.rpartition('.')[2]}": digest[:8] for k, digest in config.get("files", {}).items()}
-    return {"data": result.dataset.fingerprint[:8]} | settings | files
+    return {"data": _data_name(result)} | settings | files
+
+
+def _data_name(result: RunResult) -> str:
+    """Return the name of the user's own folder, if it is one, and the start of the data's fingerprint."""
+    folder = Path(str(result.measured.settings.get("dataset.path") or "")).name
+    return f"{folder} {result.dataset.fingerprint[:8]}".strip()
 
 
 def _metrics(runs: Sequence[RunResult]) -> list[str]:
@@ -190,14 +198,14 @@ def _constants(runs: Sequence[RunResult]) -> str:
         if result.baselines:
             largest[result.dataset.fingerprint] = result
     by_data = {
-        data: ", ".join(
+        _data_name(result): ", ".join(
             f"{row.policy.replace('_', ' ')} F2 {number(row.values.get('f2'), 3)}" for row in result.baselines
         )
-        for data, result in largest.items()
+        for result in largest.values()
     }
     if len(by_data) < 2:
         return "".join(by_data.values())
-    return "; ".join(f"data {data[:8]}: {text}" for data, text in by_data.items())
+    return "; ".join(f"data {data}: {text}" for data, text in by_data.items())
 
 
 def run_page(result: RunResult, totals: Mapping[str, float]) -> dict[str, Any]:

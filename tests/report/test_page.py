@@ -20,6 +20,7 @@ from benchmark.results import files
 from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
 from benchmark.results.rows import per_image
 from tests.browser import Page, chromium_page
+from tests.data.dataset_trees import mvtec_tree
 from tests.harness import SMALL_SAT, run
 
 EVIL = "<script>window.hacked=1</script>"
@@ -122,6 +123,9 @@ def test_runs_on_other_data_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert "data" not in boards(runs[:1])[0]["constants"]
     assert [f"data {r.dataset.fingerprint[:8]}" in apart[r.id] for r in runs] == [True, True]
     assert "data" not in settings_apart(runs[:1])[runs[0].id]
+    folders = [mvtec_tree(tmp_path / name, train=number).parent for name, number in (("old", 3), ("new", 4))]
+    runs = [run(tmp_path, "dataset=folder", f"dataset.path={folder}", "pipeline=constant").result for folder in folders]
+    assert [name.split()[1] for name in settings_apart(runs).values()] == ["old", "new"]
 
 
 def test_a_browser_opens_it_without_errors_or_requests(page: Page, page_file: Path) -> None:

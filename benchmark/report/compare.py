@@ -23,9 +23,9 @@ def grid(comparison: Comparison) -> Grid:
     rows = []
     for line in ordered:
         mark = " *" if line.significant else ""
-        low, high = (f"{v:+.4f}" if v is not None else "" for v in (line.low, line.high))
+        low, high = (_signed(v) if v is not None else "" for v in (line.low, line.high))
         span = f"[{low}, {high}]" if low and high else "–"
-        gap = "–" if line.difference is None else f"{line.difference:+.4f}{mark}"
+        gap = "–" if line.difference is None else f"{_signed(line.difference)}{mark}"
         cells = (registry.title(line.metric), line.category, number(line.first), number(line.second), gap, span)
         rows.append((*cells, _probability(line.p), _probability(line.p_holm), str(line.n or "–"), line.remark))
     columns = (
@@ -34,6 +34,11 @@ def grid(comparison: Comparison) -> Grid:
     )  # fmt: skip
     title = f"{comparison.first} against {comparison.second}" + ("" if comparison.fair else " (not a fair comparison)")
     return Grid(title=title, columns=columns, rows=tuple(rows), notes=comparison.notes, left=frozenset({0, 1, 5, 9}))
+
+
+def _signed(difference: float) -> str:
+    """Four digits; a smaller difference, which may still be significant, does not look like none."""
+    return f"{difference:+.0e}" if 0 < abs(difference) < 5e-5 else f"{difference:+.4f}"
 
 
 def _probability(p: float | None) -> str:

@@ -90,6 +90,7 @@ def execute(
     title = f"{data_label(config.choices, manifest.dataset)} × {config.choices['pipeline']}"
     with Progress(title, len(context.samples)) as progress:
         context.on_progress = _shown_on(progress)
+        progress.tell("loading networks")
         plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
         if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
             return None

@@ -302,3 +302,10 @@ def test_intervals_are_wider_for_few_images() -> None:
     plain = np.diff(np.percentile(one - two, [2.5, 97.5]))[0]
     assert widths[0] > widths[1] > widths[2] >= plain
     assert widths[2] == pytest.approx(plain, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("difference", "shown"), [(0.0, "+0.0000"), (3.2e-5, "+3e-05"), (-6e-5, "-0.0001"), (-1e-9, "-1e-09"), (0.5, "+0.5000")]
+)
+def test_a_small_difference_does_not_look_like_none(difference: float, shown: str) -> None:
+    assert compare._signed(difference) == shown

@@ -96,6 +96,7 @@ def _composed(overrides: Sequence[str]) -> Composed:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    from benchmark.config import loader
     from benchmark.config.override_words import readable
     from benchmark.config.schema import explain_composition_error
     from benchmark.config.strict_files import read_options_strictly
@@ -106,12 +107,15 @@ def _composed(overrides: Sequence[str]) -> Composed:
     outer = GlobalHydra.instance().hydra  # of a Hydra job that asks from inside, or of a notebook's own
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("config", words, return_hydra_config=True)
-        choices = chosen_options(config.hydra.runtime.choices)
-        plain = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
-        composed: Any = OmegaConf.to_container(plain, resolve=True)
-        return composed, choices
+        if loader.composes(words):
+            config, choices = loader.load(words)
+        else:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                config = hydra_compose(loader.PRIMARY, words, return_hydra_config=True)
+            choices = config.hydra.runtime.choices
+            config = OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"])
+        composed: Any = OmegaConf.to_container(config, resolve=True)
+        return composed, chosen_options(choices)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: pipeline=3
         raise ConfigError(explain_composition_error(error, overrides)) from None
     finally:

@@ -288,14 +288,19 @@ def first_unknown(key: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig
 
+    from benchmark.config import loader
+
     chosen = [o for o in overrides if o.partition("=")[0] in groups() and "," not in o]
     if own := config_folders(overrides)[1:]:
         chosen.append(search_path(own))
-    GlobalHydra.instance().clear()
     parts = key.split(".")
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            node: Any = compose("config", chosen, return_hydra_config=True)
+        if loader.composes(chosen) and not key.startswith("hydra"):
+            node: Any = loader.load(chosen)[0]
+        else:
+            GlobalHydra.instance().clear()
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                node = compose(loader.PRIMARY, chosen, return_hydra_config=True)
     except Exception:  # another override is wrong too; it is reported once this one is fixed
         return parts[0], groups()
     known = [str(k) for k in node if k != "hydra"] + groups()

@@ -305,7 +305,8 @@ def test_intervals_are_wider_for_few_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("difference", "shown"), [(0.0, "+0.0000"), (3.2e-5, "+3e-05"), (-6e-5, "-0.0001"), (-1e-9, "-1e-09"), (0.5, "+0.5000")]
+    ("difference", "shown"),
+    [(0.0, "+0.0000"), (3.2e-5, "+3e-05"), (-6e-5, "-0.0001"), (-1e-9, "-1e-09"), (0.5, "+0.5000")],
 )
 def test_a_small_difference_does_not_look_like_none(difference: float, shown: str) -> None:
     assert compare._signed(difference) == shown

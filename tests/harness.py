@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -78,14 +80,23 @@ def places(folder: Path) -> list[str]:
     ]
 
 
+@cache
+def _generated() -> Path:
+    """Where the generated images of this process's runs lie; they are drawn once."""
+    folder = tempfile.TemporaryDirectory(prefix="generated-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def run(folder: Path, *overrides: str) -> Any:
     """Carry out one run below ``folder``; returns what ``benchmark.running.run.execute`` does."""
     from benchmark.running.run import execute
 
     composed, choices = compose("tracking=none", *overrides)
+    generated = composed["dataset"]["_target_"].endswith("sat.Sat")
     for place in ("data", "results", "cache"):
         if not any(word.startswith(f"run.{place}_root=") for word in overrides):
-            composed["run"][f"{place}_root"] = str(folder / place)
+            composed["run"][f"{place}_root"] = str(_generated() if generated and place == "data" else folder / place)
     return execute(build(composed, choices), composed, command=["test"])
 
 

@@ -36,10 +36,11 @@ def bert_tokenizer(vocabulary: Path) -> BertTokenizerFast:
     from transformers import BertTokenizerFast
 
     try:
-        pieces = set(vocabulary.read_text(encoding="utf-8").split("\n"))
+        pieces = vocabulary.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"the vocabulary {vocabulary} cannot be read ({error})") from error
     lacking = [token for token in (*SPECIAL, ".", "?") if token not in pieces]
     if lacking:
         raise WeightsError(f"the vocabulary {vocabulary} lacks {', '.join(lacking)}: it is not the one of BERT uncased")
-    return BertTokenizerFast(vocab_file=str(vocabulary), do_lower_case=True)
+    # The pieces themselves and not the file's name: that goes unread in transformers 5, and every word becomes [UNK].
+    return BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=True)

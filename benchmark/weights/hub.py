@@ -97,8 +97,7 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     if offline:
         return resolve(name)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-    from requests import RequestException
+    from huggingface_hub.errors import EntryNotFoundError, HTTPError, LocalEntryNotFoundError
 
     repository, revision = _split(name)
 
@@ -116,7 +115,7 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
             download(description)
         if not any(download(file) for file in FILES):
             raise DownloadError(f"{name}: the repository holds none of {', '.join(FILES)}")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RequestException, OSError) as error:
+    except (HTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DownloadError(
             f"{name} cannot be had from the hub ({reason}); get it where there is a network "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import ViTImageProcessor
+from transformers import ViTImageProcessorPil
 
 from benchmark.core.errors import ConfigError
 from benchmark.models.clip import token_ids
@@ -19,7 +19,7 @@ CPU = Device(name="cpu")
 @pytest.mark.parametrize("number", [0, 2, 4])
 def test_preparation_and_logits_are_those_of_transformers(number: int) -> None:
     network = load_clipseg("toy", weights=None, device="cpu")
-    processor = ViTImageProcessor(
+    processor = ViTImageProcessorPil(
         size={"height": 96, "width": 96}, resample=2, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]
     )
     expected = processor(picture(number), return_tensors="pt").pixel_values

@@ -14,9 +14,9 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.long_captions import Fitted, word_pieces
-from benchmark.models.sam_stages import DetectorSettings
 from benchmark.pipelines.iap import records
 from benchmark.pipelines.iap.captions import RELEASED_WITHOUT_ANSWER, prompt_caption, prompt_caption_released
 from benchmark.pipelines.iap.normals import NormalSettings, normals_of
@@ -75,7 +75,7 @@ class Preparation:
     normals: NormalSettings
     objects: ObjectSettings
     prompt: PromptSettings
-    detector: DetectorSettings
+    detector: Detector
     box_threshold: float
     text_threshold: float
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator
 
 from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.settings import NameOrFile
 from benchmark.models import runtime
 from benchmark.models.choice import PUBLISHED, WeightsRequest
 from benchmark.models.weights_file import read_state
@@ -15,6 +18,18 @@ from benchmark.weights import hub
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def _folder_or_name(model: str) -> str:
+    if model == "???":
+        raise ValueError("is not set; this option wants it to be given")
+    if not Path(model).is_dir() and not hub.is_well_formed(f"{hub.PREFIX}{model}"):
+        raise ValueError("is no folder here, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
+    return model
+
+
+ModelName = Annotated[NameOrFile, AfterValidator(_folder_or_name)]
+"""A model of transformers: a name of the hub, or a folder with ``config.json``."""
 
 
 def folder_of(model: str) -> Path:
@@ -115,7 +130,9 @@ def with_weights(
 
     def make() -> nn.Module:
         import torch
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # of a part of a second, in the middle of a run's own
         network, said = kind.from_pretrained(
             None, config=config, state_dict=read_state(weights), output_loading_info=True, dtype=torch.float32
         )

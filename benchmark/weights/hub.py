@@ -37,6 +37,11 @@ def is_name(word: str) -> bool:
     return word.startswith(PREFIX)
 
 
+def is_well_formed(name: str) -> bool:
+    """Whether a word is written as names of the hub are."""
+    return _NAME.fullmatch(name) is not None
+
+
 def is_here(name: str) -> bool:
     """Whether the hub's cache has the weights; the network is not asked."""
     try:
@@ -108,9 +113,9 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     """
     if offline:
         return resolve(name)
+    from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-    from httpx2 import HTTPError
 
     repository, revision = _split(name)
     try:

@@ -33,7 +33,7 @@ def test_preparation_and_logits_are_those_of_transformers(number: int) -> None:
         unpadded = ids[:, : int(ids.argmax()) + 1]  # as transformers' tokenizer gives one text
         with torch.no_grad():
             own = network(input_ids=unpadded, pixel_values=expected).logits
-        np.testing.assert_allclose(answer, own.reshape(96, 96).numpy(), atol=1e-4)
+        np.testing.assert_allclose(answer, own.reshape(96, 96).numpy(), rtol=1e-5, atol=1e-4)
     assert np.abs(answers[0] - answers[1]).max() > 1e-4
 
 

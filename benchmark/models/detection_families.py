@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -201,8 +202,7 @@ class OmDetFamily:
 
         for part in self._image:
             part.forget()
-        for start in range(0, len(asked), self.captions_per_batch):
-            classes = asked[start : start + self.captions_per_batch]
+        for start, classes in self._batches(asked):
             inputs = {
                 **self._read("classes", [text for texts in classes for text in texts]),
                 **self._read("tasks", [f"Detect {', '.join(texts)}." for texts in classes]),
@@ -216,6 +216,15 @@ class OmDetFamily:
                 scored = found.decoder_class_logits[n, :, : len(texts)].float().sigmoid()
                 probabilities = _framed(_array(scored), bool(contrasts[start + n]))
                 yield Answer(probabilities=probabilities, boxes=_array(found.decoder_coord_logits[n]))
+
+    def _batches(self, asked: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
+        """Parts of equal numbers of classes, with their places: the network takes padding for one more class."""
+        start = 0
+        while start < len(asked):
+            part = asked[start : start + self.captions_per_batch]
+            alike = list(takewhile(lambda texts: len(texts) == len(part[0]), part))
+            yield start, alike
+            start += len(alike)
 
     def _read(self, what: str, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         read = self.tokenizer(

@@ -68,10 +68,10 @@ def _detector_config(kind: str) -> Any:
         swin.image_size = 96
         return t.OmDetTurboConfig(
             text_config=t.CLIPTextConfig(
-                **text, max_position_embeddings=77, projection_dim=32, bos_token_id=1, eos_token_id=2, pad_token_id=0
+                **{**text, "hidden_size": 64}, max_position_embeddings=77, projection_dim=64, bos_token_id=1, eos_token_id=2, pad_token_id=0
             ),
             backbone_config=swin, image_size=96, apply_layernorm_after_vision_backbone=False, num_queries=12,
-            text_projection_in_dim=32, text_projection_out_dim=64, class_embed_dim=64, decoder_hidden_dim=32,
+            text_projection_in_dim=64, text_projection_out_dim=64, class_embed_dim=64, decoder_hidden_dim=32,
             encoder_hidden_dim=32, vision_features_channels=[32, 32, 32], encoder_in_channels=[24, 48, 96],
             encoder_dim_feedforward=64, decoder_dim_feedforward=64, decoder_num_heads=2, encoder_attention_heads=2,
             task_encoder_hidden_dim=64, decoder_num_layers=2, csp_activation="silu", use_timm_backbone=False, backbone=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -221,10 +220,11 @@ class OmDetFamily:
         """Parts of equal numbers of classes, with their places: the network takes padding for one more class."""
         start = 0
         while start < len(asked):
-            part = asked[start : start + self.captions_per_batch]
-            alike = list(takewhile(lambda texts: len(texts) == len(part[0]), part))
-            yield start, alike
-            start += len(alike)
+            end = start + 1
+            while end < min(start + self.captions_per_batch, len(asked)) and len(asked[end]) == len(asked[start]):
+                end += 1
+            yield start, asked[start:end]
+            start = end
 
     def _read(self, what: str, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         read = self.tokenizer(

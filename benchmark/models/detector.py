@@ -67,6 +67,10 @@ class Detector(Settings, ABC):
         """Return normalised captions as the detector is asked them; raises ConfigError for one that is refused."""
 
     @abstractmethod
+    def tokens(self, context: Context, chosen: Mapping[str, ResolvedWeights], caption: str) -> int:
+        """Return how many tokens a caption is, special ones included."""
+
+    @abstractmethod
     def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> DetectionNetwork:
         """Return the network, loaded once in this process."""
 

@@ -14,7 +14,7 @@ from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSett
 from benchmark.models.detection_families import CLASSES, Answer, Family, OmDetFamily, make_family, phrases
 from benchmark.models.detector import DetectionNetwork, Detector
 from benchmark.models.grounding_dino import Detections
-from benchmark.models.long_captions import Fitted, fit, split_phrase
+from benchmark.models.long_captions import Fitted, Pieces, fit, split_phrase
 from benchmark.models.pretrained import ModelName
 from benchmark.models.runtime import Device
 from benchmark.stages.context import Context
@@ -67,12 +67,7 @@ class HfDetector(Detector):
         Raises:
             ConfigError: one is too long and ``long_captions`` is ``refuse``, or a word alone is.
         """
-        tokenizer = context.model(("tokenizer of", self.model), lambda: pretrained.tokenizer(self.model))
-
-        def pieces(text: str) -> list[str]:
-            words: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, truncation=False)["input_ids"])
-            return words
-
+        pieces = self._pieces(context)
         config = pretrained.read_config(self.model, of=CLASSES, what=WHAT)
         if not self.by_phrase:
             return fit(captions, pieces, how=self.long_captions, most=config.max_text_len, reader=self.model)
@@ -81,6 +76,19 @@ class HfDetector(Detector):
         texts = [". ".join(self._cut(one.captions, lambda text: len(pieces(text)), most)) + "." for one in fitted]
         notes = () if self.long_captions == "split" else tuple(note for one in fitted for note in one.notes)
         return Fitted(captions=tuple(texts), question=tuple(range(len(texts))), notes=notes)
+
+    def tokens(self, context: Context, chosen: Mapping[str, ResolvedWeights], caption: str) -> int:
+        """Return how many tokens a caption is, special ones included."""
+        return len(self._pieces(context)(caption))
+
+    def _pieces(self, context: Context) -> Pieces:
+        tokenizer = context.model(("tokenizer of", self.model), lambda: pretrained.tokenizer(self.model))
+
+        def read(text: str) -> Sequence[str]:
+            words: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, verbose=False)["input_ids"])
+            return words
+
+        return read
 
     @property
     def _how(self) -> Literal["truncate", "refuse"]:

@@ -104,6 +104,10 @@ class DetectorSettings(Detector):
         """Return normalised captions as the detector is asked them; raises ConfigError for one that is refused."""
         return fit(captions, word_pieces(context, chosen["tokenizer"]), how=self.long_captions)
 
+    def tokens(self, context: Context, chosen: Mapping[str, ResolvedWeights], caption: str) -> int:
+        """Return how many tokens a caption is, special ones included."""
+        return len(word_pieces(context, chosen["tokenizer"])(caption))
+
     def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> GroundingDino:
         """Return the network, loaded once in this process."""
         device = Device(name=context.device, precision=self.precision)

@@ -52,7 +52,8 @@ def test_a_folder_is_found_and_another_text_reads_the_stored_image(toy: Sam3, tm
         part.save_pretrained(folder)
     words = (*SMALL_SAT, "run.limit=2", "pipeline=sam3", f"pipeline.model={folder}")
     first = run(tmp_path, *words).result
-    assert {s.name: s.computed for s in first.stages} == {"sam3_image": 2, "sam3_answers": 2}
+    assert first.measured.samples_computed == {"sam3_image": 2, "sam3_answers": 2}
     assert not first.meaningless and len(first.weights[0].sha256) == 64
     second = run(tmp_path, *words, "pipeline.prompts.default=[scratch,dent]").result
-    assert {s.name: (s.computed, s.reused) for s in second.stages} == {"sam3_image": (0, 2), "sam3_answers": (2, 0)}
+    assert second.measured.samples_computed.get("sam3_image", 0) == 0
+    assert second.measured.samples_computed["sam3_answers"] == 2 == second.measured.samples_reused["sam3_image"]

@@ -41,9 +41,9 @@ def test_models_named_on_the_command_line(
     )
     asked = (*SMALL_SAT, "run.limit=2", f"pipeline={pipeline}", *words, *named)
     first = run(tmp_path, *asked).result
-    stages = {stage.name: stage.computed for stage in first.stages}
+    stages = first.measured.samples_computed
     assert stages["detection"] == 2 and stages["sam_embedding"] == 2
     used = {weights.name for weights in first.weights if not weights.random}
     assert used == {f"{detector}/model.safetensors", f"{sam}/model.safetensors"}
-    again = run(tmp_path, *asked, "run.overwrite=always").result
-    assert all(stage.computed == 0 for stage in again.stages) and again.digest == first.digest
+    again = run(tmp_path, *asked, f"run.results_root={tmp_path / 'second'}").result
+    assert not any(again.measured.samples_computed.values()) and again.digest == first.digest

@@ -103,6 +103,18 @@ def resolve(name: str) -> LocalWeights:
     )
 
 
+def cached() -> list[tuple[str, int]]:
+    """Return the models in the hub's cache on this machine, by name, with the bytes that they take."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    return sorted((f"{PREFIX}{repo.repo_id}", repo.size_on_disk) for repo in found if repo.repo_type == "model")
+
+
 def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     """Download a repository's weights and descriptions into the hub's cache, unless they are there.
 

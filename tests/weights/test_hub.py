@@ -51,6 +51,7 @@ def test_what_is_fetched_is_one_weights_file_and_what_describes_the_model(cache:
     assert found.name == f"hub:some/model@{COMMIT[:12]}", "the result names the commit"
     assert found.sha256 == hashlib.sha256(b"weights").hexdigest()
     assert hub.is_here("hub:some/model") and hub.resolve("hub:some/model") == found
+    assert [name for name, size in hub.cached() if size > 0] == ["hub:some/model"]
     assert set(found.files) == {"model.safetensors", "config.json", "tokenizer.json"}
 
 

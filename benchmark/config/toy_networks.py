@@ -32,8 +32,11 @@ def with_toys(words: Sequence[str], compose: Compose) -> list[str]:
     others = [word for word in words if word not in asked]
     keys = {word: word.partition("=")[0].lstrip("+") for word in others}
     chosen = [word for word, key in keys.items() if key in ("pipeline", "experiment") or "@pipeline." in key]
+    places = [key.partition("@")[2] for key in keys.values() if "@pipeline." in key]
     if any("," in word for word in chosen):
         raise ConfigError(f"{KEY}=toy goes with one pipeline, not with a sweep over several")
+    # What an option of a part must be told, such as the model's name.
+    chosen += [word for word, key in keys.items() if any(key.startswith(f"{place}.") for place in places)]
     own = config_folders(others)[1:]
     composed, choices = compose([*chosen, *([search_path(own)] if own else [])])
     pipeline = pipeline_settings(composed["pipeline"])

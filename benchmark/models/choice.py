@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from benchmark.core.errors import ConfigError
+from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.settings import FileOr
 from benchmark.models.runtime import RANDOM_SEED
 from benchmark.stages.context import Context
 from benchmark.weights import LocalWeights, custom, hub, names, resolve
+from benchmark.weights.local import command_for
 from benchmark.weights.used import ResolvedWeights, WeightsUsed
 
 __all__ = ["Networks", "ResolvedWeights", "WeightsRequest", "WeightsSetting", "choose", "note_training"]
@@ -87,7 +88,13 @@ def choose(context: Context, networks: Networks, *, pipeline: str) -> dict[str, 
                 "use random ones (with pipeline.allow_random_weights=true) or another model"
             )
     registered = [name for name in networks.registered() if not hub.is_name(name)]
-    found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
+    absent = [name for name in networks.registered() if hub.is_name(name) and not hub.is_here(name)]
+    try:
+        found = resolve(registered, pipeline=pipeline, root=context.weights_root) if registered else {}
+    except WeightsError as error:
+        if not absent:
+            raise
+        raise WeightsError(f"{error}\nand of the hub {', '.join(absent)}: {command_for(absent)}") from None
     chosen = {role: _choose(want, found) for role, want in networks.wanted.items()}
     for choice in chosen.values():
         context.note_weights(choice.used)

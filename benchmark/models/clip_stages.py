@@ -15,7 +15,8 @@ from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSett
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
 from benchmark.models.runtime import Device, Precision
-from benchmark.models.sam_stages import SamSettings, embedded
+from benchmark.models.sam_stages import embedded
+from benchmark.models.segmenter import Segmenter
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -176,7 +177,7 @@ def tokens_stage(
 
 def everything_stage(
     context: Context,
-    sam: SamSettings,
+    sam: Segmenter,
     grid: MaskGridSettings,
     chosen: Mapping[str, ResolvedWeights],
     *,

@@ -60,15 +60,18 @@ def _left_over(name: str) -> bool:
 def _make(name: DetectorName, vocabulary: Path | None, device: str) -> nn.Module:
     import groundingdino
     from groundingdino.models import build_model
+    from groundingdino.models.GroundingDINO import groundingdino as parts
     from groundingdino.util import get_tokenlizer
     from groundingdino.util.slconfig import SLConfig
     from transformers import BertConfig, BertModel
+
+    from benchmark.models.bert_encoder import BertEncoder
 
     folder = Path(os.path.dirname(groundingdino.__file__ or groundingdino.__path__[0])) / "config"  # noqa: PTH120
     settings: Any = SLConfig.fromfile(str(folder / _CONFIGS["swin_t" if name == "toy" else name]))
     settings.device = device
     settings.use_checkpoint = settings.use_transformer_ckpt = False  # they only save memory in training
-    language = BertConfig()
+    language = BertConfig(attn_implementation="eager")
     if name == "toy":
         settings.enc_layers = settings.dec_layers = 1
         settings.num_queries, settings.dim_feedforward = 30, 64
@@ -78,12 +81,14 @@ def _make(name: DetectorName, vocabulary: Path | None, device: str) -> nn.Module
             num_hidden_layers=1,
             num_attention_heads=2,
             intermediate_size=64,
+            attn_implementation="eager",
         )
     tokenizer = toy_tokenizer() if vocabulary is None else bert_tokenizer(vocabulary)
     # The library would fetch both from a hub by name; the checkpoint brings the language model's weights.
     with (
         mock.patch.object(get_tokenlizer, "get_tokenlizer", lambda _: tokenizer),
         mock.patch.object(get_tokenlizer, "get_pretrained_language_model", lambda _: BertModel(language)),
+        mock.patch.object(parts, "BertModelWarper", BertEncoder),
     ):
         network: nn.Module = build_model(settings)
     return network

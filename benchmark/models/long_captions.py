@@ -34,13 +34,21 @@ class Fitted:
     """What was cut off, a sentence each."""
 
 
-def fit(captions: Sequence[str], pieces: Pieces, *, how: LongCaptions, most: int = MOST_TOKENS) -> Fitted:
+def fit(
+    captions: Sequence[str],
+    pieces: Pieces,
+    *,
+    how: LongCaptions,
+    most: int = MOST_TOKENS,
+    reader: str = "GroundingDINO",
+) -> Fitted:
     """Return captions as the detector is asked them.
 
     Args:
         captions: normalised: lower case, ended by a full stop.
         pieces: word pieces of a text.
         how: what becomes of a caption of more than ``most`` tokens.
+        reader: name of the detector, for messages.
 
     Raises:
         ConfigError: a caption is too long and ``how`` is ``refuse``; or a word alone is, and it is ``split``.
@@ -54,7 +62,7 @@ def fit(captions: Sequence[str], pieces: Pieces, *, how: LongCaptions, most: int
         if len(caption.encode()) + 2 > most and len(found := pieces(caption)) > most:
             if how == "refuse":
                 raise ConfigError(
-                    f"the text {_short(caption)!r} has {len(found)} tokens, GroundingDINO reads {most}: shorten it, "
+                    f"the text {_short(caption)!r} has {len(found)} tokens, {reader} reads {most}: shorten it, "
                     "make several of it, or set pipeline.detector.long_captions=truncate or split"
                 )
             if how == "truncate":
@@ -116,6 +124,15 @@ def spelt(pieces: Sequence[str]) -> str:
 
 def _short(caption: str) -> str:
     return caption if len(caption) <= 60 else f"{caption[:57]}..."
+
+
+def split_phrase(phrase: str, count: Callable[[str], int], *, most: int) -> tuple[str, ...]:
+    """Cut one phrase between words into phrases of at most ``most`` tokens each, full stop included.
+
+    Raises:
+        ConfigError: a single word is longer than the detector reads.
+    """
+    return tuple(_fitting(phrase, count, most))
 
 
 def _fitting(phrase: str, count: Callable[[str], int], most: int) -> list[str]:

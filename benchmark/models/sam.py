@@ -39,6 +39,8 @@ class Embedded:
     """(C, h, w), (256, 64, 64) for all but the toy."""
     size: tuple[int, int]
     """(H, W) of the image."""
+    further: tuple[NDArray[np.float32], ...] = ()
+    """Further arrays of an embedding that has several, as those of finer maps of SAM 2."""
 
 
 class SegmentAnything:

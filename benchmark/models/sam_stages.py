@@ -1,24 +1,26 @@
-"""Stages around GroundingDINO and SAM that several pipelines share through the store."""
+"""Stages around a detector and SAM that several pipelines share through the store, and the authors' own networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.core.errors import DataError
-from benchmark.core.settings import Settings
 from benchmark.models import grounding_dino_build, sam_build
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
+from benchmark.models.detector import Detector
 from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
-from benchmark.models.long_captions import Fitted, LongCaptions, fit, word_pieces
-from benchmark.models.runtime import Device, Precision
+from benchmark.models.long_captions import Fitted, fit, word_pieces
+from benchmark.models.runtime import Device
 from benchmark.models.sam import Embedded, SegmentAnything
 from benchmark.models.sam_build import SamName, load_sam
+from benchmark.models.segmenter import MaskNetwork, Segmenter
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -28,17 +30,17 @@ if TYPE_CHECKING:
 Channels = Literal["rgb", "bgr"]
 
 
-class SamSettings(Settings):
-    """Which SAM, and how its image encoder computes."""
+class SamSettings(Segmenter):
+    """Which SAM by its authors' code, and how its image encoder computes."""
 
     toy: ClassVar = {"model": "toy", "weights": "random"}
 
     model: SamName
     weights: WeightsSetting
-    precision: Precision
-    """Of the image encoder; masks are decoded in float32."""
-    batch_size: int = Field(ge=1)
-    """Images that are embedded together."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what of these settings changes embeddings, as JSON values for a stage."""
+        return {"model": self.model, "precision": self.precision}
 
     def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
@@ -56,8 +58,8 @@ class SamSettings(Settings):
         return context.model(("sam", self.model, weights.sha256, device), load)
 
 
-class DetectorSettings(Settings):
-    """Which GroundingDINO, and what of its answer is kept."""
+class DetectorSettings(Detector):
+    """Which GroundingDINO by its authors' code, and what of its answer is kept."""
 
     toy: ClassVar = {"model": "toy", "weights": "random", "tokenizer": "random", "short_side": "96", "long_side": "200"}
 
@@ -65,17 +67,17 @@ class DetectorSettings(Settings):
     weights: WeightsSetting
     tokenizer: WeightsSetting
     """``published`` is BERT's, uncased; ``random`` has letters, for random weights."""
-    precision: Precision
     short_side: int = Field(ge=32)
     long_side: int = Field(ge=32)
-    floor: float = Field(ge=0, lt=1)
-    """Boxes with a score up to this are not stored; thresholds may be swept above it at no cost."""
     kernels: Kernels
     """``fast``, or ``library``: the official code's numbers to the last bit, half as fast on a CPU."""
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
-    long_captions: LongCaptions
-    """What becomes of a caption of more than 256 tokens."""
+
+    @property
+    def stage(self) -> str:
+        """Name of its stage, from before there were other detectors."""
+        return "groundingdino"
 
     def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
@@ -88,9 +90,23 @@ class DetectorSettings(Settings):
             ),
         }
 
+    def facts(self) -> dict[str, Any]:
+        """Return what of these settings changes boxes, as JSON values for a stage."""
+        return {
+            "model": self.model,
+            "precision": self.precision,
+            "short_side": self.short_side,
+            "long_side": self.long_side,
+            "kernels": self.kernels,
+        }
+
     def fit(self, context: Context, chosen: Mapping[str, ResolvedWeights], captions: Sequence[str]) -> Fitted:
         """Return normalised captions as the detector is asked them; raises ConfigError for one that is refused."""
         return fit(captions, word_pieces(context, chosen["tokenizer"]), how=self.long_captions)
+
+    def tokens(self, context: Context, chosen: Mapping[str, ResolvedWeights], caption: str) -> int:
+        """Return how many tokens a caption is, special ones included."""
+        return len(word_pieces(context, chosen["tokenizer"])(caption))
 
     def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> GroundingDino:
         """Return the network, loaded once in this process."""
@@ -115,9 +131,11 @@ class DetectorSettings(Settings):
 
 
 def embedding_stage(
-    context: Context, settings: SamSettings, chosen: Mapping[str, ResolvedWeights], *, channels: Channels = "rgb"
+    context: Context, settings: Segmenter, chosen: Mapping[str, ResolvedWeights], *, channels: Channels = "rgb"
 ) -> Stage:
     """SAM's embedding of an image: ``features`` (C, h, w) float32, ``height`` and ``width`` of the image.
+
+    Where an embedding has several arrays, ``features_1`` … are the further ones.
 
     Args:
         channels: ``bgr`` gives SAM the channels in the wrong order, as the code of SAA+ does.
@@ -128,14 +146,14 @@ def embedding_stage(
         images = [one.pixels if channels == "rgb" else one.pixels[..., ::-1] for one in inputs]
         features = _named(inputs, lambda: network.embed(images))
         return [
-            {"features": one, "height": image.shape[0], "width": image.shape[1]}
+            {**_levels(one), "height": image.shape[0], "width": image.shape[1]}
             for one, image in zip(features, images, strict=True)
         ]
 
     return Stage(
         name="sam_embedding",
         version=1,
-        settings={"model": settings.model, "precision": settings.precision, "channels": channels},
+        settings={**settings.facts(), "channels": channels},
         weights={"sam": chosen["sam"].sha256},
         compute=compute,
         batch_size=settings.batch_size,
@@ -144,35 +162,59 @@ def embedding_stage(
 
 def embedded(artifact: Artifact) -> Embedded:
     """Read the artifact of ``embedding_stage``."""
-    return Embedded(features=artifact["features"], size=(int(artifact["height"]), int(artifact["width"])))
+    further = [artifact[name] for name in sorted(artifact) if name.startswith("features_")]
+    size = (int(artifact["height"]), int(artifact["width"]))
+    return Embedded(features=artifact["features"], further=tuple(further), size=size)
+
+
+def _levels(features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    first, *further = [features] if isinstance(features, np.ndarray) else features
+    return {"features": first, **{f"features_{number}": one for number, one in enumerate(further, start=1)}}
 
 
 def detection_stage(
-    context: Context, settings: DetectorSettings, chosen: Mapping[str, ResolvedWeights], *, captions: Sequence[str]
+    context: Context,
+    settings: Detector,
+    chosen: Mapping[str, ResolvedWeights],
+    *,
+    captions: Sequence[str],
+    contrasts: Sequence[str] = (),
 ) -> Stage:
-    """What GroundingDINO finds for some normalised captions: the arrays of ``Detections``, and their ``pieces``."""
+    """What a detector finds for some normalised captions: the arrays of ``Detections``, and their ``pieces``.
+
+    Args:
+        contrasts: for each caption a phrase by which a box is told not to be meant, or ""; (): of none.
+    """
+    asked = list(contrasts) if settings.by_phrase and any(contrasts) else []
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
         network = settings.load(context, chosen)
+        images = [one.pixels for one in inputs]
+        found = _named(inputs, lambda: settings.find(network, images, captions, asked or [""] * len(captions)))
         pieces = network.pieces(captions)
-        found = [_named([one], partial(network.detect, one.pixels, captions, floor=settings.floor)) for one in inputs]
-        return [{**_arrays(one), "pieces": pieces} for one in found]
+        if asked:
+            pieces = [[*words, contrast] for words, contrast in zip(pieces, asked, strict=True)]
+        whole = {"by_phrase": True} if settings.by_phrase else {}
+        return [{**_arrays(one), "pieces": pieces, **whole} for one in found]
 
     return Stage(
-        name="groundingdino",
+        name=settings.stage,
         version=1,
         settings={
-            "model": settings.model,
-            "precision": settings.precision,
-            "short_side": settings.short_side,
-            "long_side": settings.long_side,
+            **settings.facts(),
             "floor": settings.floor,
-            "kernels": settings.kernels,
             "captions": list(captions),
+            **({"contrasts": asked} if asked else {}),
         },
-        weights={role: chosen[role].sha256 for role in ("detector", "tokenizer")},
+        weights={role: chosen[role].sha256 for role in settings.wanted()},
         compute=compute,
+        batch_size=settings.at_once,
     )
+
+
+def detected(artifacts: Mapping[str, Artifact]) -> Artifact | None:
+    """Return the artifact of ``detection_stage`` among those of an image, whatever detector it is; None: none."""
+    return next((artifacts[name] for name in ("groundingdino", "detection") if name in artifacts), None)
 
 
 def detections(artifact: Artifact) -> Detections:
@@ -182,7 +224,7 @@ def detections(artifact: Artifact) -> Detections:
 
 def box_masks_stage(
     context: Context,
-    settings: SamSettings,
+    settings: Segmenter,
     chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
@@ -210,14 +252,14 @@ def box_masks_stage(
     )
 
 
-def _masks_of_boxes(network: SegmentAnything, one: Inputs, floor: float) -> dict[str, Any]:
-    image = embedded(one.upstream["sam_embedding"])
-    found = detections(one.upstream["groundingdino"])
+def _masks_of_boxes(network: MaskNetwork, one: Inputs, floor: float) -> dict[str, Any]:
+    image, answer = embedded(one.upstream["sam_embedding"]), detected(one.upstream)
+    assert answer is not None
+    found = detections(answer)
     kept = found.scores > floor
     arrays = {name: array[kept] for name, array in _arrays(found).items()}
     masked = network.from_boxes(image, found.corners(image.size)[kept])
-    pieces = one.upstream["groundingdino"]["pieces"]
-    return {**arrays, "pieces": pieces, "masks": masked.masks, "quality": masked.quality}
+    return {**arrays, "pieces": answer["pieces"], "masks": masked.masks, "quality": masked.quality}
 
 
 def _arrays(found: Detections) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A word-piece vocabulary of single letters, for language models with random weights and for tests."""
+"""Vocabularies of single letters, BERT's kind and CLIP's, for language models with random weights and for tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmark.core.errors import WeightsError
 
 if TYPE_CHECKING:
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizerFast, CLIPTokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _SIGNS = string.ascii_lowercase + string.digits
@@ -36,10 +36,28 @@ def bert_tokenizer(vocabulary: Path) -> BertTokenizerFast:
     from transformers import BertTokenizerFast
 
     try:
-        pieces = set(vocabulary.read_text(encoding="utf-8").split("\n"))
+        pieces = vocabulary.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise WeightsError(f"the vocabulary {vocabulary} cannot be read ({error})") from error
     lacking = [token for token in (*SPECIAL, ".", "?") if token not in pieces]
     if lacking:
         raise WeightsError(f"the vocabulary {vocabulary} lacks {', '.join(lacking)}: it is not the one of BERT uncased")
-    return BertTokenizerFast(vocab_file=str(vocabulary), do_lower_case=True)
+    # The pieces themselves and not the file's name: that goes unread in transformers 5, and every word becomes [UNK].
+    return BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)}, do_lower_case=True)
+
+
+def clip_letters(most: int) -> CLIPTokenizer:
+    """Return a CLIP tokenizer of single letters that needs no file of real weights.
+
+    Its first id is padding, as OWL-ViT takes a text that begins with 0 for none.
+
+    Args:
+        most: tokens of the longest text.
+    """
+    from transformers import CLIPTokenizer
+
+    signs = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    words = ["<pad>", "<|startoftext|>", "<|endoftext|>", *signs, *(f"{sign}</w>" for sign in signs)]
+    special = {"pad_token": words[0], "unk_token": words[2]}
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=most, **special)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import MaskSet, Prediction, Regions
 from benchmark.models.choice import Networks
 from benchmark.models.clip_stages import ClipSettings, ImagePath, text_vector, tokens_stage
 from benchmark.models.clip_surgery import Norm, normalise, points_of, similarity_map, surgery
-from benchmark.models.sam_stages import SamSettings, embedded, embedding_stage
+from benchmark.models.sam_stages import embedded, embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -34,7 +36,7 @@ class ClipSurgerySam(Pipeline):
     """
 
     clip: ClipSettings
-    sam: SamSettings
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
     prompts: Prompts
     surgery_blocks: int = Field(ge=0)
     """Last blocks of the image encoder with value-value attention; 0: plain CLIP."""

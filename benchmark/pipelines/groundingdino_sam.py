@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import normalise, phrase
-from benchmark.models.sam_stages import DetectorSettings, SamSettings, box_masks_stage, detection_stage, embedding_stage
+from benchmark.models.sam_stages import box_masks_stage, detection_stage, embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Stage
@@ -30,8 +33,8 @@ class GroundingDinoSam(Pipeline):
     original stops with an error.
     """
 
-    detector: DetectorSettings
-    sam: SamSettings
+    detector: Annotated[Detector, group_option("pipeline.detector")]
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
     prompts: Prompts
     box_threshold: float = Field(ge=0, lt=1)
     text_threshold: float = Field(ge=0, lt=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
@@ -21,7 +22,8 @@ from benchmark.models.clip_stages import (
     everything_stage,
     text_vector,
 )
-from benchmark.models.sam_stages import SamSettings, embedding_stage
+from benchmark.models.sam_stages import embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Stage
@@ -54,7 +56,7 @@ class SamClip(Pipeline):
     above the threshold, is an empty answer, where the original stops with an error.
     """
 
-    sam: SamSettings
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
     grid: MaskGridSettings
     clip: ClipSettings
     prompts: Prompts

@@ -158,9 +158,14 @@ def _checked(settings: Any, card: Any, data_root: Path) -> str:
 
 
 def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
-    """Yield (weights, state, size) of every registered set; ``deep`` computes checksums that are not remembered."""
+    """Yield (weights, state, size) of every registered set, and of the models in the hub's cache.
+
+    Args:
+        root: folder of the registered sets.
+        deep: checksums that are not remembered are computed.
+    """
     from benchmark.core.errors import WeightsError
-    from benchmark.weights import find, names
+    from benchmark.weights import find, hub, names
     from benchmark.weights.local import check_file, readable_size
 
     for name in names():
@@ -181,6 +186,9 @@ def weights(root: Path, *, deep: bool) -> Iterator[Cells]:
         except WeightsError as error:
             state = str(error).splitlines()[0]
         yield name, state, told
+    for name, size in hub.cached():
+        state = "in the hub's cache" if hub.is_here(name) else "in the hub's cache, without its weights"
+        yield name, state, readable_size(size)
 
 
 def tables(extra: Sequence[str]) -> Iterator[Cells]:

@@ -1,7 +1,7 @@
 """Weights of the Hugging Face hub, by name: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``.
 
-They are downloaded where a person asks for them (``make weights``), into the hub's own cache (HF_HOME); a run reads
-that cache and never the network.
+They are downloaded where a person asks for them (``make weights``), into the hub's own cache (HF_HOME), where an
+interrupted download goes on; a run reads that cache and never the network.
 """
 
 from __future__ import annotations
@@ -16,13 +16,30 @@ from benchmark.weights.local import LocalWeights
 PREFIX = "hub:"
 FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 """Names of weights files, the first one that is there counts."""
-DESCRIPTIONS = ("config.json", "preprocessor_config.json")
+DESCRIPTIONS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+"""Names of what describes a model beside its weights: configuration, processor and vocabulary."""
 _NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 def is_name(word: str) -> bool:
     """Whether a word names weights of the hub."""
     return word.startswith(PREFIX)
+
+
+def is_well_formed(name: str) -> bool:
+    """Whether a word is written as names of the hub are."""
+    return _NAME.fullmatch(name) is not None
 
 
 def is_here(name: str) -> bool:
@@ -86,37 +103,51 @@ def resolve(name: str) -> LocalWeights:
     )
 
 
+def cached() -> list[tuple[str, int]]:
+    """Return the models in the hub's cache on this machine, by name, with the bytes that they take."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    return sorted((f"{PREFIX}{repo.repo_id}", repo.size_on_disk) for repo in found if repo.repo_type == "model")
+
+
 def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     """Download a repository's weights and descriptions into the hub's cache, unless they are there.
 
     Raises:
         ConfigError: no such form of a name.
-        DownloadError: the hub cannot be reached, has no such repository or wants an access token.
+        DownloadError: the hub cannot be reached, has no such repository or wants its terms accepted.
         WeightsError: offline, and they are not there.
     """
     if offline:
         return resolve(name)
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-    from requests import RequestException
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     repository, revision = _split(name)
-
-    def download(file: str) -> bool:
-        try:
-            hf_hub_download(repository, file, revision=revision)
-        except LocalEntryNotFoundError:
-            raise
-        except EntryNotFoundError:
-            return False
-        return True
-
     try:
-        for description in DESCRIPTIONS:
-            download(description)
-        if not any(download(file) for file in FILES):
+        there = HfApi().list_repo_files(repository, revision=revision)
+        weights = next((file for file in FILES if file in there), None)
+        if weights is None:
             raise DownloadError(f"{name}: the repository holds none of {', '.join(FILES)}")
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, RequestException, OSError) as error:
+        wanted = [weights, *(file for file in DESCRIPTIONS if file in there)]
+        snapshot_download(repository, revision=revision, allow_patterns=wanted)
+    except GatedRepoError:
+        raise DownloadError(
+            f"{name} is given to those who accept its terms: accept them at https://huggingface.co/{repository} with "
+            "your account, make an access token there (Settings, Access Tokens), and give it as HF_TOKEN=… or by "
+            f"hf auth login; then: make weights PIPELINE={name}"
+        ) from None
+    except RepositoryNotFoundError:
+        raise DownloadError(
+            f"{name}: the hub has no such repository, or it is a private one, for which HF_TOKEN must be set"
+        ) from None
+    except (HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DownloadError(
             f"{name} cannot be had from the hub ({reason}); get it where there is a network "

@@ -13,6 +13,8 @@ from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 from benchmark.weights.used import WeightsUsed
 
+_USUAL = ("model.safetensors", "pytorch_model.bin")
+"""Names of files that say nothing; their folder does."""
 DEFAULT_ROOT = Path(".cache") / "weights"
 
 
@@ -92,7 +94,7 @@ def custom(file: Path) -> LocalWeights:
         raise WeightsError(f"no weights file at {file}; give an existing file or a name of the weights registry{near}")
     sha256, _ = file_digests(file)
     return LocalWeights(
-        name=file.name,
+        name=f"{file.parent.name}/{file.name}" if file.name in _USUAL else file.name,
         path=file,
         files={file.name: file},
         sha256=sha256,

@@ -121,15 +121,39 @@ def test_captions_are_normalised(text: str, caption: str) -> None:
     assert normalise(text) == caption
 
 
-@pytest.mark.parametrize("text", ["metal_nut on it's. don't, x!", "black hole. scratch.", "pcb1 a-b?"])
-def test_phrases_are_spelt_as_the_tokenizer_does(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        (
+            "metal_nut on it's. don't, x!",
+            ("[CLS] metal _ nut on it's. don't, x! [SEP]", "[CLS]ea _u o i '.o ',!", "[CLS]t _t i so t!"),
+        ),
+        ("black hole. scratch.", ("[CLS] black hole. scratch. [SEP]", "[CLS]lc hl.cac.", "[CLS]a hect.")),
+        ("pcb1 a-b?", ("[CLS] pcb1 a - b? [SEP]", "[CLS]c1 -?", "[CLS]b - [SEP]")),
+    ],
+)
+def test_phrases_are_spelt_as_when_the_released_codes_were_written(text: str, spelt: tuple[str, str, str]) -> None:
+    # What tokenizer.decode of transformers 4.57.6 gave for every first, second and third piece; 5.x spells "don ' t".
     tokenizer = toy_tokenizer()
-    ids = tokenizer(text)["input_ids"]
-    pieces = tokenizer.convert_ids_to_tokens(ids)
-    for step in (1, 2, 3):
-        keep = np.arange(len(ids)) % step == 0
-        expected = tokenizer.decode([i for i, k in zip(ids, keep, strict=True) if k])
+    pieces = tokenizer.convert_ids_to_tokens(tokenizer(text)["input_ids"])
+    for step, expected in enumerate(spelt, start=1):
+        keep = np.arange(len(pieces)) % step == 0
         assert phrase(pieces, keep.astype(np.float32), 0.5) == expected
+
+
+def test_words_become_the_ids_of_their_pieces(tmp_path: Path) -> None:
+    # A tokenizer that knows no piece gives [UNK] for every word, without an error: boxes would be nonsense.
+    vocabulary = tmp_path / "vocab.txt"
+    pieces = [f"[unused{i}]" for i in range(1013)]
+    for number, piece in {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 7: "scratch"}.items():
+        pieces[number] = piece  # as in BERT's own file
+    pieces[1012], pieces[8], pieces[9] = ".", "##es", "black"
+    vocabulary.write_text("\n".join([*pieces, "?"]) + "\n", encoding="utf-8")
+    tokenizer = bert_tokenizer(vocabulary)
+    assert tokenizer("Black scratches. hole?")["input_ids"] == [101, 9, 7, 8, 1012, 100, 1013, 102]
+    assert tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", ".", "?"]) == [101, 102, 1012, 1013]
+    assert len(tokenizer) == 1014
+    assert toy_tokenizer()("a b. ?")["input_ids"] == [LETTERS.index(p) for p in ("[CLS]", "a", "b", ".", "?", "[SEP]")]
 
 
 def test_deformable_attention_is_the_librarys() -> None:

@@ -166,7 +166,10 @@ def official(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Cloc
     import timm
     import torch
     from groundingdino.util import get_tokenlizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel
+
+    from benchmark.models.bert_encoder import BertEncoder
+    from benchmark.models.toy_tokenizer import bert_tokenizer
 
     create = timm.create_model
 
@@ -175,10 +178,13 @@ def official(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Cloc
         network.load_state_dict(torch.load(work / "saliency.pth", weights_only=True))
         return network
 
-    words = BertTokenizerFast(vocab_file=str(work / "vocab.txt"), do_lower_case=True)
+    words = bert_tokenizer(work / "vocab.txt")
     timm.create_model = with_our_weights
     get_tokenlizer.get_tokenlizer = lambda _: words
-    get_tokenlizer.get_pretrained_language_model = lambda _: BertModel(BertConfig())
+    get_tokenlizer.get_pretrained_language_model = lambda _: BertModel(BertConfig(attn_implementation="eager"))
+    from groundingdino.models.GroundingDINO import groundingdino as parts
+
+    parts.BertModelWarper = BertEncoder  # the original needs transformers 4
     import SAA.model as theirs  # type: ignore[import-not-found]
     from SAM.segment_anything import SamPredictor, sam_model_registry  # type: ignore[import-not-found]
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ConfigError, WeightsError
-from benchmark.models import runtime
+from benchmark.models import pretrained, runtime
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, check_side, indices_of
-from benchmark.models.weights_file import read_state
-from benchmark.weights import hub
 
 if TYPE_CHECKING:
     import torch
@@ -61,13 +59,12 @@ class TransformerBody:
 
 def published(model: str) -> str | None:
     """Return where the weights are: in the model's folder, or on the hub under its name."""
-    folder = Path(model)
-    return str(hub.weights_file(folder)) if folder.is_dir() else f"hub:{model}"
+    return pretrained.published(model)
 
 
 def normalisation(model: str) -> tuple[Channels, Channels]:
     """Return mean and deviation of ``preprocessor_config.json``; without one ImageNet's."""
-    file = _folder(model) / "preprocessor_config.json"
+    file = pretrained.folder_of(model) / "preprocessor_config.json"
     said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return tuple(said.get("image_mean", IMAGENET_MEAN)), tuple(said.get("image_std", IMAGENET_STD))
 
@@ -112,7 +109,9 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
 
     network: Any = runtime.build(make, device=device)
     if weights is not None:
-        network = _with_weights(type(network), config, weights, device=device)
+        network = pretrained.with_weights(
+            type(network), config, weights, device=device, optional=lambda name: "pooler" in name
+        )
     last_norm = None
     if settings.norm:
         inner = getattr(network, "vision_model", network)
@@ -124,38 +123,8 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
     return TransformerBody(network=network, indices=indices, patch=patch, last_norm=last_norm, options=options)
 
 
-def _with_weights(kind: Any, config: Any, weights: Path, *, device: str) -> Any:
-    """Load a file by the library's own rules for names; every tensor but the pooler's must be there."""
-
-    def make() -> nn.Module:
-        network, said = kind.from_pretrained(
-            None, config=config, state_dict=read_state(weights), output_loading_info=True
-        )
-        wrong = [f"missing {n}" for n in said["missing_keys"] if "pooler" not in n]
-        wrong += [f"{n[0]} has another shape" for n in said.get("mismatched_keys", ())]
-        if wrong:
-            raise WeightsError(
-                f"{weights} does not fit {kind.__name__}: {'; '.join(wrong[:3])}. It is the file of another model: "
-                "choose the model that it belongs to, or other weights"
-            )
-        loaded: nn.Module = network
-        return loaded
-
-    try:
-        return runtime.build(make, device=device)
-    except RuntimeError as error:  # shapes that differ
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason}") from error
-
-
-def _folder(model: str) -> Path:
-    """Return the folder of a model: the user's own, or the hub's local copy."""
-    folder = Path(model)
-    return folder if folder.is_dir() else hub.local_folder(f"hub:{model}")
-
-
 def _config_file(model: str) -> Path:
-    file = _folder(model) / "config.json"
+    file = pretrained.folder_of(model) / "config.json"
     if not file.is_file():
         raise WeightsError(f"backbone.model={model}: there is no {file.name} in {file.parent}")
     return file

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import normalise, phrase
-from benchmark.models.sam_stages import DetectorSettings, detection_stage, detections
+from benchmark.models.sam_stages import detection_stage, detections
 from benchmark.models.toy_tokenizer import SPECIAL
 from benchmark.pipelines.iap.captions import tag_caption, tag_caption_released
 from benchmark.pipelines.iap.taggers.base import ImageTags
@@ -76,7 +77,7 @@ def by_vote(images: Sequence[ImageTags], number: int) -> tuple[Name, ...]:
 
 def by_detector(
     context: Context,
-    detector: DetectorSettings,
+    detector: Detector,
     chosen: Mapping[str, ResolvedWeights],
     images: Sequence[ImageTags],
     settings: ObjectSettings,

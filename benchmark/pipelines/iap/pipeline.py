@@ -15,8 +15,10 @@ from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Combine, Prediction, Regions
 from benchmark.core.settings import Settings
 from benchmark.models.choice import Networks
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import phrase
-from benchmark.models.sam_stages import DetectorSettings, SamSettings, detection_stage, detections, embedding_stage
+from benchmark.models.sam_stages import detected, detection_stage, detections, embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.iap.boxes import SizeRule, small_enough
 from benchmark.pipelines.iap.normals import NormalSettings
 from benchmark.pipelines.iap.objects import ObjectSettings, plain_phrase
@@ -78,8 +80,8 @@ class IapAs(Pipeline):
     """How scores of overlapping regions become one; the paper adds them up (sec. 4.2.4)."""
     normalise: Literal["none", "image"]
     """``image``: every map is stretched to 0..1, a constant one is 0, as in the released code."""
-    detector: DetectorSettings
-    sam: SamSettings
+    detector: Annotated[Detector, group_option("pipeline.detector")]
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
     allow_random_weights: bool
 
     def networks(self) -> Networks:
@@ -126,7 +128,7 @@ class IapAs(Pipeline):
         box, text = self.thresholds.of(context.manifest.dataset)
 
         def predict(one: ImageResults) -> Prediction:
-            found, seen = one.artifacts["iap_candidates"], one.artifacts.get("groundingdino")
+            found, seen = one.artifacts["iap_candidates"], detected(one.artifacts)
             return self._predict(prepared[one.sample.category], found, seen, box=box, text=text)
 
         return Plan(stages={c: self._stages(context, asked) for c, asked in prepared.items()}, predict=predict)

@@ -14,9 +14,9 @@ from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import normalise
-from benchmark.models.long_captions import Fitted, word_pieces
-from benchmark.models.sam_stages import DetectorSettings
+from benchmark.models.long_captions import Fitted
 from benchmark.pipelines.iap import records
 from benchmark.pipelines.iap.captions import RELEASED_WITHOUT_ANSWER, prompt_caption, prompt_caption_released
 from benchmark.pipelines.iap.normals import NormalSettings, normals_of
@@ -75,7 +75,7 @@ class Preparation:
     normals: NormalSettings
     objects: ObjectSettings
     prompt: PromptSettings
-    detector: DetectorSettings
+    detector: Detector
     box_threshold: float
     text_threshold: float
 
@@ -98,7 +98,6 @@ class Preparation:
         assumed += [*asked.notes, *whole.notes]
         for note in assumed:
             log.warning("%s: %s", category, note)
-        pieces = word_pieces(self.context, self.chosen["tokenizer"])
         record = PromptRecord(
             schema_version=records.SCHEMA,
             key=key,
@@ -112,7 +111,7 @@ class Preparation:
             prompter=dict(self.prompter.identity()) if answers else {},
             answers=answers,
             captions=list(asked.captions),
-            tokens=[len(pieces(caption)) for caption in asked.captions],
+            tokens=[self.detector.tokens(self.context, self.chosen, caption) for caption in asked.captions],
             assumed=assumed,
         )
         written = self._keep(path, record)

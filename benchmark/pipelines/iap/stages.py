@@ -10,7 +10,8 @@ import numpy as np
 
 from benchmark.models.choice import ResolvedWeights
 from benchmark.models.grounding_dino import Detections
-from benchmark.models.sam_stages import SamSettings, detections, embedded
+from benchmark.models.sam_stages import detections, embedded
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.iap.boxes import SizeRule, clamped, object_share, shares, small_enough, suppressed
 from benchmark.pipelines.saa.scoring import corners
 from benchmark.stages.context import Context
@@ -39,7 +40,7 @@ def object_area(found: Detections, size: tuple[int, int], limit: SizeLimit) -> n
 
 def candidates_stage(
     context: Context,
-    sam: SamSettings,
+    sam: Segmenter,
     chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
@@ -64,7 +65,7 @@ def candidates_stage(
         network = sam.load(context, chosen)
         results: list[Artifact] = []
         for one in inputs:
-            image, answer = embedded(one.upstream["sam_embedding"]), one.upstream["groundingdino"]
+            image, answer = embedded(one.upstream["sam_embedding"]), one.upstream[detection.name]
             found, whole = _parted(detections(answer), questions)
             index = suppressed(found.boxes, found.scores, size=image.size, threshold=box_threshold, iou=iou)
             facts: dict[str, Any] = {}

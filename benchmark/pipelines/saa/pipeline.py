@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Combine, Prediction, Regions
 from benchmark.core.settings import AreaShare, NameOrFile
 from benchmark.models.choice import Networks
+from benchmark.models.detector import Detector
 from benchmark.models.grounding_dino import normalise
 from benchmark.models.long_captions import Fitted
-from benchmark.models.sam_stages import Channels, DetectorSettings, SamSettings, detection_stage, embedding_stage
+from benchmark.models.sam_stages import Channels, detection_stage, embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.saa.prompts import Prompts, Question, load_table, table_files
 from benchmark.pipelines.saa.proposals import Thresholds
 from benchmark.pipelines.saa.rules import NEED_COLOUR, Rule, kept
@@ -85,8 +88,8 @@ class SegmentAnyAnomaly(Pipeline):
     decision: Literal["none", "union"] | float
     """Binary mask and label: none as in the code, the union of the kept regions, or the map from this score on."""
     thresholds: Thresholds
-    detector: DetectorSettings
-    sam: SamSettings
+    detector: Annotated[Detector, group_option("pipeline.detector")]
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
     saliency: SaliencySettings
     allow_random_weights: bool
 
@@ -202,7 +205,9 @@ class SegmentAnyAnomaly(Pipeline):
         asked = self.detector.fit(context, chosen, captions)
         context.tell(*asked.notes)
         prompts = _in_parts(prompts, asked)
-        detection = detection_stage(context, self.detector, chosen, captions=asked.captions)
+        contrasts = [question.drop_phrase for question in prompts.questions]
+        contrasts += [""] * (len(asked.captions) - len(contrasts))
+        detection = detection_stage(context, self.detector, chosen, captions=asked.captions, contrasts=contrasts)
         embedding = embedding_stage(context, self.sam, chosen, channels=self.sam_channels)
         shared: _Shared = {"detection": detection, "embedding": embedding, "thresholds": self.thresholds}
         regions = regions_stage(

@@ -48,6 +48,7 @@ def candidate_boxes(
     dropped: Sequence[str],
     limit: np.float32 | None,
     fallback: bool = False,
+    by_phrase: bool = False,
 ) -> NDArray[np.int64]:
     """Return which detected boxes may be defects.
 
@@ -55,6 +56,8 @@ def candidate_boxes(
         pieces: word pieces of each caption.
         dropped: for each question the phrase that marks a box as not meant; "" marks none.
         limit: areas must be below this share of the image; None: any.
+        by_phrase: the pieces are whole phrases, one of them the one that marks a box as not meant; otherwise they are
+            words, among which it is looked for.
         fallback: of a question that keeps no box the one of the highest score is taken, whatever its score and area.
     """
     areas = box_areas(found.boxes)
@@ -70,5 +73,11 @@ def candidate_boxes(
     for i, box in enumerate(index):
         caption = int(found.caption[box])
         words = dropped[caption]
-        meant[i] = not words or words not in phrase(pieces[caption], found.tokens[box], thresholds.text)
+        if not words:
+            continue
+        if by_phrase:
+            above = zip(pieces[caption], found.tokens[box].tolist(), strict=False)
+            meant[i] = all(piece != words or p <= thresholds.text for piece, p in above)
+        else:
+            meant[i] = words not in phrase(pieces[caption], found.tokens[box], thresholds.text)
     return index[meant]

@@ -14,7 +14,8 @@ from benchmark.config.group_option import group_option
 from benchmark.core.settings import Settings
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
-from benchmark.models.sam_stages import Channels, SamSettings, detections, embedded
+from benchmark.models.sam_stages import Channels, detections, embedded
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.saa import rules, saliency, scoring
 from benchmark.pipelines.saa.levels import Levels
 from benchmark.pipelines.saa.prompts import Prompts
@@ -91,7 +92,7 @@ class SaliencySettings(Settings):
 
 def objects_stage(
     context: Context,
-    sam: SamSettings,
+    sam: Segmenter,
     chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
@@ -106,7 +107,7 @@ def objects_stage(
         network = sam.load(context, chosen)
         results: list[Artifact] = []
         for one in inputs:
-            image, found = embedded(one.upstream["sam_embedding"]), detections(one.upstream["groundingdino"])
+            image, found = embedded(one.upstream["sam_embedding"]), detections(one.upstream[detection.name])
             index = object_boxes(found, thresholds=thresholds, questions=questions, number=number)
             masks = network.from_boxes(image, scoring.corners(found.boxes[index], image.size)).masks
             results.append({"masks": masks})
@@ -125,7 +126,7 @@ def objects_stage(
 
 def regions_stage(
     context: Context,
-    sam: SamSettings,
+    sam: Segmenter,
     chosen: Mapping[str, ResolvedWeights],
     *,
     detection: Stage,
@@ -151,12 +152,18 @@ def regions_stage(
         network = sam.load(context, chosen)
         results: list[Artifact] = []
         for one in inputs:
-            image, answer = embedded(one.upstream["sam_embedding"]), one.upstream["groundingdino"]
+            image, answer = embedded(one.upstream["sam_embedding"]), one.upstream[detection.name]
             found = detections(answer)
             whole = object_area(found, object_boxes(found, questions=len(dropped), **asked))
             limit = None if ceiling is None else whole * np.float32(ceiling)
             index = candidate_boxes(
-                found, answer["pieces"], thresholds=thresholds, dropped=dropped, limit=limit, fallback=fallback
+                found,
+                answer["pieces"],
+                thresholds=thresholds,
+                dropped=dropped,
+                limit=limit,
+                fallback=fallback,
+                by_phrase="by_phrase" in answer,
             )
             masks = network.from_boxes(image, scoring.corners(found.boxes[index], image.size)).masks
             areas = scoring.box_areas(found.boxes)[index]

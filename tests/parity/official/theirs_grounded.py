@@ -29,11 +29,14 @@ TINY_LANGUAGE = {
 def detector(package: str, folder: Path, spec: dict[str, Any]) -> Any:
     """Build the GroundingDINO of an importable package, tiny or full, and give it the weights of the folder."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel
 
-    words = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), do_lower_case=True)
+    from benchmark.models.bert_encoder import BertEncoder
+    from benchmark.models.toy_tokenizer import bert_tokenizer
+
+    words = bert_tokenizer(folder / "vocab.txt")
     tiny = spec["size"] == "tiny"
-    language = BertConfig(**(TINY_LANGUAGE if tiny else {}))
+    language = BertConfig(**(TINY_LANGUAGE if tiny else {}), attn_implementation="eager")
     tokenlizer = importlib.import_module("groundingdino.util.get_tokenlizer")
     models, config = importlib.import_module(f"{package}.models"), importlib.import_module(f"{package}.util.slconfig")
     file = Path(str(models.__file__)).parents[1] / "config" / "GroundingDINO_SwinT_OGC.py"
@@ -45,6 +48,7 @@ def detector(package: str, folder: Path, spec: dict[str, Any]) -> Any:
     with (
         mock.patch.object(tokenlizer, "get_tokenlizer", lambda _: words),
         mock.patch.object(tokenlizer, "get_pretrained_language_model", lambda _: BertModel(language)),
+        mock.patch(f"{package}.models.GroundingDINO.groundingdino.BertModelWarper", BertEncoder),
     ):
         network = models.build_model(settings)
     network.load_state_dict(torch.load(folder / "detector.pth", weights_only=True)["model"], strict=False)

@@ -269,7 +269,9 @@ class Dataset(Settings, ABC):
             group=encodable(record.group or record.image),
             split=record.split,
             sha256=content_key(index.facts[record.image], index.reading, deep=True),
-            mask_sha256=None if mask is None else content_key(index.facts[mask], index.reading, deep=False),
+            mask_sha256=_truth_key(record, mask, index),
+            drawing=record.drawing,
+            class_ids=record.class_ids,
             mask_peak=None if mask is None else index.facts[mask].peak,
             mask_lossy=mask is not None and index.facts[mask].lossy,
             reading=index.reading,
@@ -306,6 +308,14 @@ def content_key(facts: FileFacts, reading: Reading, *, deep: bool) -> str:
     return hashlib.sha256(" ".join([facts.sha256, *ways]).encode()).hexdigest() if ways else facts.sha256
 
 
+def _truth_key(record: Record, mask: str | None, index: Index) -> str | None:
+    """Return a hash of what an image's pixel truth is made of; None where it has none of its own."""
+    if mask is None:
+        return None if record.drawing is None else record.drawing.sha256
+    key = content_key(index.facts[mask], index.reading, deep=False)
+    return key if record.class_ids is None else hashlib.sha256(f"{key} {record.class_ids}".encode()).hexdigest()
+
+
 def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
     """Return every file of the records and what it is read as."""
     files: dict[str, FileRole] = {}
@@ -323,7 +333,7 @@ def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, Fil
         if record.mask is None:
             continue
         image, mask = facts[record.image], facts[record.mask]
-        sizes = _size(image, reading), _size(mask, reading)
+        sizes = size_as_read(image, reading), size_as_read(mask, reading)
         if sizes[0] != sizes[1]:
             problem = size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1])
             if image.orientation != mask.orientation:
@@ -333,7 +343,7 @@ def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, Fil
     return problems
 
 
-def _size(facts: FileFacts, reading: Reading) -> tuple[int, int]:
+def size_as_read(facts: FileFacts, reading: Reading) -> tuple[int, int]:
     """Return (width, height) as the file is read."""
     swapped = reading.upright and facts.orientation in SIDEWAYS
     return (facts.height, facts.width) if swapped else (facts.width, facts.height)

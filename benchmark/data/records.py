@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
+from benchmark.core.drawings import ClassIds, Drawing
 from benchmark.core.samples import MaskFormat
 from benchmark.data.images import EXTENSIONS
 
@@ -37,6 +38,15 @@ class Record:
     split: ArchiveSplit
     group: str | None = None
     """None: the image stands alone."""
+    drawing: Drawing | None = None
+    """Shapes in place of a mask file."""
+    class_ids: ClassIds | None = None
+    """Which numbers of a ``class_ids`` mask are defects; None: all but 0."""
+
+    @property
+    def located(self) -> bool:
+        """Whether it is known where the image is defective."""
+        return self.mask is not None or self.drawing is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,8 +64,8 @@ class Verification:
 
     @property
     def n_masks(self) -> int:
-        """Masks that were found."""
-        return sum(record.mask is not None for record in self.records)
+        """Masks that were found, those that are drawn as shapes among them."""
+        return sum(record.located for record in self.records)
 
     @property
     def ok(self) -> bool:

@@ -12,6 +12,7 @@ from benchmark.core.resources import CONF
 from benchmark.core.samples import Manifest
 from benchmark.data.card import EVERY, card_names, compare, load_card
 from benchmark.data.images import load_image, load_truth
+from benchmark.results.schema import OWN_DATA
 from tests.data.dataset_trees import Linker, dataset, option_values
 from tests.data.full_trees import BUILDERS, as_configured
 
@@ -74,7 +75,7 @@ def counts(manifest: Manifest) -> tuple[int, int]:
 
 def test_every_dataset_has_a_card_and_an_option() -> None:
     assert set(BUILDERS) <= set(NAMES)
-    assert set(card_names()) | {"folder", "table"} == {option_values(o).get("name", "sat") for o in OPTIONS}
+    assert set(card_names()) | set(OWN_DATA) == {option_values(o).get("name", "sat") for o in OPTIONS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -145,7 +146,7 @@ def test_presets_give_the_papers_numbers(option: str, good: int, defective: int,
 
 
 @pytest.mark.parametrize(
-    "option", sorted(set(OPTIONS) - {option for option, _, _ in PRESETS} - {"folder", "table", "sat", "sat_hard"})
+    "option", sorted(set(OPTIONS) - {option for option, _, _ in PRESETS} - {*OWN_DATA, "sat", "sat_hard"})
 )
 def test_an_option_without_numbers_above_scores_what_its_card_says(option: str, full: Path) -> None:
     manifest = dataset(option).manifest(built(full, option_values(option)["name"]))

@@ -131,7 +131,8 @@ class HuggingFace(Dataset):
                 if name in pictures:
                     found[kind] = self._picture(value, folder, f"{split or 'all'}/{kind}s/{at:06}")
                 elif kind == "label":
-                    found |= _label(data.features[name], value)
+                    feature = data.features[name]
+                    found |= _label(feature, _folder(feature, row[names["image"]]) if value is None else value)
                 else:
                     found[kind] = _text(data.features[name], value)
             yield found
@@ -170,6 +171,13 @@ class HuggingFace(Dataset):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content or b"")
         return name
+
+
+def _folder(feature: Any, picture: Mapping[str, Any]) -> int | None:
+    """Return the class that an image's folder names; the library loses it where a split has one, as train/good."""
+    name = Path(picture.get("path") or "").parent.name
+    names = getattr(feature, "names", None) or []
+    return names.index(name) if name in names else None
 
 
 def _text(feature: Any, value: Any) -> str | None:

@@ -45,6 +45,8 @@ class Sample:
     mask: Path | None
     """Ground-truth mask file; None, and no ``drawing``: a good image, all zero, or a defective one of which only the
     label is known."""
+    more_masks: tuple[Path, ...] = ()
+    """Further masks of the same image; what any of them marks is defect."""
     mask_format: MaskFormat = "grey"
     """How mask values are read: grey level against the protocol's threshold, non-zero class ids, or trimap 1/2/3."""
     defective: bool

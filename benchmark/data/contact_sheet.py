@@ -67,10 +67,10 @@ def _tile(found: Verification, record: Record) -> Image:
             if record.drawing:
                 defect = draw(record.drawing, (pixels.shape[0], pixels.shape[1]))[0]
             else:
-                mask = found.root / str(record.mask)
-                levels = load_levels(mask, mask_format=record.mask_format, reading=found.reading)
-                ids = record.class_ids or ClassIds(defects=None)
-                defect = np.isin(levels, ids.chosen(tuple(range(256))))
+                marks = (record.class_ids or ClassIds(defects=None)).chosen(tuple(range(256)))
+                masks = [found.root / name for name in record.masks]
+                levels = [load_levels(m, mask_format=record.mask_format, reading=found.reading) for m in masks]
+                defect = np.isin(levels, marks).any(axis=0)
             pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
     except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
         return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")

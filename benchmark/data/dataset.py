@@ -262,6 +262,7 @@ class Dataset(Settings, ABC):
             id=encodable(record.image),
             image=path_of(record.image),
             mask=None if mask is None else path_of(mask),
+            more_masks=tuple(map(path_of, record.more_masks)),
             mask_format=record.mask_format,
             defective=record.defective,
             category=self.name if self.unit == "dataset" else encodable(record.category),
@@ -312,7 +313,8 @@ def _truth_key(record: Record, mask: str | None, index: Index) -> str | None:
     """Return a hash of what an image's pixel truth is made of; None where it has none of its own."""
     if mask is None:
         return None if record.drawing is None else record.drawing.sha256
-    key = content_key(index.facts[mask], index.reading, deep=False)
+    keys = [content_key(index.facts[name], index.reading, deep=False) for name in (mask, *record.more_masks)]
+    key = keys[0] if len(keys) == 1 else hashlib.sha256(" ".join(keys).encode()).hexdigest()
     return key if record.class_ids is None else hashlib.sha256(f"{key} {record.class_ids}".encode()).hexdigest()
 
 
@@ -321,8 +323,8 @@ def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
     files: dict[str, FileRole] = {}
     for record in records:
         files[record.image] = "image"
-        if record.mask is not None:
-            files[record.mask] = record.mask_format
+        for mask in record.masks:
+            files[mask] = record.mask_format
     return files
 
 
@@ -330,16 +332,15 @@ def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, Fil
     """Name every mask that has another size than its image."""
     problems = []
     for record in records:
-        if record.mask is None:
-            continue
-        image, mask = facts[record.image], facts[record.mask]
-        sizes = size_as_read(image, reading), size_as_read(mask, reading)
-        if sizes[0] != sizes[1]:
-            problem = size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1])
-            if image.orientation != mask.orientation:
-                other = "ignore" if reading.upright else "apply"
-                problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
-            problems.append(problem)
+        for name in record.masks:
+            image, mask = facts[record.image], facts[name]
+            sizes = size_as_read(image, reading), size_as_read(mask, reading)
+            if sizes[0] != sizes[1]:
+                problem = size_mismatch(root / record.image, sizes[0], root / name, sizes[1])
+                if image.orientation != mask.orientation:
+                    other = "ignore" if reading.upright else "apply"
+                    problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
+                problems.append(problem)
     return problems
 
 

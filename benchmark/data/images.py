@@ -227,9 +227,12 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
         return GroundTruth(mask=inside, ignore=ignored)
     if sample.mask is None:
         return GroundTruth(mask=np.zeros(shape, dtype=bool), known=not sample.defective)
-    levels = load_levels(sample.mask, mask_format=sample.mask_format, reading=sample.reading)
-    if levels.shape != tuple(shape):
-        raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), sample.mask, levels.shape[::-1]))
+    levels = np.zeros(shape, dtype=np.uint8)
+    for file in (sample.mask, *sample.more_masks):
+        one = load_levels(file, mask_format=sample.mask_format, reading=sample.reading)
+        if one.shape != tuple(shape):
+            raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), file, one.shape[::-1]))
+        np.maximum(levels, one, out=levels)
     if sample.mask_format == "class_ids":
         return _truth_of_classes(levels, sample.class_ids)
     if sample.mask_format == "grey":

@@ -102,7 +102,7 @@ def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verificatio
         elif files[name] == "grey":
             marked[name] = found
     problems += unreadable.values()
-    readable = [r for r in scan.records if r.image not in unreadable and r.mask not in unreadable]
+    readable = [r for r in scan.records if unreadable.keys().isdisjoint((r.image, *r.masks))]
     facts = file_facts(root, files_of(readable))
     reading, reading_notes = settings.reading(readable, facts)
     problems += size_problems(root, readable, facts, reading)

@@ -14,7 +14,7 @@ from benchmark.data.card import Card
 from benchmark.data.dataset import Dataset
 from benchmark.data.draw import checked_runs
 from benchmark.data.index import FileFacts
-from benchmark.data.listed import Listed, Places, scan_listed, split_of
+from benchmark.data.listed import Listed, Places, scan_listed, split_in, split_of
 from benchmark.data.records import Record, Scan
 
 _LISTS = ("images", "annotations", "categories")
@@ -94,7 +94,7 @@ class Coco(Dataset):
         categories = _by_id(file, data["categories"], "category", problems)
         names = {key: str(one.get("name", key)) for key, one in categories.items()}
         marks = _marks(file, data["annotations"], images, names, problems)
-        split = "" if self.path == file else split_of(file.relative_to(self.path or file).as_posix())
+        split = "" if self.path == file else split_in(file.relative_to(self.path or file).as_posix())
         base = _base(file, images, split, places)
         for key, one in images.items():
             where = f"{file}, image {one.get('id')}"

@@ -172,17 +172,24 @@ def load_levels(
         DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image or beyond 255.
     """
     with opened(path, data) as file:
-        image = _turned(file, reading)
-        if mask_format != "grey":
-            return _numbers(path, np.asarray(image), image.mode, mask_format)
-        if _is_sixteen_bit(file):
-            return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
-        if image.mode in _REFUSED:
-            raise DataError(f"{path}: {_refusal(image.mode)}")
-        if image.mode in ("L", "1"):
-            return np.array(image.convert("L"))
-        brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
-        return brightest
+        return levels_of(path, file, mask_format=mask_format, reading=reading)
+
+
+def levels_of(
+    path: Path, file: Image, *, mask_format: MaskFormat = "grey", reading: Reading = AS_STORED
+) -> NDArray[np.uint8]:
+    """Return the levels of a mask that is open already; ``path`` is named in errors. As ``load_levels``."""
+    image = _turned(file, reading)
+    if mask_format != "grey":
+        return _numbers(path, np.asarray(image), image.mode, mask_format)
+    if _is_sixteen_bit(file):
+        return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
+    if image.mode in _REFUSED:
+        raise DataError(f"{path}: {_refusal(image.mode)}")
+    if image.mode in ("L", "1"):
+        return np.array(image.convert("L"))
+    brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
+    return brightest
 
 
 def _numbers(path: Path, stored: NDArray[Any], mode: str, mask_format: MaskFormat) -> NDArray[np.uint8]:

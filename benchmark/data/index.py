@@ -27,7 +27,7 @@ from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
 from benchmark.core.settings import folder_of
-from benchmark.data.images import is_lossy, load_levels, opened, orientation, sixteen_bit_peak
+from benchmark.data.images import is_lossy, levels_of, opened, orientation, sixteen_bit_peak
 
 logger = logging.getLogger(__name__)
 
@@ -156,8 +156,7 @@ def _read(root: Path, name: str, role: FileRole) -> list[Any]:
         if role == "image":
             peak = sixteen_bit_peak(image)
             return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, False, turned, []]
-    levels = load_levels(path, mask_format=role, data=data)
-    with opened(path, data) as image:
+        levels = levels_of(path, image, mask_format=role)
         lossy = role == "grey" and is_lossy(image, levels)
     peak = int(levels.max(initial=0))
     numbers = np.flatnonzero(np.bincount(levels.ravel(), minlength=1)).tolist() if role == "class_ids" else []

@@ -80,13 +80,15 @@ class Places:
         """Return a path as one below the root, whether or not a file is there; raises as ``find`` does."""
         if not text:
             raise DataError(f"{where}: no image is named; write the path of one")
-        windows = PureWindowsPath(text)
-        path = windows.as_posix() if "\\" in text or windows.drive else text
+        path, drive = text, ""
+        if "\\" in text or text[1:2] == ":":
+            windows = PureWindowsPath(text)
+            path, drive = windows.as_posix(), windows.drive
         for root in self._roots:
             if path.startswith(f"{root}/"):
                 path, base = path[len(root) + 1 :], ""
         whole = posixpath.normpath(posixpath.join(base, path))
-        if whole.startswith(("/", "../")) or whole in ("..", ".") or windows.drive or "\0" in whole:
+        if whole.startswith(("/", "../")) or whole in ("..", ".") or drive or "\0" in whole:
             raise DataError(
                 f"{where}: {text} does not lie below {self.root}; write paths relative to it, or give "
                 "dataset.root=<the folder above all images>"
@@ -159,8 +161,14 @@ def scan_listed(rows: Iterable[Listed], places: Places, name: str, problems: lis
     return Scan(records=tuple(kept), problems=tuple(problems), notes=(*notes, *places.notes()))
 
 
-def split_of(path: str) -> str:
-    """Return the word of a split that stands in a path (``train2017``, ``images/val/a.png``); "" where none does."""
+def split_of(folder: str) -> str:
+    """Return the word of a split that a folder is called by (``images/val``, ``train2017``); "" where none is."""
+    words = [re.sub(r"[\W\d_]+$", "", part) for part in folder.casefold().split("/")[::-1]]
+    return next((word for word in words if word and word in SPLITS), "")
+
+
+def split_in(path: str) -> str:
+    """Return the word of a split anywhere in a file's path (``instances_train2017.json``); "" where none stands."""
     words = [word for part in path.casefold().split("/")[::-1] for word in re.split(r"[^a-z]+", part)]
     return next((word for word in words if word and word in SPLITS), "")
 

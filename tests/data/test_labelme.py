@@ -141,3 +141,9 @@ def test_folders_without_annotations(tmp_path: Path) -> None:
         read("labelme", tmp_path)
     with pytest.raises(BenchmarkError, match="no such folder; give the folder of labelme's JSON files"):
         read("labelme", tmp_path / "x")
+
+
+def test_a_folder_that_begins_like_a_split_is_none(tmp_path: Path) -> None:
+    photo(tmp_path / "train_station" / "2.png")
+    write(tmp_path / "train_station" / "2.json", labelme(shape()))
+    assert [s.split for s in read("labelme", tmp_path).samples] == ["test"]

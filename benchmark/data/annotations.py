@@ -17,7 +17,7 @@ from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Reading
 from benchmark.core.settings import Settings
 from benchmark.data.dataset import size_as_read
-from benchmark.data.draw import overhang
+from benchmark.data.draw import draw, overhang
 from benchmark.data.index import FileFacts
 from benchmark.data.listed import Listed
 from benchmark.data.mvtec import LIKE_GOOD
@@ -30,6 +30,8 @@ FARTHEST = 1e6
 NO_DEFECT = LIKE_GOOD | {"_background_", "background"}
 """Names of classes that are no defect, whatever their annotations cover."""
 LABELME_IGNORE = "__ignore__"
+_TINY = 2.0
+"""Pixels; what is wider and higher covers at least one."""
 
 
 class Annotations(Settings):
@@ -163,7 +165,7 @@ def fitted(records: Sequence[Record], facts: Mapping[str, FileFacts], *, upright
         rescale: whether a drawing may be of another size than its image.
     """
     problems: list[str] = []
-    stretched, cut = [], []
+    stretched, cut, empty = [], [], []
     for record in records:
         known = facts[record.image]
         if record.drawing is None or not known.width:
@@ -183,12 +185,28 @@ def fitted(records: Sequence[Record], facts: Mapping[str, FileFacts], *, upright
             )
         elif "partly" in reach:
             cut.append(record.image)
+        if "wholly" not in reach and record.defective and _is_nothing(drawing, size):
+            empty.append(record.image)
     notes = []
     if stretched:
         notes.append(f"annotations of {len(stretched)} images are stretched to the image's size, first {stretched[0]}")
     if cut:
         notes.append(f"annotations of {len(cut)} images reach beyond the image and are cut there, first {cut[0]}")
+    if empty:
+        notes.append(f"{len(empty)} defective images have annotations that cover no pixel, the first is {empty[0]}")
     return Scan(records=tuple(records), problems=tuple(problems), notes=tuple(notes))
+
+
+def _is_nothing(drawing: Drawing, size: tuple[int, int]) -> bool:
+    """Whether no pixel is defect; only what is tiny is drawn to find out."""
+    shapes = [shape for shape in drawing.shapes if not shape.ignore]
+    scale = size if drawing.relative else (1, 1)
+    spans = [
+        (max(s.points[axis::2]) - min(s.points[axis::2])) * scale[axis] for s in shapes if s.points for axis in (0, 1)
+    ]
+    if any(s.kind != "polygon" for s in shapes) or (spans and min(spans) > _TINY):
+        return False
+    return not draw(drawing, (size[1], size[0]))[0].any()
 
 
 def _other_size(record: Record, drawing: Drawing, size: tuple[int, int], facts: FileFacts, upright: bool) -> str:

@@ -129,7 +129,7 @@ lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m tests.structure
 	@$(PY) -m benchmark tables --check
 
-extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna and PostgreSQL, which pin an older cloudpickle
+extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, PostgreSQL and Hugging Face datasets; Ray pins an older cloudpickle
 
 .venv-extras/.ready: requirements-extras.lock pyproject.toml
 	@$(call build-environment,.venv-extras,requirements-extras.lock)
@@ -139,7 +139,7 @@ COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pi
 
 lock: $(READY) ## compile both lock files anew; ARGS=--upgrade moves the pins
 	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
-	@$(COMPILE) --extra ray --extra optuna --extra postgres -o requirements-extras.lock --quiet $(ARGS)
+	@$(COMPILE) --extra ray --extra optuna --extra postgres --extra huggingface -o requirements-extras.lock --quiet $(ARGS)
 
 clean: ## remove the environment and tool caches; data, results and the stage store stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

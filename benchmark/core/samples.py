@@ -11,6 +11,8 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.drawings import ClassIds, Drawing
+
 T = TypeVar("T")
 Split = Literal["train", "test"]
 MaskFormat = Literal["grey", "class_ids", "trimap"]
@@ -41,7 +43,10 @@ class Sample:
     """Unique in its dataset and stable across machines: the image's path below the dataset root, ``encodable``."""
     image: Path
     mask: Path | None
-    """Ground-truth mask file; None: a good image, all zero, or a defective one of which only the label is known."""
+    """Ground-truth mask file; None, and no ``drawing``: a good image, all zero, or a defective one of which only the
+    label is known."""
+    more_masks: tuple[Path, ...] = ()
+    """Further masks of the same image; what any of them marks is defect."""
     mask_format: MaskFormat = "grey"
     """How mask values are read: grey level against the protocol's threshold, non-zero class ids, or trimap 1/2/3."""
     defective: bool
@@ -55,6 +60,11 @@ class Sample:
     sha256: str
     """Content hash of the image file (hex), and of ``reading`` where that makes a difference to it."""
     mask_sha256: str | None = None
+    """Content hash of the pixel truth (hex): of the mask file, and of how its numbers are read, or of ``drawing``."""
+    drawing: Drawing | None = None
+    """What is drawn on the image as shapes, in place of a mask file."""
+    class_ids: ClassIds | None = None
+    """Which numbers of a ``class_ids`` mask are defects; None: all but 0."""
     mask_peak: int | None = None
     """Highest level of the mask; None: not known."""
     mask_lossy: bool = False

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.core.atomic import replacing
+from benchmark.core.drawings import ClassIds
 from benchmark.core.errors import DataError
 from benchmark.core.samples import evenly
 from benchmark.core.text import encodable
+from benchmark.data.draw import draw
 from benchmark.data.images import load_image, load_levels
 
 if TYPE_CHECKING:
@@ -36,17 +38,17 @@ def contact_sheet(found: Verification, place: Path) -> Path:
     """
     from PIL import Image, ImageDraw
 
-    masked = [record for record in found.records if record.mask]
-    plain = [record for record in found.records if not record.mask]
+    masked = [record for record in found.records if record.located]
+    plain = [record for record in found.records if not record.located]
     chosen = (*_some(masked, SHOWN * 2 // 3), *_some(plain, SHOWN // 3))
     rows = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * SIDE, max(1, rows) * (SIDE + CAPTION)), "white")
-    draw = ImageDraw.Draw(sheet)
+    pen = ImageDraw.Draw(sheet)
     for at, record in enumerate(chosen):
         x, y = at % COLUMNS * SIDE, at // COLUMNS * (SIDE + CAPTION)
         sheet.paste(_tile(found, record), (x, y))
-        draw.text((x + 3, y + SIDE), f"{record.category} {record.defect_type or 'good'}"[:32], fill="black")
-        draw.text((x + 3, y + SIDE + 13), encodable(Path(record.image).name)[-32:], fill="grey")
+        pen.text((x + 3, y + SIDE), f"{record.category} {record.defect_type or 'good'}"[:32], fill="black")
+        pen.text((x + 3, y + SIDE + 13), encodable(Path(record.image).name)[-32:], fill="grey")
     with replacing(place) as file:
         sheet.save(file, "PNG")
     return place
@@ -61,9 +63,14 @@ def _tile(found: Verification, record: Record) -> Image:
 
     try:
         pixels = load_image(found.root / record.image, found.reading).astype(np.float32)
-        if record.mask:
-            mask = found.root / record.mask
-            defect = load_levels(mask, mask_format=record.mask_format, reading=found.reading) > 0
+        if record.drawing or record.mask:
+            if record.drawing:
+                defect = draw(record.drawing, (pixels.shape[0], pixels.shape[1]))[0]
+            else:
+                marks = (record.class_ids or ClassIds(defects=None)).chosen(tuple(range(256)))
+                masks = [found.root / name for name in record.masks]
+                levels = [load_levels(m, mask_format=record.mask_format, reading=found.reading) for m in masks]
+                defect = np.isin(levels, marks).any(axis=0)
             pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
     except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
         return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")

@@ -262,6 +262,7 @@ class Dataset(Settings, ABC):
             id=encodable(record.image),
             image=path_of(record.image),
             mask=None if mask is None else path_of(mask),
+            more_masks=tuple(map(path_of, record.more_masks)),
             mask_format=record.mask_format,
             defective=record.defective,
             category=self.name if self.unit == "dataset" else encodable(record.category),
@@ -269,7 +270,9 @@ class Dataset(Settings, ABC):
             group=encodable(record.group or record.image),
             split=record.split,
             sha256=content_key(index.facts[record.image], index.reading, deep=True),
-            mask_sha256=None if mask is None else content_key(index.facts[mask], index.reading, deep=False),
+            mask_sha256=_truth_key(record, mask, index),
+            drawing=record.drawing,
+            class_ids=record.class_ids,
             mask_peak=None if mask is None else index.facts[mask].peak,
             mask_lossy=mask is not None and index.facts[mask].lossy,
             reading=index.reading,
@@ -306,13 +309,22 @@ def content_key(facts: FileFacts, reading: Reading, *, deep: bool) -> str:
     return hashlib.sha256(" ".join([facts.sha256, *ways]).encode()).hexdigest() if ways else facts.sha256
 
 
+def _truth_key(record: Record, mask: str | None, index: Index) -> str | None:
+    """Return a hash of what an image's pixel truth is made of; None where it has none of its own."""
+    if mask is None:
+        return None if record.drawing is None else record.drawing.sha256
+    keys = [content_key(index.facts[name], index.reading, deep=False) for name in (mask, *record.more_masks)]
+    key = keys[0] if len(keys) == 1 else hashlib.sha256(" ".join(keys).encode()).hexdigest()
+    return key if record.class_ids is None else hashlib.sha256(f"{key} {record.class_ids}".encode()).hexdigest()
+
+
 def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
     """Return every file of the records and what it is read as."""
     files: dict[str, FileRole] = {}
     for record in records:
         files[record.image] = "image"
-        if record.mask is not None:
-            files[record.mask] = record.mask_format
+        for mask in record.masks:
+            files[mask] = record.mask_format
     return files
 
 
@@ -320,20 +332,19 @@ def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, Fil
     """Name every mask that has another size than its image."""
     problems = []
     for record in records:
-        if record.mask is None:
-            continue
-        image, mask = facts[record.image], facts[record.mask]
-        sizes = _size(image, reading), _size(mask, reading)
-        if sizes[0] != sizes[1]:
-            problem = size_mismatch(root / record.image, sizes[0], root / record.mask, sizes[1])
-            if image.orientation != mask.orientation:
-                other = "ignore" if reading.upright else "apply"
-                problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
-            problems.append(problem)
+        for name in record.masks:
+            image, mask = facts[record.image], facts[name]
+            sizes = size_as_read(image, reading), size_as_read(mask, reading)
+            if sizes[0] != sizes[1]:
+                problem = size_mismatch(root / record.image, sizes[0], root / name, sizes[1])
+                if image.orientation != mask.orientation:
+                    other = "ignore" if reading.upright else "apply"
+                    problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
+                problems.append(problem)
     return problems
 
 
-def _size(facts: FileFacts, reading: Reading) -> tuple[int, int]:
+def size_as_read(facts: FileFacts, reading: Reading) -> tuple[int, int]:
     """Return (width, height) as the file is read."""
     swapped = reading.upright and facts.orientation in SIDEWAYS
     return (facts.height, facts.width) if swapped else (facts.width, facts.height)

@@ -79,8 +79,8 @@ def truth_of_failed(
 ) -> GroundTruth:
     """Return the pixel truth of a sample that could not be predicted, as far as its files still tell it.
 
-    An image that cannot be read has the size of its mask; without a mask it has no pixels, so that it counts in
-    image-level metrics alone.
+    An image that cannot be read has the size of its mask or drawing; without one it has no pixels, so that it counts
+    in image-level metrics alone.
     """
     from benchmark.data.images import image_shape, load_truth
 
@@ -90,6 +90,9 @@ def truth_of_failed(
                 return load_truth(sample, shape=image_shape(sized, sample.reading), threshold=threshold, border=border)
         except DataError:
             continue
+    if sample.drawing is not None and sample.drawing.size is not None:
+        width, height = sample.drawing.size
+        return load_truth(sample, shape=(height, width), threshold=threshold, border=border)
     return GroundTruth(mask=np.zeros((0, 0), dtype=bool))
 
 

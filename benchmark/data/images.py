@@ -21,11 +21,12 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.drawings import ClassIds
 from benchmark.core.errors import DataError
 from benchmark.core.samples import AS_STORED, GroundTruth, MaskFormat, Reading, Sample
 
@@ -165,25 +166,46 @@ def load_levels(
 
     * ``grey``: brightest of the colour channels after palette lookup; 16-bit is scaled by ``ceil(v / 257)``, so that
       what is not zero stays not zero. A palette index is not a level: one known mask has its white at index 2.
-    * ``class_ids`` and ``trimap``: the stored numbers, palette indices included.
+    * ``class_ids`` and ``trimap``: the stored numbers, palette indices included; 1 of a one-bit image is 1.
 
     Raises:
-        DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image.
+        DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image or beyond 255.
     """
     with opened(path, data) as file:
-        image = _turned(file, reading)
-        if _is_sixteen_bit(file):
-            return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
-        if image.mode in _REFUSED:
-            raise DataError(f"{path}: {_refusal(image.mode)}")
-        if image.mode in ("L", "1"):
-            return np.array(image.convert("L"))
-        if mask_format != "grey":
-            if image.mode == "P":
-                return np.array(image)
-            raise DataError(f"{path}: a {mask_format} mask is a one-channel image, this one is {image.mode}")
-        brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
-        return brightest
+        return levels_of(path, file, mask_format=mask_format, reading=reading)
+
+
+def levels_of(
+    path: Path, file: Image, *, mask_format: MaskFormat = "grey", reading: Reading = AS_STORED
+) -> NDArray[np.uint8]:
+    """Return the levels of a mask that is open already; ``path`` is named in errors. As ``load_levels``."""
+    image = _turned(file, reading)
+    if mask_format != "grey":
+        return _numbers(path, np.asarray(image), image.mode, mask_format)
+    if _is_sixteen_bit(file):
+        return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
+    if image.mode in _REFUSED:
+        raise DataError(f"{path}: {_refusal(image.mode)}")
+    if image.mode in ("L", "1"):
+        return np.array(image.convert("L"))
+    brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
+    return brightest
+
+
+def _numbers(path: Path, stored: NDArray[Any], mode: str, mask_format: MaskFormat) -> NDArray[np.uint8]:
+    """Return the numbers of a mask as they are stored; raises DataError for colours, and for numbers beyond 255."""
+    if stored.ndim != 2 or mode == "F":
+        raise DataError(
+            f"{path}: a {mask_format} mask is a one-channel image, this one is {mode}; save the numbers of the classes "
+            "as 8-bit greyscale or palette PNG (dataset=folder takes colours: all that is not black is defect)"
+        )
+    low, high = int(stored.min(initial=0)), int(stored.max(initial=0))
+    if low < 0 or high > 255:
+        raise DataError(
+            f"{path}: holds the number {high if high > 255 else low}; classes go from 0 to 255: give several "
+            "instances of one class one number, and save it as 8-bit PNG"
+        )
+    return stored.astype(np.uint8)
 
 
 def is_lossy(image: Image, levels: NDArray[np.uint8]) -> bool:
@@ -198,20 +220,28 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
     Args:
         sample: its mask may be None: all zero if it is good, else not known.
         shape: (H, W) of the image.
-        threshold: a grey level above it is defect (0..254); class ids and trimaps have none.
+        threshold: a grey level above it is defect (0..254); class ids, trimaps and drawings have none.
         border: what the border class (3) of a trimap counts as.
 
     Raises:
         DataError: the mask is missing, damaged, of another size than the image, or a trimap with other values
             than 1, 2 and 3.
     """
+    if sample.drawing is not None:
+        from benchmark.data.draw import draw
+
+        inside, ignored = draw(sample.drawing, (shape[0], shape[1]))
+        return GroundTruth(mask=inside, ignore=ignored)
     if sample.mask is None:
         return GroundTruth(mask=np.zeros(shape, dtype=bool), known=not sample.defective)
-    levels = load_levels(sample.mask, mask_format=sample.mask_format, reading=sample.reading)
-    if levels.shape != tuple(shape):
-        raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), sample.mask, levels.shape[::-1]))
+    levels = np.zeros(shape, dtype=np.uint8)
+    for file in (sample.mask, *sample.more_masks):
+        one = load_levels(file, mask_format=sample.mask_format, reading=sample.reading)
+        if one.shape != tuple(shape):
+            raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), file, one.shape[::-1]))
+        np.maximum(levels, one, out=levels)
     if sample.mask_format == "class_ids":
-        return GroundTruth(mask=levels != 0)
+        return _truth_of_classes(levels, sample.class_ids)
     if sample.mask_format == "grey":
         return GroundTruth(mask=levels > threshold)
     if levels.min(initial=1) < _TRIMAP_FOREGROUND or levels.max(initial=1) > _TRIMAP_BORDER:
@@ -221,6 +251,14 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
     if border == "foreground":
         return GroundTruth(mask=inside | edge)
     return GroundTruth(mask=inside, ignore=edge if border == "ignore" else None)
+
+
+def _truth_of_classes(levels: NDArray[np.uint8], ids: ClassIds | None) -> GroundTruth:
+    if ids is None:
+        return GroundTruth(mask=levels != 0)
+    ignored = np.isin(levels, ids.ignored)
+    mask = ~ignored & (levels != 0 if ids.defects is None else np.isin(levels, ids.defects))
+    return GroundTruth(mask=mask, ignore=ignored if ignored.any() else None)
 
 
 def size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> str:

@@ -20,18 +20,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
 from benchmark.core.settings import folder_of
-from benchmark.data.images import is_lossy, load_levels, opened, orientation, sixteen_bit_peak
+from benchmark.data.images import is_lossy, levels_of, opened, orientation, sixteen_bit_peak
 
 logger = logging.getLogger(__name__)
 
 FileRole = Literal["image"] | MaskFormat
 
-_FORMAT = 4
+_FORMAT = 5
 """Raised when the meaning of a stored row changes: older index files are then dropped."""
 _RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one tick of a coarse clock (2 s on FAT,
@@ -53,6 +55,8 @@ class FileFacts:
     """Whether a mask's levels are blurred by its compression (JPEG)."""
     orientation: int = 1
     """By EXIF, 1..8; width and height are those of the stored grid."""
+    levels: tuple[int, ...] = ()
+    """Every number that stands in a mask of class ids, rising."""
     problem: str | None = None
     """Why the file cannot be used, where that was to be told (``keep_unreadable``); sizes are 0 then."""
 
@@ -90,7 +94,7 @@ def file_facts(
     for name, role in files.items():
         row = rows.get(name)
         if row is not None and row[:4] == _signature_or_none(base + name, role):
-            facts[name] = FileFacts(*row[5:])
+            facts[name] = _facts(row)
         else:
             stale.append(name)
     if stale:
@@ -127,7 +131,7 @@ def _read_stale(
                     if isinstance(row, FileFacts):  # looked at anew by every run, as it may be fixed
                         facts[name] = row
                         continue
-                    facts[name] = FileFacts(*row[5:])
+                    facts[name] = _facts(row)
                     rows[name] = row
                 progress.advance(len(batch))
                 if time.monotonic() - saved > _SAVE_EVERY_SECONDS:
@@ -138,7 +142,7 @@ def _read_stale(
 
 
 def _read(root: Path, name: str, role: FileRole) -> list[Any]:
-    """Read one file: [role, size, mtime_ns, inode, read at (ns), sha256, width, height, peak, lossy, orientation]."""
+    """Read one file: [role, size, mtime_ns, inode, read at (ns), and the fields of its facts but the problem]."""
     path = root / name
     now = time.time_ns()
     signature = _signature(path, role)
@@ -151,12 +155,16 @@ def _read(root: Path, name: str, role: FileRole) -> list[Any]:
         turned = orientation(image)
         if role == "image":
             peak = sixteen_bit_peak(image)
-            return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, False, turned]
-    levels = load_levels(path, mask_format=role, data=data)
-    with opened(path, data) as image:
+            return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, False, turned, []]
+        levels = levels_of(path, image, mask_format=role)
         lossy = role == "grey" and is_lossy(image, levels)
     peak = int(levels.max(initial=0))
-    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, lossy, turned]
+    numbers = np.flatnonzero(np.bincount(levels.ravel(), minlength=1)).tolist() if role == "class_ids" else []
+    return [*signature, now, hashlib.sha256(data).hexdigest(), width, height, peak, lossy, turned, numbers]
+
+
+def _facts(row: Sequence[Any]) -> FileFacts:
+    return FileFacts(*[*row[5:11], tuple(row[11])])
 
 
 def _unreadable(path: Path, problem: str) -> FileFacts:
@@ -209,7 +217,7 @@ def _load(store: Path) -> dict[str, list[Any]]:
     if kept.get("sha256") != _checksum(kept["rows"]):
         logger.warning("%s: the index is damaged and is built again", store)
         return {}
-    return {name: row for name, row in kept["rows"].items() if len(row) == 11 and row[2] < row[4] - _RACY_NS}
+    return {name: row for name, row in kept["rows"].items() if len(row) == 12 and row[2] < row[4] - _RACY_NS}
 
 
 def _checksum(rows: Mapping[str, list[Any]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
 
+from benchmark.core.drawings import ClassIds, Drawing
 from benchmark.core.samples import MaskFormat
 from benchmark.data.images import EXTENSIONS
 
@@ -30,6 +31,8 @@ class Record:
     image: str
     """Path relative to the dataset root, with forward slashes."""
     mask: str | None
+    more_masks: tuple[str, ...] = ()
+    """Further masks of the same image; what any of them marks is defect."""
     mask_format: MaskFormat = "grey"
     defective: bool
     category: str
@@ -37,6 +40,20 @@ class Record:
     split: ArchiveSplit
     group: str | None = None
     """None: the image stands alone."""
+    drawing: Drawing | None = None
+    """Shapes in place of a mask file."""
+    class_ids: ClassIds | None = None
+    """Which numbers of a ``class_ids`` mask are defects; None: all but 0."""
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Every mask file of the image."""
+        return self.more_masks if self.mask is None else (self.mask, *self.more_masks)
+
+    @property
+    def located(self) -> bool:
+        """Whether it is known where the image is defective."""
+        return self.mask is not None or self.drawing is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +96,35 @@ def image_files(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _ending(entry.name) in EXTENSIONS and not _is_junk(entry.name)]
     return sorted(names)
+
+
+def plain_records(
+    root: Path, folder: str, *, category: str, split: ArchiveSplit, defect_type: str, problems: list[str]
+) -> list[Record]:
+    """List the images of a folder, without masks; one that is missing or empty is a problem.
+
+    Args:
+        root: dataset folder.
+        folder: below it.
+        category: of all images in the folder.
+        split: of all images in the folder.
+        defect_type: of all images in the folder, ``good`` among them.
+        problems: to which is added what is wrong.
+    """
+    names = image_files(root / folder) if (root / folder).is_dir() else []
+    if not names:
+        problems.append(f"{root / folder}: no image in it; get the dataset again, or put the images there")
+    return [
+        Record(
+            image=f"{folder}/{name}",
+            mask=None,
+            defective=defect_type != GOOD,
+            category=category,
+            defect_type=defect_type,
+            split=split,
+        )
+        for name in names
+    ]
 
 
 def unused_files(root: Path, used: Iterable[str]) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import FolderPath
+from benchmark.data.card import Card
 from benchmark.data.dataset import Dataset
-from benchmark.data.records import GOOD, ArchiveSplit, Record, Scan
+from benchmark.data.listed import Listed, Places, scan_listed
+from benchmark.data.records import GOOD, Scan
 from benchmark.data.table_rows import TableRow, read_rows
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -21,7 +23,6 @@ NAMES: dict[str, tuple[str, ...]] = {
     "split": ("split", "set", "subset"),
 }
 """Columns, by the names under which they are known."""
-SPLITS: dict[str, ArchiveSplit] = {"": "all", "train": "train", "training": "train", "test": "test", "testing": "test"}
 
 
 class Table(Dataset):
@@ -44,87 +45,57 @@ class Table(Dataset):
             raise DataError(f"{root}: no such folder; give dataset.root=<folder that the table's paths are below>")
         return root
 
+    def no_image(self, root: Path, card: Card | None) -> str:
+        """Say that the table has no row."""
+        return f"{self.path}: no image is listed in it; write one row an image below the names of the columns"
+
     def scan(self, root: Path) -> Scan:
         """Read the rows; images named twice, paths that lead out of the folder and unknown words are problems."""
         assert self.path is not None
-        records: dict[str, Record] = {}
-        problems: list[str] = []
-        for row in self._rows():
-            try:
-                record = self._record(row, root)
-            except DataError as error:
-                problems.append(str(error))
-                continue
-            if record.image in records:
-                problems.append(f"{row.where}: {record.image} stands there twice; keep one row an image")
-            records.setdefault(record.image, record)
-        bare = [r.image for r in records.values() if r.defective and r.mask is None]
-        notes = []
-        if bare:
-            notes.append(
-                f"{len(bare)} of {sum(r.defective for r in records.values())} defective images have no mask, the first "
-                f"is {bare[0]}: their labels count, their pixels do not"
-            )
-        return Scan(records=tuple(records.values()), problems=tuple(problems), notes=tuple(notes))
-
-    def _rows(self) -> Sequence[TableRow]:
         assert self.path is not None
+        problems: list[str] = []
         unknown = sorted(self.columns.keys() - NAMES.keys())
         if unknown:
             raise ConfigError(f"dataset.columns: {unknown[0]!r} is none of {', '.join(NAMES)}")
         names = {kind: (self.columns[kind],) if kind in self.columns else known for kind, known in NAMES.items()}
-        return read_rows(self.path, names, needs=("image", *self.columns))
-
-    def _record(self, row: TableRow, root: Path) -> Record:
-        image = _there(row.text("image"), root, row.where)
-        mask = _there(row.text("mask"), root, row.where) if row.text("mask") else None
-        kind = row.text("defect_type")
-        label = row.label()
-        if label is None and kind:
-            label = kind.casefold() != GOOD
-        if label is None and mask is not None:
-            label = True
-        if label is None:
-            raise DataError(f"{row.where}: neither label nor defect_type nor mask; say whether {image} is defective")
-        split = row.text("split").casefold()
-        if split not in SPLITS:
-            raise DataError(f"{row.where}: the split {row.text('split')!r} is neither train nor test")
-        return Record(
-            image=image,
-            mask=mask,
-            defective=label,
-            category=row.text("category") or self.name,
-            defect_type=(kind or "defect") if label else GOOD,
-            split=SPLITS[split],
-            group=row.text("group") or None,
-        )
+        rows = listed_rows(self.path, names, ("image", *self.columns), problems)
+        return scan_listed(rows, Places(root), self.name, problems)
 
 
-def _there(text: str, root: Path, where: str) -> str:
-    """Return a path of the table as ``_below`` does; raises DataError where nothing is there, too."""
-    path = _below(text, root, where)
-    if not (root / path).exists():
-        raise DataError(
-            f"{where}: {root / path} is not there; mend the path, or give dataset.root=<folder of the images>"
-        )
-    return path
+def listed_rows(
+    path: Path, names: Mapping[str, Sequence[str]], needs: Sequence[str], problems: list[str]
+) -> Iterator[Listed]:
+    """Yield what each row of a table says, and add to ``problems`` those that say too little; as ``read_rows``."""
+    for row in read_rows(path, names, needs=needs):
+        try:
+            yield listed(row)
+        except DataError as error:
+            problems.append(str(error))
 
 
-def _below(text: str, root: Path, where: str) -> str:
-    """Return a path of the table as one below the root, with forward slashes.
+def listed(row: TableRow) -> Listed:
+    """Return what a row of a table says of its image.
 
     Raises:
-        DataError: it is empty, or leads out of the root.
+        DataError: its label is no word of a label, or nothing says whether the image is defective.
     """
-    if not text:
-        raise DataError(f"{where}: no image is named")
-    windows = PureWindowsPath(text)
-    path = PurePosixPath(windows.as_posix() if "\\" in text or windows.drive else text)
-    if path.is_absolute() and path.is_relative_to(root.resolve()):
-        path = path.relative_to(root.resolve())
-    if path.is_absolute() or windows.drive or ".." in path.parts:
+    kind = row.text("defect_type")
+    label = row.label()
+    if label is None and kind:
+        label = kind.casefold() != GOOD
+    if label is None and row.text("mask"):
+        label = True
+    if label is None:
         raise DataError(
-            f"{where}: {text} does not lie below {root}; write paths relative to it, or give dataset.root=<the folder "
-            "above all images>"
+            f"{row.where}: neither label nor defect_type nor mask; say whether {row.text('image')} is defective"
         )
-    return str(path)
+    return Listed(
+        where=row.where,
+        image=row.text("image"),
+        defective=label,
+        mask=row.text("mask"),
+        category=row.text("category"),
+        defect_type=kind,
+        group=row.text("group"),
+        split=row.text("split"),
+    )

@@ -14,7 +14,8 @@ from benchmark.core.errors import DataError
 from benchmark.core.progress import track
 from benchmark.core.samples import Reading
 from benchmark.data.card import EVERY, Card, Difference, unexpected_categories
-from benchmark.data.dataset import Dataset, files_of, size_problems
+from benchmark.data.dataset import Dataset, files_of, size_as_read, size_problems
+from benchmark.data.draw import draw
 from benchmark.data.images import load_image, load_levels
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.records import Record
@@ -64,8 +65,8 @@ class Verification:
 
     @property
     def n_masks(self) -> int:
-        """Masks that were found."""
-        return sum(record.mask is not None for record in self.records)
+        """Masks that were found, those that are drawn as shapes among them."""
+        return sum(record.located for record in self.records)
 
     @property
     def ok(self) -> bool:
@@ -102,10 +103,11 @@ def verify(settings: Dataset, card: Card | None, data_root: Path) -> Verificatio
         elif files[name] == "grey":
             marked[name] = found
     problems += unreadable.values()
-    readable = [r for r in scan.records if r.image not in unreadable and r.mask not in unreadable]
+    readable = [r for r in scan.records if unreadable.keys().isdisjoint((r.image, *r.masks))]
     facts = file_facts(root, files_of(readable))
     reading, reading_notes = settings.reading(readable, facts)
     problems += size_problems(root, readable, facts, reading)
+    marked |= _drawn(readable, facts, reading)
     refined = whole.refine(readable, facts)
     problems += refined.problems
     # A damaged file is a problem of its own, and still there: only labels that masks decide need readable ones.
@@ -129,14 +131,26 @@ def _copies(records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Iterat
             yield f"{record.image} is the training image {twin} again: what learns from good images has seen it"
 
 
+def _drawn(records: Sequence[Record], facts: Mapping[str, FileFacts], reading: Reading) -> dict[str, float]:
+    """Return the part of its image that each drawing marks, by the place where it is written."""
+    found = {}
+    for record in records:
+        if record.drawing is not None:
+            width, height = size_as_read(facts[record.image], reading)
+            found[record.drawing.where] = float(draw(record.drawing, (height, width))[0].mean())
+    return found
+
+
 def _odd_masks(records: Sequence[Record], marked: Mapping[str, float]) -> Iterator[str]:
     """Yield masks that mark nothing, or so much that black and white may be exchanged."""
     for record in records:
-        share = marked.get(record.mask or "")
+        where = record.mask if record.drawing is None else record.drawing.where
+        share = marked.get(where or "") if record.defective or record.drawing is None else None
         if share == 0.0:
-            yield f"{record.mask}: marks nothing, so the image counts as defective without a place"
+            yield f"{where}: marks nothing, so the image counts as defective without a place"
         elif share is not None and share > MOST_MARKED:
-            yield f"{record.mask}: marks {share:.0%} of the image; is it inverted? White is the defect"
+            ask = "is it inverted? White is the defect" if record.mask else "does it outline the part, not its defect?"
+            yield f"{where}: marks {share:.0%} of the image; {ask}"
 
 
 def _own_rows(records: Sequence[Record]) -> Iterator[CountRow]:

@@ -118,7 +118,7 @@ def _board_row(
         is_best = value is not None and not is_partial(result) and best.get(key) == value
         ends = outward(own.low, own.high) if own else None
         span = f"{ends[0]:.3f} – {ends[1]:.3f}" if ends else ""
-        reason = (own.reason or own.no_interval or "") if own else "not computed by this run"
+        reason = (own.explained or own.no_interval or "") if own else "not computed by this run"
         cells.append(
             {"value": number(value), "sort": _sortable(value), "span": span, "reason": reason, "best": is_best}
         )
@@ -250,7 +250,7 @@ def _bars(result: RunResult, metric: str) -> dict[str, Any]:
         drawn = own.value is not None
         spans = drawn and own.low is not None and own.high is not None
         low, high = (own.low or 0.0, own.high or 0.0)
-        remark = own.reason or f"n {own.n}, {own.n_defective} defective"
+        remark = own.explained or f"n {own.n}, {own.n_defective} defective"
         if spans:
             remark += f", 95 %: {low:.3f} – {high:.3f}"
         elif own.no_interval:

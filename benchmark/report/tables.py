@@ -156,7 +156,7 @@ def _remark(row: MetricRecord) -> str:
     at = f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else ""
     of = "images" if row.category != "mean" else "categories"
     skipped = f"{row.n_skipped} {of} skipped" if row.n_skipped else ""
-    return "; ".join(filter(None, [row.reason or at, row.no_interval, skipped]))
+    return "; ".join(filter(None, [row.explained or at, row.no_interval, skipped]))
 
 
 def _unfair(result: RunResult) -> list[str]:

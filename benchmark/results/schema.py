@@ -16,7 +16,7 @@ from benchmark.core.settings import Record
 from benchmark.scoring.metric_record import MetricRecord
 
 SCHEMA_VERSION = 1
-OWN_DATA = ("folder", "table")
+OWN_DATA = ("folder", "table", "coco", "yolo", "labelme", "class_masks", "huggingface")
 """Options of the group ``dataset`` that stand for whatever the user has."""
 
 

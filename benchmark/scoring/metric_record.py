@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from benchmark.core.resources import commands_here
 from benchmark.core.settings import Record
+
+_FIXES = {
+    "have no binary mask": "protocol.iou_threshold=… cuts score maps, or give the pipeline a threshold of its own",
+    "have no label": "a threshold of the pipeline makes labels, or `make decide RUNS=…` finds one in its scores",
+}
+"""What helps against a reason; a result keeps the reason alone."""
 
 
 class MetricRecord(Record):
@@ -30,3 +37,9 @@ class MetricRecord(Record):
     """Why a value has no interval."""
     threshold: float | None
     """Score at which a maximum is reached, or at which maps were cut."""
+
+    @property
+    def explained(self) -> str:
+        """Return the reason with what helps against it; "" where the value is defined."""
+        fix = next((fix for part, fix in _FIXES.items() if part in (self.reason or "")), "")
+        return f"{self.reason}: {commands_here(fix)}" if fix else self.reason or ""

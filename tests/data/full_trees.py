@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,67 @@ def visa(root: Path, link: Linker, card: Card) -> None:
     (root / "split_csv" / "1cls.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]) + "\n")
 
 
+def mvtec_loco(root: Path, link: Linker, card: Card) -> None:
+    """Masks have levels of their own, every third image has two; validation images and a config lie beside."""
+    for count in card.counts:
+        folder = root / "mvtec_loco_anomaly_detection" / count.category
+        for i in range(count.good):
+            link(folder / count.split / "good" / f"{i:03}.png", 40)
+        for i in range(count.defective):
+            kind = ("logical_anomalies", "structural_anomalies")[i % 2]
+            link(folder / "test" / kind / f"{i:03}.png", 40)
+            for mask in range(1 + (i % 3 == 0)):
+                link(folder / "ground_truth" / kind / f"{i:03}" / f"{mask:03}.png", 236 + mask)
+        link(folder / "validation" / "good" / f"{count.good:03}.png", 40)
+        (folder / "defects_config.json").write_text("[]")
+
+
+def mvtec_ad_2(root: Path, link: Linker, card: Card) -> None:
+    """Only the sums over the categories are known, so they are shared out evenly; three lights an object."""
+    categories = list(card.categories)
+    train, test = card.counts
+    numbers = {"train/good": train.good, "test_public/good": test.good, "test_public/bad": test.defective}
+    numbers |= dict.fromkeys(("validation/good", "test_private", "test_private_mixed"), 16)
+    for part, number in numbers.items():
+        for i in range(number):
+            folder = root / "mvtec_ad_2" / categories[i % len(categories)]
+            at = i // len(categories)
+            name = f"{at // 3:03}_{('regular', 'overexposed', 'shift_1')[at % 3]}"
+            link(folder / part / f"{name}.png", 40)
+            if part.endswith("bad"):
+                link(folder / "test_public" / "ground_truth" / "bad" / f"{name}_mask.png", WHITE)
+
+
+def vad(root: Path, link: Linker, card: Card) -> None:
+    train, test = card.counts
+    for part, number in (("train/good", train.good), ("train/bad", train.defective), ("test/good", test.good),
+                         ("test/bad", test.defective - 165), ("test/bad_unseen_defects", 165)):  # fmt: skip
+        for i in range(number):
+            link(root / "vad" / part / f"{i:04}.png", 40)
+    (root / "vad" / "low_shot_train.json").write_text("{}")
+
+
+def real_iad(root: Path, link: Linker, card: Card) -> None:
+    """Two objects of each category, five views each, as the split of all views has them."""
+    for category in card.categories:
+        split: dict[str, list[dict[str, str | None]]] = {"train": [], "test": []}
+        for part, code, place in (("train", "OK", "OK/S0001"), ("test", "HS", "NG/HS/S0002")):
+            for view in range(1, 6):
+                name = f"{place}/{category}_{place[-4:]}_{code}_C{view}_20231018120000"
+                link(root / "realiad_1024" / category / f"{name}.jpg", 40)
+                seen = code != "OK" and view < 3
+                if seen:
+                    link(root / "realiad_1024" / category / f"{name}.png", WHITE)
+                split[part].append(
+                    {"category": category, "anomaly_class": code if seen else "OK", "image_path": f"{name}.jpg",
+                     "mask_path": f"{name}.png" if seen else None}
+                )  # fmt: skip
+        path = root / "realiad_jsons" / "realiad_jsons" / f"{category}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        meta = {"prefix": f"{category}/", "normal_class": "OK", "pre_transform": []}
+        path.write_text(json.dumps({"meta": meta, **split}))
+
+
 def ksdd2(root: Path, link: Linker, card: Card) -> None:
     number = 10000
     for count in card.counts:
@@ -192,5 +254,21 @@ def _palette_mask(path: Path, *, rows: list[int]) -> None:
 
 
 BUILDERS: dict[str, Callable[[Path, Linker, Card], None]] = {
-    build.__name__: build for build in (mvtec, mpdd, btad, dtd_synthetic, mtd, dagm, visa, ksdd2, pets, ksdd1)
+    build.__name__: build
+    for build in (
+        mvtec,
+        mpdd,
+        btad,
+        dtd_synthetic,
+        mtd,
+        dagm,
+        visa,
+        ksdd2,
+        pets,
+        ksdd1,
+        mvtec_loco,
+        mvtec_ad_2,
+        vad,
+        real_iad,
+    )
 }

@@ -113,7 +113,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "broken JSON": ("a.jsonl", '{"image": \n', "line 1: not JSON"),
     "a list": ("a.jsonl", "[1]\n", "line 1: needs an object"),
     "no Parquet": ("a.parquet", "hello", "cannot be read as a Parquet table"),
-    "a header alone": ("a.csv", "image,label\n", "no image of dataset table"),
+    "a header alone": ("a.csv", "image,label\n", "no image is listed in it; write one row an image"),
 }
 
 

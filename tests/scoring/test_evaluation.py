@@ -163,6 +163,7 @@ def test_iou_without_a_mask_needs_a_threshold_in_the_protocol():
     undefined = row(evaluated(special=bare), "iou", "pooled")
     assert undefined.value is None
     assert "have no binary mask" in undefined.reason
+    assert "protocol.iou_threshold=… cuts score maps" in undefined.explained
     cut = row(evaluated(special=bare, iou_threshold=0.5), "iou", "pooled")
     given = {at: prediction(at, mask=MAPS[at] >= 0.5) for at in range(12)}
     assert cut.value == pytest.approx(row(evaluated(special=given), "iou", "pooled").value)

@@ -1,0 +1,97 @@
+"""MVTec AD 2: ``<category>/{train,validation}/good``, ``test_public/{good,bad,ground_truth}``, private test images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from benchmark.core.errors import DataError
+from benchmark.data.dataset import Dataset
+from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, plain_records
+
+PRIVATE: tuple[Literal["test_private", "test_private_mixed"], ...] = ("test_private", "test_private_mixed")
+"""Test folders whose truth only the benchmark's server has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateImage:
+    """An image of which nobody but the server knows whether it is good."""
+
+    category: str
+    split: Literal["test_private", "test_private_mixed"]
+    image: Path
+
+
+class MvtecAd2(Dataset):
+    """The MVTec AD 2 data, scored on the public test images."""
+
+    validation: Literal["leave_out", "train"]
+    """Whether the good validation images may be learnt from."""
+
+    def scan(self, root: Path) -> Scan:
+        """List all categories; unpaired images and masks are problems. Exposures of one object are one group."""
+        records: list[Record] = []
+        problems: list[str] = []
+        for category in folders(root):
+            if not (root / category / "test_public").is_dir():
+                continue
+            parts = ["train", "validation"] if self.validation == "train" else ["train"]
+            for part in parts:
+                records += plain_records(
+                    root,
+                    f"{category}/{part}/good",
+                    category=category,
+                    split="train",
+                    defect_type=GOOD,
+                    problems=problems,
+                )
+            test = f"{category}/test_public"
+            records += plain_records(
+                root, f"{test}/good", category=category, split="test", defect_type=GOOD, problems=problems
+            )
+            bad = plain_records(
+                root, f"{test}/bad", category=category, split="test", defect_type="bad", problems=problems
+            )
+            records += _marked(root, test, bad, problems)
+        note = "the private test images are not scored here: only the benchmark's server has their truth"
+        grouped = tuple(replace(record, group=_group(record.image)) for record in records)
+        return Scan(records=grouped, problems=tuple(problems), notes=(note,))
+
+    def private_images(self, data_root: Path) -> tuple[PrivateImage, ...]:
+        """Return the images whose maps the server wants, of the chosen categories, in its order of splits and names.
+
+        Raises:
+            DataError: the data are not there, or a category has no private images.
+        """
+        root = self.locate(data_root)
+        found = []
+        for category in self.categories or [c for c in folders(root) if (root / c / "test_public").is_dir()]:
+            for split in PRIVATE:
+                folder = root / category / split
+                names = image_files(folder) if folder.is_dir() else []
+                if not names:
+                    raise DataError(f"{folder}: no image in it; get the whole archive, the server wants every category")
+                found += [PrivateImage(category=category, split=split, image=folder / name) for name in names]
+        return tuple(found)
+
+
+def _marked(root: Path, test: str, bad: list[Record], problems: list[str]) -> Iterator[Record]:
+    truth = f"{test}/ground_truth/bad"
+    masks = image_files(root / truth) if (root / truth).is_dir() else []
+    names = [Path(record.image).name for record in bad]
+    pairing = pair(root / test / "bad", names, root / truth, masks, suffixes=["_mask"])
+    problems += pairing.problems
+    for record in bad:
+        mask = pairing.mask_of.get(Path(record.image).name)
+        if mask is not None:
+            yield replace(record, mask=f"{truth}/{mask}")
+
+
+def _group(image: str) -> str:
+    """Return the object that an image shows: ``bad/005_regular.png`` and ``bad/005_overexposed.png`` are one."""
+    folder, _, name = image.rpartition("/")
+    number = re.match(r"\d+", name)
+    return f"{folder}/{number[0]}" if number else image

@@ -12,6 +12,8 @@ from benchmark.core.secrets import redact
 from benchmark.core.settings import expanded
 
 _WORD = re.compile(r"(?P<key>\+{0,2}[\w$./@:-]+)=(?P<value>.*)", re.DOTALL)
+LISTS = ("run.export",)
+"""Settings that are lists, and never points of a sweep: they are read without brackets, too."""
 _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "'\""
 
 
@@ -95,6 +97,8 @@ def _readable(word: str) -> str:
     if parts is None:
         return word
     key, value = parts.groups()
+    if key in LISTS and not value.startswith("["):
+        return f"{key}=[{value}]"
     if not is_read(word):
         kept = (*_OPEN, *_QUOTES)
         each = _at_commas(value)

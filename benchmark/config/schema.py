@@ -18,6 +18,7 @@ from benchmark.config.pipeline import Pipeline
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.settings import FolderPath, Settings, expanded
+from benchmark.results.export_index import Form
 
 if TYPE_CHECKING:
     from benchmark.core.samples import Manifest
@@ -53,6 +54,10 @@ class RunSettings(Settings):
     objective: str | None
     on_error: Literal["stop", "record"]
     gallery: int = Field(ge=0)
+    export: tuple[Form, ...]
+    """Forms in which predictions are written beside the result."""
+    export_threshold: float | None
+    """Masks are the places with this score or more where the pipeline makes none; None: there are none then."""
 
 
 @dataclass(frozen=True, kw_only=True)

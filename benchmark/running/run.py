@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
 from benchmark.core.text import each_text, encodable
 from benchmark.results import files
+from benchmark.results.export import Export
+from benchmark.results.export_index import EXPORT, is_exported
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
 from benchmark.results.replicates import encode_replicates
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from benchmark.stages.store import Store
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "overwrite", "objective", "gallery"}
+    {"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
 )
 """Run settings that do not change the result."""
 ATOMS = "atoms-2"
@@ -85,8 +87,11 @@ def execute(
     folder = runs / run_id
     told = how_called(composed, command)
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
-        return Finished(folder=folder, result=files.read_result(folder), reused=True)
+        kept = files.read_result(folder)
+        if is_exported(folder / EXPORT, config.run.export, kept.digest):
+            return Finished(folder=folder, result=kept, reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
+    export = make_export(config, folder, context.samples)
     title = f"{data_label(config.choices, manifest.dataset)} × {config.choices['pipeline']}"
     with Progress(title, len(context.samples)) as progress:
         context.on_progress = _shown_on(progress)
@@ -94,8 +99,8 @@ def execute(
         if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
             return None
         chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
-        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery:
-            evaluation = evaluate(config, plan, context, gallery, progress)
+        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery, export:
+            evaluation = evaluate(config, plan, context, Keepers(gallery, export), progress)
             progress.tell("drawing the gallery")
         progress.tell("metrics and intervals")
         rows = each_text(evaluation.rows(), encodable)
@@ -105,12 +110,20 @@ def execute(
         if thumbnails:
             files.write_breakdown(folder, evaluation.breakdown())
         files.write_run(folder, result, rows, encode_replicates(evaluation))
+        exported = tuple(export.finish(result.digest))
         progress.tell("tracking")
         try:
             tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
         except TrackingError as error:
             tracking_id, tracking_error = None, str(error)
-    return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
+    return Finished(
+        folder=folder,
+        result=result,
+        reused=False,
+        tracking_id=tracking_id,
+        tracking_error=tracking_error,
+        exported=exported,
+    )
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:
@@ -228,8 +241,22 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery, progress: Progress) -> Evaluation:
-    """Predict every sample and stream the predictions into counts, and into thumbnails."""
+@dataclass(frozen=True)
+class Keepers:
+    """What takes over predictions beside the counts, image by image."""
+
+    gallery: Gallery
+    export: Export
+
+
+def make_export(config: RunConfig, folder: Path, samples: Sequence[Sample]) -> Export:
+    """Prepare what is exported of a run; nothing is written yet."""
+    run = config.run
+    return Export(folder / EXPORT, run.export, samples, run=folder.name, threshold=run.export_threshold)
+
+
+def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, progress: Progress) -> Evaluation:
+    """Predict every sample and stream the predictions into counts, thumbnails and files."""
     from benchmark.scoring.evaluation import Evaluation
 
     evaluation = Evaluation(
@@ -244,7 +271,7 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery, 
         for due in expected:
             if due.id == sample.id:
                 break
-            _add_failed(evaluation, config, context, due)
+            _add_failed(evaluation, config, context, due, keepers.export)
             progress.advance()
         else:
             raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
@@ -252,20 +279,26 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery, 
             truth = truth_of(config, sample)
         except DataError as error:
             context.report(sample, error, step="ground truth")
-            _add_failed(evaluation, config, context, sample)
+            _add_failed(evaluation, config, context, sample, keepers.export)
             continue
         evaluation.add(sample, prediction, truth)
-        gallery.add(sample, prediction, truth)
+        keepers.gallery.add(sample, prediction, truth)
+        keepers.export.add(sample, prediction, _shape(truth), truth)
         progress.advance()
     for due in expected:
-        _add_failed(evaluation, config, context, due)
+        _add_failed(evaluation, config, context, due, keepers.export)
     if len(context.failed) == len(context.samples):
         reason = next(iter(context.failed.values()))
         raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
     return evaluation
 
 
-def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
+def _shape(truth: GroundTruth) -> tuple[int, int]:
+    height, width = truth.mask.shape
+    return height, width
+
+
+def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample, export: Export) -> None:
     from benchmark.core.samples import Prediction
     from benchmark.data.ground_truth import truth_of_failed
 
@@ -275,6 +308,7 @@ def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sam
     protocol = config.protocol
     truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
     evaluation.add(sample, failed, truth)
+    export.add(sample, failed, _shape(truth), truth)
 
 
 def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.core.settings import Settings
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from benchmark.stages.codec import Artifact
     from benchmark.stages.context import Context
     from benchmark.stages.stage import Stage
+
+Use = Literal["unlabelled", "tiles"]
+"""What a pipeline may be used for beside whole images with labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +122,10 @@ class Pipeline(Settings, ABC):
         What they say is part of a run, like that of every setting of type ``FilePath``.
         """
         return {}
+
+    def refuses(self, use: Use) -> str | None:
+        """Return why images without labels cannot be predicted, or images cannot be cut into tiles; None: they can."""
+        return None
 
     def not_in_result(self) -> tuple[str, ...]:
         """Return the dotted keys of settings that change no prediction."""

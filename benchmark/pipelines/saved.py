@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import FilePath, FolderPath
@@ -56,6 +56,10 @@ class Saved(Pipeline):
         """Return that nothing is named to read, where that is so."""
         named = self.path is not None or self.table is not None
         return None if named else ("give pipeline.path or pipeline.table", None)
+
+    def refuses(self, use: Use) -> str | None:
+        """Refuse tiles: the files are of whole images."""
+        return "its files are of whole images" if use == "tiles" else None
 
     def reads(self, dataset: str) -> Mapping[str, Path]:
         """Return folder and table: what they hold is part of the run."""

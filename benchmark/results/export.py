@@ -22,6 +22,7 @@ from benchmark.core.text import encodable
 from benchmark.results.export_coco import IMAGES, RESULTS, CocoWriter
 from benchmark.results.export_files import (
     drawn,
+    score_of,
     server_place,
     whole,
     write_for_server,
@@ -196,10 +197,8 @@ def with_masks(prediction: Prediction, threshold: float | None) -> Prediction:
 
 def _cells(sample: Sample, prediction: Prediction, scores: NDArray[np.generic] | None) -> tuple[str, ...]:
     """A row of the table; without an image score the score is the largest of the map, and said to be."""
-    score, of = prediction.image_score, "pipeline"
-    if score is None and scores is not None:
-        score, of = float(scores.max()), "map"
+    score, of = score_of(prediction, scores), "map" if prediction.image_score is None else "pipeline"
     label = "" if prediction.label is None else str(int(prediction.label))
-    shown = ("", "") if score is None else (repr(float(score)), of)
+    shown = ("", "") if score is None else (repr(score), of)
     said = (prediction.message or "", prediction.rationale or "")
     return (sample.id, sample.category, *shown, label, prediction.outcome, *said)

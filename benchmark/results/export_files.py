@@ -34,6 +34,13 @@ def drawn(prediction: Prediction, where: str) -> NDArray[Any] | None:
     return None if prediction.score_map is None else floating(prediction.score_map, where)
 
 
+def score_of(prediction: Prediction, scores: NDArray[Any] | None) -> float | None:
+    """Return the image score of a prediction, or the largest of its map, ``drawn``, where it has none."""
+    if prediction.image_score is not None:
+        return float(prediction.image_score)
+    return None if scores is None else float(scores.max())
+
+
 def write_map(path: Path, scores: NDArray[Any]) -> None:
     """Write a score map as it is, as ``.npy``."""
     with whole(path) as file:

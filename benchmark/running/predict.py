@@ -15,6 +15,7 @@ from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import Prediction, Sample
 from benchmark.data.dataset import Dataset
+from benchmark.data.images import image_shape
 from benchmark.data.unlabelled import is_calibration, unlabelled_manifest
 from benchmark.results import files
 from benchmark.results.export import Export
@@ -22,6 +23,7 @@ from benchmark.results.export_files import drawn, score_of
 from benchmark.results.export_index import INDEX, Form, read_index
 from benchmark.results.overview import Overview
 from benchmark.results.schema import plain
+from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify
 from benchmark.running.run import identity, make_context
 from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
@@ -176,19 +178,27 @@ def _answers(config: RunConfig, context: Context, asked: Asked) -> Iterator[tupl
                 f"pipeline={config.choices['pipeline']} learns from good images: give them as train=<folder> ({error})"
             ) from None
         raise
-    return _in_order(predictions(plan, context), context)
+    return _in_order(predictions(plan, context), context, Inside(interest_of(config.dataset), context))
 
 
-def _in_order(stream: Iterator[tuple[Sample, Prediction]], context: Context) -> Iterator[tuple[Sample, Prediction]]:
+def _in_order(
+    stream: Iterator[tuple[Sample, Prediction]], context: Context, inside: Inside
+) -> Iterator[tuple[Sample, Prediction]]:
     due = iter(context.samples)
     for sample, prediction in stream:
         for one in due:
             if one.id == sample.id:
                 break
             yield one, _failed(one, context)
+        try:
+            prediction = inside.prediction(sample, prediction, image_shape(sample.image, sample.reading))
+        except DataError as error:
+            context.report(sample, error, step="region of interest")
+            prediction = _failed(sample, context)
         yield sample, prediction
     for one in due:
         yield one, _failed(one, context)
+    inside.tell()
 
 
 def _failed(sample: Sample, context: Context) -> Prediction:
@@ -253,8 +263,6 @@ def _keep(export: Export, overview: Overview, sample: Sample, prediction: Predic
     scores = drawn(prediction, sample.id) if prediction.outcome == "ok" else None
     shape = next((v.shape for v in (scores, prediction.mask) if v is not None), None)
     if shape is None and prediction.outcome == "ok":
-        from benchmark.data.images import image_shape
-
         shape = image_shape(sample.image, sample.reading)
     height, width = shape or (0, 0)
     export.add(sample, prediction, (height, width), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import os
@@ -40,8 +41,10 @@ from benchmark.results.schema import (
     data_label,
     plain,
 )
+from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify, protocol_name
 from benchmark.running.sharding import Shard
+from benchmark.weights.digests import file_digests, folder_digest
 
 if TYPE_CHECKING:
     from benchmark.core.samples import GroundTruth, Manifest, Sample
@@ -166,6 +169,10 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     for key in ("path", "root", "columns", "bits", "exif_orientation", "masks"):
         kept["dataset"].pop(key, None)  # the manifest's fingerprint stands for the place, and for how files are read
+    places = {key: kept["dataset"].pop(key, None) for key in ("roi", "roi_resize")}
+    if (interest := interest_of(config.dataset)) is not None:
+        masks = {name: None if path is None else file_digests(path)[0] for name, path in interest.files.items()}
+        kept["dataset"] |= places | {"roi": masks}
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
     return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
@@ -181,8 +188,6 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
         pipeline: the settings.
         dataset: name of the data set.
     """
-    from benchmark.weights.digests import file_digests, folder_digest
-
     apart = tuple(f"{key}." for key in pipeline.not_in_result())
     given = [(key, path) for key, path in file_settings(pipeline) if not f"{key}.".startswith(apart)]
     found = {**{key: path for key, path in given if path and path.is_file()}, **pipeline.reads(dataset)}
@@ -267,29 +272,32 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, 
         atom_cache=atom_cache(context.store),
     )
     expected = iter(context.samples)
+    inside = Inside(interest_of(config.dataset), context)
     for sample, prediction in predictions(plan, context):
         for due in expected:
             if due.id == sample.id:
                 break
-            _add_failed(evaluation, config, context, due, keepers.export)
+            _add_failed(evaluation, config, context, due, keepers.export, inside)
             progress.advance()
         else:
             raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
         try:
-            truth = truth_of(config, sample)
+            truth = inside.truth(sample, truth_of(config, sample))
+            prediction = inside.prediction(sample, prediction, _shape(truth))
         except DataError as error:
             context.report(sample, error, step="ground truth")
-            _add_failed(evaluation, config, context, sample, keepers.export)
+            _add_failed(evaluation, config, context, sample, keepers.export, inside)
             continue
         evaluation.add(sample, prediction, truth)
         keepers.gallery.add(sample, prediction, truth)
         keepers.export.add(sample, prediction, _shape(truth), truth)
         progress.advance()
     for due in expected:
-        _add_failed(evaluation, config, context, due, keepers.export)
+        _add_failed(evaluation, config, context, due, keepers.export, inside)
     if len(context.failed) == len(context.samples):
         reason = next(iter(context.failed.values()))
         raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
+    inside.tell()
     return evaluation
 
 
@@ -298,7 +306,9 @@ def _shape(truth: GroundTruth) -> tuple[int, int]:
     return height, width
 
 
-def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample, export: Export) -> None:
+def _add_failed(
+    evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample, export: Export, inside: Inside
+) -> None:
     from benchmark.core.samples import Prediction
     from benchmark.data.ground_truth import truth_of_failed
 
@@ -307,6 +317,8 @@ def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sam
     failed = Prediction(outcome="failed", message=context.failed[sample.id])
     protocol = config.protocol
     truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
+    with contextlib.suppress(DataError):  # of another size, which may be why it failed
+        truth = inside.truth(sample, truth)
     evaluation.add(sample, failed, truth)
     export.add(sample, failed, _shape(truth), truth)
 

@@ -164,3 +164,13 @@ def test_other_predictions_are_not_mixed_and_all_failing_is_an_error(parts: Path
     with pytest.raises(ResultsError, match="no image could be predicted"):
         call(["predict", "pipeline=slow_regions", OWN, f"in={parts / 'bad'}", f"out={parts / 'bad out'}"])
     assert "not an image" in (parts / "bad out/predictions.csv").read_text()
+
+
+def test_a_region_of_interest_holds_here_too(parts: Path) -> None:
+    roi = np.zeros(SHAPE, dtype=np.uint8)
+    roi[20:] = 255
+    words = ("pipeline=reference_difference", f"train={parts / 'train'}")
+    out, rows = predicted(parts, *words, f"dataset.roi={save(parts / 'roi.png', roi)}")
+    assert {r["label"] for r in rows} == {"0"}, "what is bad lies outside"
+    scores = np.load(out / "maps/a/1.npy")
+    assert float(rows[1]["score"]) == scores.max() == scores[20:].max()

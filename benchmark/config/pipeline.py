@@ -67,6 +67,8 @@ class Plan:
     predict_all: Callable[[Iterable[ImageResults]], Iterator[tuple[Sample, Prediction]]] | None = None
     """From all images to their predictions, in order; images that ``Context.failed`` names are left out. Its argument
     may be gone through several times: stages are computed the first time and read from the store after that."""
+    samples: tuple[Sample, ...] | None = None
+    """What the stages run on, and shards share out, where that is not the run's images themselves but parts of them."""
     needs_image: bool = False
     """A prediction is made from the image itself; a plan with stages reads images in those."""
 
@@ -126,6 +128,10 @@ class Pipeline(Settings, ABC):
     def refuses(self, use: Use) -> str | None:
         """Return why images without labels cannot be predicted, or images cannot be cut into tiles; None: they can."""
         return None
+
+    def by_place(self) -> bool:
+        """Whether images are compared place by place, so that tiles of each place must be learnt apart."""
+        return False
 
     def not_in_result(self) -> tuple[str, ...]:
         """Return the dotted keys of settings that change no prediction."""

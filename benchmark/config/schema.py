@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
 from benchmark.config.pipeline import Pipeline
+from benchmark.config.tiling import Tiling
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.settings import FolderPath, Settings, expanded
@@ -67,6 +68,7 @@ class RunConfig:
     run: RunSettings
     dataset: Dataset
     pipeline: Pipeline
+    tiling: Tiling
     protocol: ScoringProtocol
     metric: MetricSelection
     tracking: Mlflow | NoTracking
@@ -88,10 +90,11 @@ def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
         ConfigError: a key is unknown or missing, or a value has the wrong type; every such
             place is named with its full key.
     """
-    unknown = sorted(set(composed) - {"run", *GROUPS})
+    unknown = sorted(set(composed) - {"run", "tiling", *GROUPS})
     if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r}; {near_matches(unknown[0], ['run', *GROUPS])}")
+        raise ConfigError(f"unknown key {unknown[0]!r}; {near_matches(unknown[0], ['run', 'tiling', *GROUPS])}")
     parts: dict[str, Any] = {"run": settings_from("run", RunSettings, composed["run"])}
+    parts["tiling"] = settings_from("tiling", Tiling, composed["tiling"])
     for group in GROUPS:
         parts[group] = option_settings(group, composed[group])
     config = RunConfig(**parts, choices=dict(choices))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config.pipeline import make_plan, predictions
+from benchmark.config.pipeline import predictions
 from benchmark.config.schema import RunConfig
 from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.progress import Progress
@@ -25,7 +25,7 @@ from benchmark.results.overview import Overview
 from benchmark.results.schema import plain
 from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify
-from benchmark.running.run import identity, make_context
+from benchmark.running.run import identity, make_context, plan_of
 from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _answers(config: RunConfig, context: Context, asked: Asked) -> Iterator[tupl
         DataError: the pipeline learns from good images, and there are none; says how they are given.
     """
     try:
-        plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
+        plan = plan_of(config, context)
     except DataError as error:
         if asked.train is None and "good training image" in str(error):
             raise DataError(

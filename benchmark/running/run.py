@@ -98,7 +98,7 @@ def execute(
     title = f"{data_label(config.choices, manifest.dataset)} × {config.choices['pipeline']}"
     with Progress(title, len(context.samples)) as progress:
         context.on_progress = _shown_on(progress)
-        plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
+        plan = plan_of(config, context)
         if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
             return None
         chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
@@ -127,6 +127,14 @@ def execute(
         tracking_error=tracking_error,
         exported=exported,
     )
+
+
+def plan_of(config: RunConfig, context: Context) -> Plan:
+    """Plan the chosen pipeline, on tiles where that is set; raises as ``make_plan``, or that it cannot be tiled."""
+    from benchmark.pipelines.tiled import tiled
+
+    option = config.choices["pipeline"]
+    return make_plan(tiled(config.pipeline, config.tiling, option=option), context, option=option)
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:
@@ -174,6 +182,8 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
         masks = {name: None if path is None else file_digests(path)[0] for name, path in interest.files.items()}
         kept["dataset"] |= places | {"roi": masks}
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
+    if config.tiling.size is not None:
+        kept["tiling"] = config.tiling.model_dump()
     return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
 
@@ -234,7 +244,7 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
     from benchmark.running.sharding import mark_done, missing_shards, shard_samples
 
-    mine = shard_samples(context.samples, shard)
+    mine = shard_samples(plan.samples or context.samples, shard)
     # Category by category: a pipeline with prompts of its own for each has stages that others need not run.
     for category in dict.fromkeys(s.category for s in mine):
         for stage in plan.stages.get(category, ()):
@@ -242,6 +252,7 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
                 pass
     work = "+".join([folder.name, *(stage.fingerprint for stage in plan.distinct)])
     mark_done(folder / "shards", shard, work)
+    context.failed.clear()  # what failed is tried once more when images are predicted
     context.refresh = False  # what the other shards have written anew is not to be computed once more
     return not missing_shards(folder / "shards", shard.count, work)
 

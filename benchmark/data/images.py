@@ -128,9 +128,10 @@ def _whole_image(path: Path, reading: Reading) -> NDArray[np.uint8]:
     with _keeping:
         image = _kept.pop(key, None)
         if image is None:
-            image = load_image(path, reading)
-            while _kept and sum(one.nbytes for one in _kept.values()) + image.nbytes > KEPT_BYTES:
+            height, width = image_shape(path, reading)
+            while _kept and sum(one.nbytes for one in _kept.values()) + 3 * height * width > KEPT_BYTES:
                 _kept.popitem(last=False)
+            image = load_image(path, reading)
         _kept[key] = image
         return image
 

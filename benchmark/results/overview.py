@@ -74,17 +74,18 @@ class Overview:
         tiles = [tile for _, _, tile in sorted(self._tiles, reverse=True)]
         maps = [tile.scores for tile in tiles if tile.scores is not None]
         low, high = (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
-        rows = -(-len(tiles) // COLUMNS)
-        sheet = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + CAPTION)), "white")
-        draw = ImageDraw.Draw(sheet)
-        for at, tile in enumerate(tiles):
-            x, y = at % COLUMNS * SIDE, at // COLUMNS * (SIDE + CAPTION)
-            picture = Image.fromarray(_drawn(tile, low, high))
+        pictures = [Image.fromarray(_drawn(tile, low, high)) for tile in tiles]
+        for picture in pictures:
             picture.thumbnail((SIDE - 4, SIDE - 4))
+        rows, tallest = -(-len(tiles) // COLUMNS), max(picture.height for picture in pictures) + 2
+        sheet = Image.new("RGB", (COLUMNS * SIDE, rows * (tallest + CAPTION)), "white")
+        draw = ImageDraw.Draw(sheet)
+        for at, (tile, picture) in enumerate(zip(tiles, pictures, strict=True)):
+            x, y = at % COLUMNS * SIDE, at // COLUMNS * (tallest + CAPTION)
             sheet.paste(picture, (x, y))
             called = {True: "defective", False: "good", None: ""}[tile.label]
-            draw.text((x + 3, y + SIDE), f"{tile.score:.4g} {called}", fill="red" if tile.label else "black")
-            draw.text((x + 3, y + SIDE + 13), encodable(tile.sample.id)[-34:], fill="grey")
+            draw.text((x + 3, y + tallest), f"{tile.score:.4g} {called}", fill="red" if tile.label else "black")
+            draw.text((x + 3, y + tallest + 13), encodable(tile.sample.id)[-34:], fill="grey")
         with whole(path) as file:
             sheet.save(file, "PNG")
         return True

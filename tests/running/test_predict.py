@@ -63,7 +63,7 @@ def test_everything_is_written_and_a_bad_image_is_a_row(parts: Path, capsys: pyt
     assert scores.shape == SHAPE and float(by_name["a/1.png"]["score"]) == scores.max()
     mask = np.asarray(Image.open(out / "masks/a/1.png"))
     assert mask[8:18, 9:20].all() and set(np.unique(mask)) == {0, 255}
-    assert Image.open(out / "overview.png").size == (6 * 220, 248)
+    assert Image.open(out / "overview.png").size == (6 * 220, SHAPE[0] + 2 + 28)
     assert len(json.loads((out / "coco.json").read_text())["images"]) == 4
     facts = json.loads((out / "predict.json").read_text())
     assert facts["thresholds"] == {} and facts["outcomes"] == {"failed": 2, "ok": 4}
@@ -174,3 +174,12 @@ def test_a_region_of_interest_holds_here_too(parts: Path) -> None:
     assert {r["label"] for r in rows} == {"0"}, "what is bad lies outside"
     scores = np.load(out / "maps/a/1.npy")
     assert float(rows[1]["score"]) == scores.max() == scores[20:].max()
+
+
+def test_large_images_are_predicted_in_tiles(parts: Path) -> None:
+    words = ("pipeline=slow_regions", OWN, "tiling.size=24", "tiling.merge=mean")
+    out, rows = predicted(parts, *words)
+    assert [r["outcome"] for r in rows] == ["ok"] * 4 and np.load(out / "maps/b/x y.npy").shape == SHAPE
+    assert json.loads((out / "predict.json").read_text())["settings"]["tiling"] == {
+        "merge": "mean", "overlap": 0.2, "size": 24
+    }  # fmt: skip

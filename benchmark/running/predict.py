@@ -13,7 +13,7 @@ from benchmark.config.pipeline import predictions
 from benchmark.config.schema import RunConfig
 from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.progress import Progress
-from benchmark.core.samples import Prediction, Sample
+from benchmark.core.samples import Prediction, Sample, evenly
 from benchmark.data.dataset import Dataset
 from benchmark.data.images import image_shape
 from benchmark.data.unlabelled import is_calibration, unlabelled_manifest
@@ -98,6 +98,10 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
     os.environ["BENCH_CACHE"] = str(config.run.cache_root)
     if why := config.pipeline.refuses("unlabelled"):
         raise ConfigError(f"pipeline={config.choices['pipeline']} cannot predict images without labels: {why}")
+    if config.run.shard is not None:
+        raise ConfigError(
+            "run.shard: predictions are not shared out; leave it out, or give each job a folder of its own"
+        )
     assert isinstance(config.dataset, Dataset)
     category = asked.category or (asked.images if asked.images.is_dir() else asked.images.parent).resolve().name
     place = config.run.results_root / "predictions" if asked.out is None else asked.out
@@ -114,19 +118,20 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
         for kind, value in (("image", asked.threshold), ("pixel", asked.pixel_threshold))
         if value is not None
     }
-    context = make_context(
-        replace(config, run=config.run.model_copy(update={"on_error": "record"})), manifest, manifest.test
-    )
+    good = tuple(s for s in manifest.test if is_calibration(s, asked.good))
     samples = tuple(s for s in manifest.test if not is_calibration(s, asked.good))
+    samples = evenly(samples, len(samples) if config.run.limit is None else config.run.limit)
+    recording = replace(config, run=config.run.model_copy(update={"on_error": "record"}))
+    context = make_context(recording, manifest, (*good, *samples))
     with Progress(f"{category} × {config.choices['pipeline']}", len(context.samples)) as progress:
         answers = _answers(config, context, asked)
         if asked.good is not None:
-            found = _named(*_of_good(answers, len(context.samples) - len(samples), context, asked, progress)) | found
+            found = _named(*_of_good(answers, len(good), context, asked, progress)) | found
         decide = _Decider(found, given={k for k, t in found.items() if t.origin == "given"})
         forms = config.run.export or FORMS
         overview, outcomes = Overview(), dict.fromkeys(("ok", "failed", "invalid", "blocked"), 0)
         called: list[bool] = []
-        with Export(out, forms, samples, run=name, threshold=None) as export:
+        with Export(out, forms, samples, run=name, threshold=config.run.export_threshold) as export:
             for sample, prediction in answers:
                 decided = decide(prediction)
                 _keep(export, overview, sample, decided)

@@ -143,6 +143,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], type[BenchmarkError], str]] = {
         ("in={parts}/new", "pipeline=constant", "train={parts}/train", "good={parts}/train"), DataError,
         "a training image too"),
     "good": (("in={parts}/new", "train={parts}/nope"), ConfigError, "train=.*nope: no such folder"),
+    "shard": (("in={parts}/new", "run.shard=1/2"), ConfigError, "predictions are not shared out"),
     "word": (("in={parts}/new", "patchcore"), ConfigError, "'patchcore' has no key"),
 }  # fmt: skip
 
@@ -164,6 +165,11 @@ def test_other_predictions_are_not_mixed_and_all_failing_is_an_error(parts: Path
     with pytest.raises(ResultsError, match="no image could be predicted"):
         call(["predict", "pipeline=slow_regions", OWN, f"in={parts / 'bad'}", f"out={parts / 'bad out'}"])
     assert "not an image" in (parts / "bad out/predictions.csv").read_text()
+
+
+def test_a_limit_takes_some_of_them(parts: Path) -> None:
+    _, rows = predicted(parts, "pipeline=slow_regions", OWN, "run.limit=2", "run.export_threshold=0.5")
+    assert len(rows) == 2 and len(list((parts / "out/masks").rglob("*.png"))) == 2
 
 
 def test_a_region_of_interest_holds_here_too(parts: Path) -> None:

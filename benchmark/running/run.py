@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import os
@@ -10,13 +9,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config.moved import recorded, recorded_choices
-from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.config.pipeline import Pipeline, Plan, make_plan
 from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
@@ -41,25 +40,22 @@ from benchmark.results.schema import (
     data_label,
     plain,
 )
-from benchmark.running.inside import Inside, interest_of
+from benchmark.running.evaluating import Keepers, evaluate
+from benchmark.running.inside import interest_of
 from benchmark.running.names import identify, protocol_name
 from benchmark.running.sharding import Shard
 from benchmark.weights.digests import file_digests, folder_digest
 
 if TYPE_CHECKING:
-    from benchmark.core.samples import GroundTruth, Manifest, Sample
+    from benchmark.core.samples import Manifest, Sample
     from benchmark.scoring.evaluation import Evaluation
     from benchmark.scoring.protocol import Protocol
-    from benchmark.scoring.scoring import AtomCache
     from benchmark.stages.context import Context
-    from benchmark.stages.store import Store
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
     {"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
 )
 """Run settings that do not change the result."""
-ATOMS = "atoms-2"
-"""Store name of atom tables; the number is raised when their making changes."""
 
 
 def execute(
@@ -89,6 +85,7 @@ def execute(
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     told = how_called(composed, command)
+    kept = None
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         kept = files.read_result(folder)
         if is_exported(folder / EXPORT, config.run.export, kept.digest):
@@ -110,6 +107,11 @@ def execute(
         facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
         measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
         result = RunResult(**facts, measured=measured).sealed()
+        if kept is not None and kept.digest != result.digest:
+            raise ResultsError(
+                f"{folder / files.RESULT} holds another result (digest {kept.digest[:12]}) than is found now, so that "
+                "no export can be of it; run.overwrite=only_missing writes both anew"
+            )
         if thumbnails:
             files.write_breakdown(folder, evaluation.breakdown())
         files.write_run(folder, result, rows, encode_replicates(evaluation))
@@ -257,111 +259,10 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-@dataclass(frozen=True)
-class Keepers:
-    """What takes over predictions beside the counts, image by image."""
-
-    gallery: Gallery
-    export: Export
-
-
 def make_export(config: RunConfig, folder: Path, samples: Sequence[Sample]) -> Export:
     """Prepare what is exported of a run; nothing is written yet."""
     run = config.run
     return Export(folder / EXPORT, run.export, samples, run=folder.name, threshold=run.export_threshold)
-
-
-def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, progress: Progress) -> Evaluation:
-    """Predict every sample and stream the predictions into counts, thumbnails and files."""
-    from benchmark.scoring.evaluation import Evaluation
-
-    evaluation = Evaluation(
-        config.protocol,
-        config.metric.names,
-        seed=config.run.seed,
-        dataset=context.manifest.dataset,
-        atom_cache=atom_cache(context.store),
-    )
-    expected = iter(context.samples)
-    inside = Inside(interest_of(config.dataset), context)
-    for sample, prediction in predictions(plan, context):
-        for due in expected:
-            if due.id == sample.id:
-                break
-            _add_failed(evaluation, config, context, due, keepers.export, inside)
-            progress.advance()
-        else:
-            raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-        try:
-            truth = inside.truth(sample, truth_of(config, sample))
-            prediction = inside.prediction(sample, prediction, _shape(truth))
-        except DataError as error:
-            context.report(sample, error, step="ground truth")
-            _add_failed(evaluation, config, context, sample, keepers.export, inside)
-            continue
-        evaluation.add(sample, prediction, truth)
-        keepers.gallery.add(sample, prediction, truth)
-        keepers.export.add(sample, prediction, _shape(truth), truth)
-        progress.advance()
-    for due in expected:
-        _add_failed(evaluation, config, context, due, keepers.export, inside)
-    if len(context.failed) == len(context.samples):
-        reason = next(iter(context.failed.values()))
-        raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
-    inside.tell()
-    return evaluation
-
-
-def _shape(truth: GroundTruth) -> tuple[int, int]:
-    height, width = truth.mask.shape
-    return height, width
-
-
-def _add_failed(
-    evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample, export: Export, inside: Inside
-) -> None:
-    from benchmark.core.samples import Prediction
-    from benchmark.data.ground_truth import truth_of_failed
-
-    if sample.id not in context.failed:
-        raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
-    failed = Prediction(outcome="failed", message=context.failed[sample.id])
-    protocol = config.protocol
-    truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
-    with contextlib.suppress(DataError):  # of another size, which may be why it failed
-        truth = inside.truth(sample, truth)
-    evaluation.add(sample, failed, truth)
-    export.add(sample, failed, _shape(truth), truth)
-
-
-def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
-    """Read the sample's pixel truth under the protocol; the points of a sweep read it once."""
-    from benchmark.core.memory import process_memory
-    from benchmark.data import ground_truth
-
-    protocol = config.protocol
-    return ground_truth.truth_of(
-        sample, threshold=protocol.mask_threshold, border=protocol.border, memory=process_memory
-    )
-
-
-def atom_cache(store: Store) -> AtomCache:
-    """Return what remembers atom tables: in this process, and in the store for the next one."""
-    from benchmark.core.memory import process_memory
-    from benchmark.scoring.metrics.regions import AtomTable
-
-    def remembered(key: str, build: Callable[[], AtomTable]) -> AtomTable:
-        def load() -> AtomTable:
-            stored = store.get(ATOMS, key)
-            if stored is not None:
-                return AtomTable.from_arrays(stored)
-            table = build()
-            store.put(ATOMS, key, table.to_arrays())
-            return table
-
-        return process_memory.memoize((ATOMS, key), load)
-
-    return remembered
 
 
 def assemble(

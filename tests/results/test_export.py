@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmark.config.pipeline import ImageResults
-from benchmark.core.errors import BenchmarkError, ConfigError, DataError
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError, ResultsError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.pipelines.saved import read_map
 from benchmark.results import export_files
@@ -127,6 +127,15 @@ def test_nothing_is_computed_for_an_export_of_what_is_stored(data: Path) -> None
     ran(data, "pipeline=slow_regions", OWN, "run.export=coco")
     index = read_index(second.folder / EXPORT)
     assert index is not None and index.forms == ["maps", "csv", "coco"], "forms of the same result add up"
+
+
+def test_a_kept_result_that_is_another_one_is_not_replaced(data: Path) -> None:
+    path = ran(data, "pipeline=constant").folder / "result.json"
+    path.write_text(path.read_text().replace('"digest": "', '"digest": "0'))
+    before = path.read_bytes()
+    with pytest.raises(ResultsError, match="holds another result"):
+        ran(data, "pipeline=constant", "run.export=csv", "run.overwrite=never")
+    assert path.read_bytes() == before and not (path.parent / "export/export.json").exists()
 
 
 def test_the_last_shard_exports(data: Path) -> None:

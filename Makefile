@@ -43,6 +43,8 @@ SWEEP ?=
 PAPER ?=
 TABLE ?=
 RUNS ?=
+IN ?=
+OUT ?=
 ARGS ?=
 CHOICES = $(if $(EXPERIMENT),experiment=$(EXPERIMENT)) $(if $(DATASET),dataset=$(DATASET)) $(if $(PIPELINE),pipeline=$(PIPELINE)) \
 	$(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
@@ -54,13 +56,13 @@ unexport PYTHONDONTWRITEBYTECODE
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
 # be variables of the environment (OMP_NUM_THREADS).
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
-READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS ARGS
+READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS IN OUT ARGS
 PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_WEIGHTS SHELL HOME PATH TMPDIR
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
 
-.PHONY: help setup bench sweep reproduce compare decide rows latency report doctor data weights answers cache ui tables reference test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare decide rows predict latency report doctor data weights answers cache ui tables reference test lint lock extras clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -87,6 +89,9 @@ decide: $(READY) ## thresholds by cost and false-alarm rate: make decide RUNS=sa
 
 rows: $(READY) ## a run's images as CSV, each with found, missed, passed or false alarm: make rows RUNS=sat-a [ARGS="only=wrong"]
 	@$(PY) -m benchmark rows $(RUNS) $(ARGS)
+
+predict: $(READY) ## images without labels, to maps, masks, scores: make predict PIPELINE=patchcore IN=new [OUT=found] [ARGS="train=good_parts good=more_good_parts"]
+	@$(PY) -m benchmark predict $(if $(PIPELINE),pipeline=$(PIPELINE)) 'in=$(IN)' $(if $(OUT),'out=$(OUT)') $(ARGS)
 
 latency: $(READY) ## how long one image takes, and many: make latency DATASET=sat PIPELINE=patchcore [ARGS="run.limit=100"]
 	@$(PY) -m benchmark latency $(CHOICES) $(ARGS)

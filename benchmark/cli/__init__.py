@@ -9,6 +9,7 @@ COMMANDS = (
     "report",
     "decide",
     "rows",
+    "predict",
     "doctor",
     "latency",
     "data",

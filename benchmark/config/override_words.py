@@ -14,6 +14,8 @@ from benchmark.core.settings import expanded
 _WORD = re.compile(r"(?P<key>\+{0,2}[\w$./@:-]+)=(?P<value>.*)", re.DOTALL)
 _GRAMMARS = re.compile(r"[(\['\"]|\{(?:\s*\}$|[^{}]*:)")
 """How a list, a mapping and a quoted text begin; ``{stem}.npy`` is none of them."""
+LISTS = ("run.export",)
+"""Settings that are lists, and never points of a sweep: they are read without brackets, too."""
 _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "'\""
 
 
@@ -97,6 +99,8 @@ def _readable(word: str) -> str:
     if parts is None:
         return word
     key, value = parts.groups()
+    if key in LISTS and not value.startswith("["):
+        return f"{key}=[{value}]"
     if not is_read(word):
         each = _at_commas(value)
         value = ",".join(one if _GRAMMARS.match(one) or is_read(f"{key}={one}") else quoted(one) for one in each)

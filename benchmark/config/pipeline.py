@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.core.settings import Settings
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from benchmark.stages.codec import Artifact
     from benchmark.stages.context import Context
     from benchmark.stages.stage import Stage
+
+Use = Literal["unlabelled", "tiles"]
+"""What a pipeline may be used for beside whole images with labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,8 @@ class Plan:
     predict_all: Callable[[Iterable[ImageResults]], Iterator[tuple[Sample, Prediction]]] | None = None
     """From all images to their predictions, in order; images that ``Context.failed`` names are left out. Its argument
     may be gone through several times: stages are computed the first time and read from the store after that."""
+    samples: tuple[Sample, ...] | None = None
+    """What the stages run on, and shards share out, where that is not the run's images themselves but parts of them."""
     needs_image: bool = False
     """A prediction is made from the image itself; a plan with stages reads images in those."""
 
@@ -119,6 +124,14 @@ class Pipeline(Settings, ABC):
         What they say is part of a run, like that of every setting of type ``FilePath``.
         """
         return {}
+
+    def refuses(self, use: Use) -> str | None:
+        """Return why images without labels cannot be predicted, or images cannot be cut into tiles; None: they can."""
+        return None
+
+    def by_place(self) -> bool:
+        """Whether images are compared place by place, so that tiles of each place must be learnt apart."""
+        return False
 
     def not_in_result(self) -> tuple[str, ...]:
         """Return the dotted keys of settings that change no prediction."""

@@ -15,9 +15,11 @@ from pydantic import Field, ValidationError
 from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
 from benchmark.config.pipeline import Pipeline
+from benchmark.config.tiling import Tiling
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.settings import FolderPath, Settings, expanded
+from benchmark.results.export_index import Form
 
 if TYPE_CHECKING:
     from benchmark.core.samples import Manifest
@@ -53,6 +55,10 @@ class RunSettings(Settings):
     objective: str | None
     on_error: Literal["stop", "record"]
     gallery: int = Field(ge=0)
+    export: tuple[Form, ...]
+    """Forms in which predictions are written beside the result."""
+    export_threshold: float | None
+    """Masks are the places with this score or more where the pipeline makes none; None: there are none then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,7 @@ class RunConfig:
     run: RunSettings
     dataset: Dataset
     pipeline: Pipeline
+    tiling: Tiling
     protocol: ScoringProtocol
     metric: MetricSelection
     tracking: Mlflow | NoTracking
@@ -83,10 +90,11 @@ def build(composed: Mapping[str, Any], choices: Mapping[str, str]) -> RunConfig:
         ConfigError: a key is unknown or missing, or a value has the wrong type; every such
             place is named with its full key.
     """
-    unknown = sorted(set(composed) - {"run", *GROUPS})
+    unknown = sorted(set(composed) - {"run", "tiling", *GROUPS})
     if unknown:
-        raise ConfigError(f"unknown key {unknown[0]!r}; {near_matches(unknown[0], ['run', *GROUPS])}")
+        raise ConfigError(f"unknown key {unknown[0]!r}; {near_matches(unknown[0], ['run', 'tiling', *GROUPS])}")
     parts: dict[str, Any] = {"run": settings_from("run", RunSettings, composed["run"])}
+    parts["tiling"] = settings_from("tiling", Tiling, composed["tiling"])
     for group in GROUPS:
         parts[group] = option_settings(group, composed[group])
     config = RunConfig(**parts, choices=dict(choices))

@@ -23,7 +23,7 @@ TEMPLATES = PACKAGE / "report" / "templates"
 """Templates of the report; they stand beside the code in a checkout too."""
 
 _MAKE = re.compile(
-    r"\bmake (?P<target>bench|sweep|reproduce|compare|report|doctor|data|weights|answers|cache)\b"
+    r"\bmake (?P<target>bench|sweep|reproduce|compare|report|doctor|predict|data|weights|answers|cache)\b"
     r"(?P<words>(?: [A-Z]+=(?:\"[^\"]*\"|'[^']*'|[^\s`'\",;)]+))*)"
 )
 
@@ -44,7 +44,7 @@ def commands_here(text: str) -> str:
 
 def _console_form(match: re.Match[str]) -> str:
     target, words = match["target"], re.findall(r"([A-Z]+)=(?:\"([^\"]*)\"|'([^']*)'|(\S+))", match["words"])
-    configs = target in ("bench", "sweep")  # their variables are keys of the config
+    configs = target in ("bench", "sweep", "predict")  # their variables are keys of the config
     given = [f"{name.lower()}={value}" if configs and name != "ARGS" else value for name, *quoted in words
              for value in ["".join(quoted)]]  # fmt: skip
     return " ".join(["fm-defect-bench", "run" if target == "bench" else target, *given])

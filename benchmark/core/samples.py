@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -30,6 +30,8 @@ class Reading:
     """How many bits of 16-bit greyscale images hold values: 12 means 0..4095. Masks have no such thing."""
     upright: bool = False
     """Turn image and mask as the EXIF orientation of each says."""
+    crop: tuple[int, int, int, int] | None = None
+    """Top, left, height and width of the part that is taken, pixels, after turning; None: all."""
 
 
 AS_STORED = Reading()
@@ -102,7 +104,7 @@ class Manifest:
     @property
     def reading(self) -> Reading:
         """How every file of the dataset is read, and an image that a setting names beside them."""
-        return self.samples[0].reading if self.samples else AS_STORED
+        return replace(self.samples[0].reading, crop=None) if self.samples else AS_STORED
 
     @property
     def fingerprint(self) -> str:

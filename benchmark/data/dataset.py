@@ -18,6 +18,7 @@ from benchmark.core.text import encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
 from benchmark.data.images import SIDEWAYS, size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
+from benchmark.data.interest import Interest
 from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
 
@@ -66,6 +67,10 @@ class Dataset(Settings, ABC):
     """How many bits of 16-bit greyscale images hold values; None: as many as the highest value of the data needs."""
     exif_orientation: Literal["apply", "ignore"]
     """Whether images and masks are turned as the EXIF data of each say."""
+    roi: FolderPath | dict[str, FolderPath | None] | None
+    """Mask of the pixels that count, a folder of one a category, or one for each by name; None: all pixels count."""
+    roi_resize: Literal["error", "nearest"]
+    """What becomes of such a mask of another size than its image."""
 
     @field_validator("name")
     @classmethod
@@ -114,6 +119,10 @@ class Dataset(Settings, ABC):
             expected_test=self._expected(index, chosen),
             notes=tuple(encodable(note) for note in index.notes),
         )
+
+    def interest(self) -> Interest | None:
+        """Return which pixels count; None: all. Raises DataError for a mask that is not there."""
+        return None if self.roi is None else Interest.read(self.roi, self.roi_resize)
 
     def index(self, data_root: Path, *, keep_unreadable: bool = False) -> Index:
         """Find, read and check every image and mask; raises as ``manifest`` does."""

@@ -18,8 +18,11 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +53,10 @@ SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _REFUSED = frozenset({"I", "F"})
+KEPT_BYTES = 2**29
+"""Whole images that are kept for their parts, in bytes; one of more is kept alone."""
+_kept: OrderedDict[tuple[object, ...], NDArray[np.uint8]] = OrderedDict()
+_keeping = threading.Lock()
 _TRIMAP_FOREGROUND, _TRIMAP_BACKGROUND, _TRIMAP_BORDER = 1, 2, 3
 
 
@@ -90,9 +97,15 @@ def opened(source: Path, data: bytes | None = None) -> Iterator[Image]:
 def load_image(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
     """Read one image as (H, W, 3) uint8 RGB, 0..255; the module says how each kind is converted.
 
+    A part (``reading.crop``) is a copy; the whole image is kept for the parts that follow, at most ``KEPT_BYTES`` of
+    such images or one, until ``forget_whole_images``.
+
     Raises:
         DataError: missing, truncated or damaged file, not an image, a 32-bit image, or a value above ``reading.bits``.
     """
+    if reading.crop is not None:
+        top, left, height, width = reading.crop
+        return _whole_image(path, replace(reading, crop=None))[top : top + height, left : left + width].copy()
     with opened(path) as file:
         image = _turned(file, reading)
         if _is_sixteen_bit(file):
@@ -108,6 +121,26 @@ def load_image(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
         return np.array(_without_transparency(image).convert("RGB"))
+
+
+def _whole_image(path: Path, reading: Reading) -> NDArray[np.uint8]:
+    """Decode an image, or take it from those that are kept; a thread waits for another one that decodes it."""
+    key = (path, path.stat().st_mtime_ns if path.exists() else None, reading)
+    with _keeping:
+        image = _kept.pop(key, None)
+        if image is None:
+            height, width = image_shape(path, reading)
+            while _kept and sum(one.nbytes for one in _kept.values()) + 3 * height * width > KEPT_BYTES:
+                _kept.popitem(last=False)
+            image = load_image(path, reading)
+        _kept[key] = image
+        return image
+
+
+def forget_whole_images() -> None:
+    """Let go of the images that are kept for their parts."""
+    with _keeping:
+        _kept.clear()
 
 
 def squared_as_stored(path: Path, side: int, reading: Reading = AS_STORED) -> NDArray[np.uint8] | None:
@@ -129,12 +162,18 @@ def squared_as_stored(path: Path, side: int, reading: Reading = AS_STORED) -> ND
             return None
         if image.mode in _REFUSED:
             raise DataError(f"{path}: {_refusal(image.mode)}")
-        squared = _turned(image, reading).resize((side, side), Image.Resampling.BICUBIC)
+        whole = _turned(image, reading)
+        if reading.crop is not None:
+            top, left, height, width = reading.crop
+            whole = whole.crop((left, top, left + width, top + height))
+        squared = whole.resize((side, side), Image.Resampling.BICUBIC)
         return np.array(_without_transparency(squared).convert("RGB"))
 
 
 def image_shape(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
-    """Read an image's (H, W) from its header; raises DataError as ``load_image`` does."""
+    """Read an image's (H, W) from its header, or that of its part; raises DataError as ``load_image`` does."""
+    if reading.crop is not None:
+        return reading.crop[2:]
     with opened(path) as image:
         swapped = reading.upright and orientation(image) in SIDEWAYS
         return (image.width, image.height) if swapped else (image.height, image.width)
@@ -162,7 +201,7 @@ def sixteen_bit_peak(image: Image) -> int | None:
 def load_levels(
     path: Path, *, mask_format: MaskFormat = "grey", data: bytes | None = None, reading: Reading = AS_STORED
 ) -> NDArray[np.uint8]:
-    """Read one mask file as (H, W) uint8 levels, not yet thresholded.
+    """Read one mask file, or the part of it that ``reading`` names, as (H, W) uint8 levels, not yet thresholded.
 
     * ``grey``: brightest of the colour channels after palette lookup; 16-bit is scaled by ``ceil(v / 257)``, so that
       what is not zero stays not zero. A palette index is not a level: one known mask has its white at index 2.
@@ -171,6 +210,10 @@ def load_levels(
     Raises:
         DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image or beyond 255.
     """
+    if reading.crop is not None:
+        top, left, height, width = reading.crop
+        whole = load_levels(path, mask_format=mask_format, data=data, reading=replace(reading, crop=None))
+        return whole[top : top + height, left : left + width]
     with opened(path, data) as file:
         return levels_of(path, file, mask_format=mask_format, reading=reading)
 

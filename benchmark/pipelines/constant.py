@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.config.pipeline import Pipeline, Plan, Use
 from benchmark.core.samples import Prediction
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ class Constant(Pipeline):
 
     policy: Policy
     """``prevalence`` calls an image defective at random, as often as the dataset's images are."""
+
+    def refuses(self, use: Use) -> str | None:
+        """Refuse tiles, of which it sees none, and ``prevalence`` without labels."""
+        if use == "tiles":
+            return "it looks at no image"
+        return "the prevalence is that of labels" if self.policy == "prevalence" else None
 
     def plan(self, context: Context) -> Plan:
         """Plan a label and an image score in [0, 1] for every sample, without reading its image.

@@ -70,6 +70,10 @@ class Padim(Pipeline):
         """Return the Gaussians."""
         return f"{NAME}: Gaussians of normal features", GOOD
 
+    def by_place(self) -> bool:
+        """Return that each place has a Gaussian of its own."""
+        return True
+
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
         check_learning(context, smoothing=self.smoothing, side=self.side, name=NAME)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Reading, Sample
 from benchmark.core.settings import FileOr
@@ -55,6 +55,14 @@ class ReferenceDifference(Pipeline):
     threshold: Literal["train"] | float
     """Grey levels; ``train``: mean + threshold_sigma deviations of the good training images' image scores."""
     threshold_sigma: float = Field(ge=0)
+
+    def refuses(self, use: Use) -> str | None:
+        """Refuse tiles beside a given reference, which is of the whole image."""
+        return "pipeline.reference is a whole image" if use == "tiles" and self.reference != "median" else None
+
+    def by_place(self) -> bool:
+        """Return that a pixel is compared with the same one of the reference."""
+        return True
 
     def plan(self, context: Context) -> Plan:
         """Plan no stage: a difference costs less than reading it from the store.

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.config.group_option import group_option
-from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.models.backbone import Backbone
@@ -53,6 +53,12 @@ class ResnetMlp(Pipeline):
         make the result meaningless.
         """
         return Networks() if self.backbone.weights == RANDOM else Networks(wanted=self.backbone.wanted("backbone"))
+
+    def refuses(self, use: Use) -> str | None:
+        """Refuse both: it learns from the labels of the very images that it predicts."""
+        return "it learns from the labels of the images that it predicts" + (
+            ", and nobody has labelled tiles" if use == "tiles" else ", fold by fold"
+        )
 
     def plan(self, context: Context) -> Plan:
         """Plan the out-of-fold prediction of every sample whose features could be computed.

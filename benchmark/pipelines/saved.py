@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import FilePath, FolderPath
 
 if TYPE_CHECKING:
+    from benchmark.results.export_index import ExportIndex
     from benchmark.stages.context import Context
 
 MAPS = (".npy", ".npz", ".tiff", ".tif", ".png")
@@ -27,7 +29,7 @@ class Saved(Pipeline):
     """Reads the prediction of each image from files that carry its path or name."""
 
     path: FolderPath | None
-    """Folder of maps and masks; None: there are image scores and labels only."""
+    """Folder of maps and masks, or what ``run.export`` wrote; None: there are image scores and labels only."""
     maps: str | None
     """Where a map lies below the folder: ``{path}`` (of the image, without its ending), ``{category}``, ``{type}``,
     ``{stem}``; None: ``{path}`` or ``{stem}`` with a usual ending."""
@@ -55,6 +57,10 @@ class Saved(Pipeline):
         named = self.path is not None or self.table is not None
         return None if named else ("give pipeline.path or pipeline.table", None)
 
+    def refuses(self, use: Use) -> str | None:
+        """Refuse tiles: the files are of whole images."""
+        return "its files are of whole images" if use == "tiles" else None
+
     def reads(self, dataset: str) -> Mapping[str, Path]:
         """Return folder and table: what they hold is part of the run."""
         places = {"path": self.path, "table": self.table}
@@ -72,14 +78,12 @@ class Saved(Pipeline):
         """
         from benchmark.pipelines.saved_table import read_table
 
+        if self.path is not None and (index := self._own()) is not None:
+            return self._plan_own(context, self.path, index)
         rows = {} if self.table is None else read_table(self.table, context.samples)
         files = {s.id: self._files(s) for s in context.samples}
         _refuse_shared(files)
-        without = [s for s in context.samples if s.id not in rows and not files[s.id]]
-        if without and (len(without) == len(context.samples) or self.on_missing == "error"):
-            raise DataError(self._nothing(without))
-        if without:
-            context.notes.append(f"{len(without)} images have no saved prediction, the first is {without[0].id}")
+        self._tell_missing(context, [s for s in context.samples if s.id not in rows and not files[s.id]])
 
         def predict(one: ImageResults) -> Prediction:
             score, label = rows.get(one.sample.id, (None, None))
@@ -94,6 +98,43 @@ class Saved(Pipeline):
             )
 
         return Plan(predict=predict)
+
+    def _own(self) -> ExportIndex | None:
+        """Return the index where the folder is an export of ours and no setting says how to read it otherwise."""
+        from benchmark.pipelines.saved_export import own_export
+
+        return own_export(self.path) if {self.maps, self.masks, self.table} == {None} else None
+
+    def _plan_own(self, context: Context, folder: Path, index: ExportIndex) -> Plan:
+        from benchmark.pipelines.saved_export import exported_files, exported_rows
+        from benchmark.results.export_files import read_regions
+
+        rows = exported_rows(folder, index, context.samples)
+        files = {s.id: exported_files(folder, index, s) for s in context.samples}
+        self._tell_missing(context, [s for s in context.samples if s.id not in rows and not files[s.id]])
+
+        def predict(one: ImageResults) -> Prediction:
+            found, row = files[one.sample.id], rows.get(one.sample.id)
+            if row is None and not found:
+                return Prediction(outcome="failed", message="no saved prediction")
+            said = Prediction() if row is None else row.prediction(has_map=bool(found.keys() & {"map", "regions"}))
+            if said.outcome != "ok":
+                return said
+            return replace(
+                said,
+                score_map=self._sized(read_map(found["map"]), one.sample) if "map" in found else None,
+                regions=read_regions(found["regions"]) if "regions" in found else None,
+                mask=self._sized(read_mask(found["mask"]), one.sample) if "mask" in found else None,
+            )
+
+        return Plan(predict=predict)
+
+    def _tell_missing(self, context: Context, without: list[Sample]) -> None:
+        """Note images without a prediction, or raise DataError where that is so of all or not allowed."""
+        if without and (len(without) == len(context.samples) or self.on_missing == "error"):
+            raise DataError(self._nothing(without))
+        if without:
+            context.notes.append(f"{len(without)} images have no saved prediction, the first is {without[0].id}")
 
     def _files(self, sample: Sample) -> dict[str, Path]:
         """Find map and mask of a sample.
@@ -221,6 +262,8 @@ def _array(path: Path) -> NDArray[Any]:
         except Exception as error:
             raise DataError(f"{path}: cannot be read as a NumPy array ({error}); write it with numpy.save") from error
         values = np.asarray(read)
+    elif path.suffix.lower() in (".tif", ".tiff"):
+        values = _tiff(path)
     else:
         with opened(path) as image:
             values = np.asarray(image)
@@ -228,3 +271,13 @@ def _array(path: Path) -> NDArray[Any]:
     if values.ndim != 2:
         raise DataError(f"{path}: one channel is needed, (height, width); this has the shape {values.shape}")
     return values
+
+
+def _tiff(path: Path) -> NDArray[Any]:
+    """Read the first page of a TIFF, of 16-bit floats too, which Pillow does not know."""
+    import tifffile
+
+    try:
+        return np.asarray(tifffile.imread(path, key=0))
+    except Exception as error:  # whatever a damaged file makes of a parser
+        raise DataError(f"{path}: not a TIFF that can be read ({error}); write it anew") from error

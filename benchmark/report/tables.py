@@ -78,6 +78,8 @@ def print_result(finished: Finished) -> None:
         console.print(f"stages: {computed} computed, {reused} reused from the store")
     if finished.reused:
         console.print("the result was there already (run.overwrite=never)")
+    for line in finished.exported:
+        console.print(f"exported {literal(line)}", soft_wrap=True)
     console.print(f"result: {literal(str(finished.folder))}  digest {result.digest[:12]}", soft_wrap=True)
     if finished.tracking_id:
         console.print(f"MLflow run: {finished.tracking_id}")

@@ -19,3 +19,5 @@ class Finished:
     tracking_id: str | None = None
     tracking_error: str | None = None
     """Why the run could not be tracked; its files are whole all the same."""
+    exported: tuple[str, ...] = ()
+    """What was written as files of predictions, a line a form."""

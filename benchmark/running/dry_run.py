@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import BenchmarkError, DryRun
@@ -57,8 +58,8 @@ def _networks(config: RunConfig) -> Iterator[str]:
 
 def _work(config: RunConfig) -> Iterator[str]:
     """Index the data and plan, as the run would; both are remembered for it."""
-    from benchmark.config.pipeline import make_plan, predictions
-    from benchmark.running.run import limited, make_context, make_manifest
+    from benchmark.config.pipeline import predictions
+    from benchmark.running.run import limited, make_context, make_manifest, plan_of
 
     pipeline = config.pipeline
     if "dry_run" in type(pipeline).model_fields:
@@ -67,16 +68,17 @@ def _work(config: RunConfig) -> Iterator[str]:
         manifest = make_manifest(config)
         samples = limited(manifest, config.run.limit)
         context = make_context(config, manifest, samples)
-        plan = make_plan(pipeline, context, option=config.choices["pipeline"])
+        plan = plan_of(replace(config, pipeline=pipeline), context)
     except BenchmarkError as error:
         yield str(error)
         return
     bad = sum(bool(sample.defective) for sample in samples)
     yield f"{len(samples)} images ({len(samples) - bad} good, {bad} defective) in {len(context.categories)} categories"
     for stage in plan.distinct:
-        mine = [s for s in samples if stage in plan.stages.get(s.category, ())]
+        mine = [s for s in plan.samples or samples if stage in plan.stages.get(s.category, ())]
         stored = sum(context.store.contains(stage.name, stage.key(s.sha256)) for s in mine)
-        yield f"stage {stage.name}: {stored} of {len(mine)} images stored already"
+        what = "images" if plan.samples is None else "tiles"
+        yield f"stage {stage.name}: {stored} of {len(mine)} {what} stored already"
     yield _seconds(config, len(samples))
     if "dry_run" in type(pipeline).model_fields:
         try:

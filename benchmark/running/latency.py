@@ -67,6 +67,8 @@ def measure_latency(config: RunConfig) -> Latency:
         ConfigError: a pipeline that predicts all images from each other, or reads only stored answers.
         DataError: fewer images than the measurement takes.
     """
+    if config.tiling.size is not None:
+        raise ConfigError("latency is that of whole images; leave tiling.size out, and give images as large as a tile")
     manifest = make_manifest(config)
     samples = limited(manifest, min(config.run.limit or IMAGES, len(manifest.test)))
     if len(samples) < WARM_UP + 5:

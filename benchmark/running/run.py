@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config.moved import recorded, recorded_choices
-from benchmark.config.pipeline import Pipeline, Plan, make_plan, predictions
+from benchmark.config.pipeline import Pipeline, Plan, make_plan
 from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
@@ -24,6 +24,8 @@ from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
 from benchmark.core.text import each_text, encodable
 from benchmark.results import files
+from benchmark.results.export import Export
+from benchmark.results.export_index import EXPORT, is_exported
 from benchmark.results.finished import Finished
 from benchmark.results.gallery import Gallery, choose
 from benchmark.results.replicates import encode_replicates
@@ -38,23 +40,22 @@ from benchmark.results.schema import (
     data_label,
     plain,
 )
+from benchmark.running.evaluating import Keepers, evaluate
+from benchmark.running.inside import interest_of
 from benchmark.running.names import identify, protocol_name
 from benchmark.running.sharding import Shard
+from benchmark.weights.digests import file_digests, folder_digest
 
 if TYPE_CHECKING:
-    from benchmark.core.samples import GroundTruth, Manifest, Sample
+    from benchmark.core.samples import Manifest, Sample
     from benchmark.scoring.evaluation import Evaluation
     from benchmark.scoring.protocol import Protocol
-    from benchmark.scoring.scoring import AtomCache
     from benchmark.stages.context import Context
-    from benchmark.stages.store import Store
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "overwrite", "objective", "gallery"}
+    {"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
 )
 """Run settings that do not change the result."""
-ATOMS = "atoms-2"
-"""Store name of atom tables; the number is raised when their making changes."""
 
 
 def execute(
@@ -84,34 +85,59 @@ def execute(
     run_id = identify(config, settings, manifest)
     folder = runs / run_id
     told = how_called(composed, command)
+    kept = None
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
-        return Finished(folder=folder, result=files.read_result(folder), reused=True)
+        kept = files.read_result(folder)
+        if is_exported(folder / EXPORT, config.run.export, kept.digest):
+            return Finished(folder=folder, result=kept, reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
+    export = make_export(config, folder, context.samples)
     title = f"{data_label(config.choices, manifest.dataset)} × {config.choices['pipeline']}"
     with Progress(title, len(context.samples)) as progress:
         context.on_progress = _shown_on(progress)
         progress.tell("loading networks")
-        plan = make_plan(config.pipeline, context, option=config.choices["pipeline"])
+        plan = plan_of(config, context)
         if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
             return None
         chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
-        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery:
-            evaluation = evaluate(config, plan, context, gallery, progress)
+        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery, export:
+            evaluation = evaluate(config, plan, context, Keepers(gallery, export), progress)
             progress.tell("drawing the gallery")
         progress.tell("metrics and intervals")
         rows = each_text(evaluation.rows(), encodable)
         facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
         measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
         result = RunResult(**facts, measured=measured).sealed()
+        if kept is not None and kept.digest != result.digest:
+            raise ResultsError(
+                f"{folder / files.RESULT} holds another result (digest {kept.digest[:12]}) than is found now, so that "
+                "no export can be of it; run.overwrite=only_missing writes both anew"
+            )
         if thumbnails:
             files.write_breakdown(folder, evaluation.breakdown())
         files.write_run(folder, result, rows, encode_replicates(evaluation))
+        exported = tuple(export.finish(result.digest))
         progress.tell("tracking")
         try:
             tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
         except TrackingError as error:
             tracking_id, tracking_error = None, str(error)
-    return Finished(folder=folder, result=result, reused=False, tracking_id=tracking_id, tracking_error=tracking_error)
+    return Finished(
+        folder=folder,
+        result=result,
+        reused=False,
+        tracking_id=tracking_id,
+        tracking_error=tracking_error,
+        exported=exported,
+    )
+
+
+def plan_of(config: RunConfig, context: Context) -> Plan:
+    """Plan the chosen pipeline, on tiles where that is set; raises as ``make_plan``, or that it cannot be tiled."""
+    from benchmark.pipelines.tiled import tiled
+
+    option = config.choices["pipeline"]
+    return make_plan(tiled(config.pipeline, config.tiling, option=option), context, option=option)
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:
@@ -154,7 +180,13 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
         functools.reduce(lambda place, name: place[name], parents, kept["pipeline"]).pop(last, None)
     for key in ("path", "root", "columns", "bits", "exif_orientation", "masks"):
         kept["dataset"].pop(key, None)  # the manifest's fingerprint stands for the place, and for how files are read
+    places = {key: kept["dataset"].pop(key, None) for key in ("roi", "roi_resize")}
+    if (interest := interest_of(config.dataset)) is not None:
+        masks = {name: None if path is None else file_digests(path)[0] for name, path in interest.files.items()}
+        kept["dataset"] |= places | {"roi": masks}
     kept["run"] = {k: v for k, v in composed["run"].items() if k not in NOT_IN_RESULT}
+    if config.tiling.size is not None:
+        kept["tiling"] = config.tiling.model_dump()
     return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
 
@@ -169,8 +201,6 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
         pipeline: the settings.
         dataset: name of the data set.
     """
-    from benchmark.weights.digests import file_digests, folder_digest
-
     apart = tuple(f"{key}." for key in pipeline.not_in_result())
     given = [(key, path) for key, path in file_settings(pipeline) if not f"{key}.".startswith(apart)]
     found = {**{key: path for key, path in given if path and path.is_file()}, **pipeline.reads(dataset)}
@@ -217,7 +247,7 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
     """Compute this job's share of the expensive stages; True when all shards have done theirs."""
     from benchmark.running.sharding import mark_done, missing_shards, shard_samples
 
-    mine = shard_samples(context.samples, shard)
+    mine = shard_samples(plan.samples or context.samples, shard)
     # Category by category: a pipeline with prompts of its own for each has stages that others need not run.
     for category in dict.fromkeys(s.category for s in mine):
         for stage in plan.stages.get(category, ()):
@@ -225,87 +255,15 @@ def finish_shard(plan: Plan, context: Context, shard: Shard, folder: Path) -> bo
                 pass
     work = "+".join([folder.name, *(stage.fingerprint for stage in plan.distinct)])
     mark_done(folder / "shards", shard, work)
+    context.failed.clear()  # what failed is tried once more when images are predicted
     context.refresh = False  # what the other shards have written anew is not to be computed once more
     return not missing_shards(folder / "shards", shard.count, work)
 
 
-def evaluate(config: RunConfig, plan: Plan, context: Context, gallery: Gallery, progress: Progress) -> Evaluation:
-    """Predict every sample and stream the predictions into counts, and into thumbnails."""
-    from benchmark.scoring.evaluation import Evaluation
-
-    evaluation = Evaluation(
-        config.protocol,
-        config.metric.names,
-        seed=config.run.seed,
-        dataset=context.manifest.dataset,
-        atom_cache=atom_cache(context.store),
-    )
-    expected = iter(context.samples)
-    for sample, prediction in predictions(plan, context):
-        for due in expected:
-            if due.id == sample.id:
-                break
-            _add_failed(evaluation, config, context, due)
-            progress.advance()
-        else:
-            raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
-        try:
-            truth = truth_of(config, sample)
-        except DataError as error:
-            context.report(sample, error, step="ground truth")
-            _add_failed(evaluation, config, context, sample)
-            continue
-        evaluation.add(sample, prediction, truth)
-        gallery.add(sample, prediction, truth)
-        progress.advance()
-    for due in expected:
-        _add_failed(evaluation, config, context, due)
-    if len(context.failed) == len(context.samples):
-        reason = next(iter(context.failed.values()))
-        raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
-    return evaluation
-
-
-def _add_failed(evaluation: Evaluation, config: RunConfig, context: Context, sample: Sample) -> None:
-    from benchmark.core.samples import Prediction
-    from benchmark.data.ground_truth import truth_of_failed
-
-    if sample.id not in context.failed:
-        raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
-    failed = Prediction(outcome="failed", message=context.failed[sample.id])
-    protocol = config.protocol
-    truth = truth_of_failed(sample, threshold=protocol.mask_threshold, border=protocol.border)
-    evaluation.add(sample, failed, truth)
-
-
-def truth_of(config: RunConfig, sample: Sample) -> GroundTruth:
-    """Read the sample's pixel truth under the protocol; the points of a sweep read it once."""
-    from benchmark.core.memory import process_memory
-    from benchmark.data import ground_truth
-
-    protocol = config.protocol
-    return ground_truth.truth_of(
-        sample, threshold=protocol.mask_threshold, border=protocol.border, memory=process_memory
-    )
-
-
-def atom_cache(store: Store) -> AtomCache:
-    """Return what remembers atom tables: in this process, and in the store for the next one."""
-    from benchmark.core.memory import process_memory
-    from benchmark.scoring.metrics.regions import AtomTable
-
-    def remembered(key: str, build: Callable[[], AtomTable]) -> AtomTable:
-        def load() -> AtomTable:
-            stored = store.get(ATOMS, key)
-            if stored is not None:
-                return AtomTable.from_arrays(stored)
-            table = build()
-            store.put(ATOMS, key, table.to_arrays())
-            return table
-
-        return process_memory.memoize((ATOMS, key), load)
-
-    return remembered
+def make_export(config: RunConfig, folder: Path, samples: Sequence[Sample]) -> Export:
+    """Prepare what is exported of a run; nothing is written yet."""
+    run = config.run
+    return Export(folder / EXPORT, run.export, samples, run=folder.name, threshold=run.export_threshold)
 
 
 def assemble(

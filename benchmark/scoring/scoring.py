@@ -157,7 +157,7 @@ def _answer(
         return math.inf if label else -math.inf, label
     image_score = prediction.image_score
     if image_score is None:
-        image_score = table.high if table is not None else _largest(prediction)
+        image_score = table.high if table is not None else largest(prediction)
     if image_score is not None and not math.isfinite(image_score):
         raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")
     return image_score, prediction.label
@@ -268,8 +268,8 @@ def _mask_counts(
     return tp, int(np.count_nonzero(mask)) - tp
 
 
-def _largest(prediction: Prediction) -> float | None:
-    """Largest score of the map, for pipelines that give no image score."""
+def largest(prediction: Prediction) -> float | None:
+    """Return the largest score of the map or the regions of a prediction; None where it has neither."""
     if prediction.score_map is not None:
         return float(prediction.score_map.max())
     if prediction.regions is not None:

@@ -26,7 +26,7 @@ from benchmark.chat.providers.hf_local import LocalModel, LocalSettings
 from benchmark.chat.providers.openai_compatible import OpenAICompatible
 from benchmark.chat.question import Draft, digest
 from benchmark.chat.verdict import Order
-from benchmark.config.pipeline import Pipeline, Plan
+from benchmark.config.pipeline import Pipeline, Plan, Use
 from benchmark.core.atomic import remove_leftovers
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Prediction, Sample
@@ -72,6 +72,12 @@ class VisionLanguage(Pipeline):
     expected_output_tokens: int = Field(ge=1)
     """Of one answer with its thinking, for ``dry_run``."""
     dry_run: bool
+
+    def refuses(self, use: Use) -> str | None:
+        """Refuse tiles beside a reference, which would be shown another place."""
+        if use == "tiles" and self.reference.kind != "none":
+            return "its reference is a whole image (pipeline.reference.kind=none pipeline.align.motion=none goes)"
+        return None
 
     def reads(self, dataset: str) -> dict[str, Path]:
         """Return the files whose contents are part of a run, by the setting that leads to them."""

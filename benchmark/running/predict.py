@@ -1,0 +1,303 @@
+"""New images without labels: maps, masks, scores and reasons out, no metric."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config.pipeline import predictions
+from benchmark.config.schema import RunConfig
+from benchmark.core.errors import ConfigError, DataError, ResultsError
+from benchmark.core.progress import Progress
+from benchmark.core.samples import Prediction, Sample, evenly
+from benchmark.data.dataset import Dataset
+from benchmark.data.images import image_shape
+from benchmark.data.unlabelled import is_calibration, unlabelled_manifest
+from benchmark.results import files
+from benchmark.results.export import Export
+from benchmark.results.export_files import drawn, score_of
+from benchmark.results.export_index import INDEX, Form, read_index
+from benchmark.results.overview import Overview
+from benchmark.results.schema import plain
+from benchmark.running.inside import Inside, interest_of
+from benchmark.running.names import identify
+from benchmark.running.run import identity, make_context, plan_of
+from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
+
+if TYPE_CHECKING:
+    from benchmark.stages.context import Context
+
+FORMS: tuple[Form, ...] = ("maps", "masks", "csv", "coco")
+OVERVIEW = "overview.png"
+FACTS = "predict.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is to be predicted, and how it is decided."""
+
+    images: Path
+    """A folder of images, or one."""
+    out: Path | None = None
+    """None: below the results, named by what is predicted with what."""
+    train: Path | None = None
+    """Good images to learn from."""
+    good: Path | None = None
+    """Good images that thresholds are set by."""
+    run: Path | None = None
+    """Folder of a finished run with labels, of the same settings, that thresholds are set by."""
+    rate: float | None = None
+    """False alarms on good images that the threshold may cause."""
+    threshold: float | None = None
+    """Of image scores."""
+    pixel_threshold: float | None = None
+    category: str | None = None
+    """Of all images, as prompts go by it; None: the name of their folder."""
+
+    def __post_init__(self) -> None:
+        """Refuse several sources of one threshold."""
+        given = [name for name in ("threshold", "good", "run") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} each set the threshold of image scores; give one of them")
+        if self.rate is not None and self.good is None and self.run is None:
+            raise ConfigError("rate is that of good images: give them with good=<folder>, or run=<a finished run>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What was predicted, and where it lies."""
+
+    folder: Path
+    outcomes: Mapping[str, int]
+    """Number of images by outcome."""
+    called: int | None
+    """Images called defective; None: nothing decides that."""
+    thresholds: Mapping[str, Threshold]
+    """By what is cut, ``image`` or ``pixel`` scores; none where the pipeline decides by itself, or nothing does."""
+    reasons: Mapping[str, str]
+    """Why images failed, by id."""
+    notes: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Predicted:
+    """Predict images without labels and write what is found.
+
+    Args:
+        config: the typed settings; the dataset's say how files are read and what the data are called.
+        composed: the same settings as plain containers.
+        asked: which images, and how they are decided.
+
+    Raises:
+        BenchmarkError: anything the user can fix; one bad image is a row that says why.
+    """
+    os.environ["BENCH_CACHE"] = str(config.run.cache_root)
+    if why := config.pipeline.refuses("unlabelled"):
+        raise ConfigError(f"pipeline={config.choices['pipeline']} cannot predict images without labels: {why}")
+    if config.run.shard is not None:
+        raise ConfigError(
+            "run.shard: predictions are not shared out; leave it out, or give each job a folder of its own"
+        )
+    assert isinstance(config.dataset, Dataset)
+    category = asked.category or (asked.images if asked.images.is_dir() else asked.images.parent).resolve().name
+    place = config.run.results_root / "predictions" if asked.out is None else asked.out
+    manifest = unlabelled_manifest(
+        config.dataset, asked.images, category=category, train=asked.train, good=asked.good, leave_out=place
+    )
+    settings = identity(config, composed, manifest.dataset)
+    name = identify(config, settings, manifest)
+    out = place / name if asked.out is None else asked.out
+    found = {} if asked.run is None else _named(*of_run(asked.run, settings, asked.rate))
+    _refuse_other(out, name)
+    found |= {
+        kind: Threshold(value=value, origin="given")
+        for kind, value in (("image", asked.threshold), ("pixel", asked.pixel_threshold))
+        if value is not None
+    }
+    good = tuple(s for s in manifest.test if is_calibration(s, asked.good))
+    samples = tuple(s for s in manifest.test if not is_calibration(s, asked.good))
+    samples = evenly(samples, len(samples) if config.run.limit is None else config.run.limit)
+    recording = replace(config, run=config.run.model_copy(update={"on_error": "record"}))
+    context = make_context(recording, manifest, (*good, *samples))
+    with Progress(f"{category} × {config.choices['pipeline']}", len(context.samples)) as progress:
+        answers = _answers(config, context, asked)
+        if asked.good is not None:
+            found = _named(*_of_good(answers, len(good), context, asked, progress)) | found
+        decide = _Decider(found, given={k for k, t in found.items() if t.origin == "given"})
+        forms = config.run.export or FORMS
+        overview, outcomes = Overview(), dict.fromkeys(("ok", "failed", "invalid", "blocked"), 0)
+        called: list[bool] = []
+        with Export(out, forms, samples, run=name, threshold=config.run.export_threshold) as export:
+            for sample, prediction in answers:
+                decided = decide(prediction)
+                _keep(export, overview, sample, decided)
+                outcomes[decided.outcome] += 1
+                called += [] if decided.label is None else [decided.label]
+                progress.advance()
+        written = [*export.finish(), *([f"overview: {out / OVERVIEW}"] if overview.write(out / OVERVIEW) else [])]
+    predicted = Predicted(
+        folder=out,
+        outcomes={k: n for k, n in outcomes.items() if n},
+        called=sum(called) if called else None,
+        thresholds=found,
+        reasons={s.id: context.failed[s.id] for s in samples if s.id in context.failed},
+        notes=(*manifest.notes, *context.notes),
+        written=tuple(written),
+    )
+    _write_facts(predicted, settings, context, pipeline=config.choices["pipeline"], category=category)
+    return predicted
+
+
+def _write_facts(
+    found: Predicted, settings: Mapping[str, Any], context: Context, *, pipeline: str, category: str
+) -> None:
+    """Write beside the predictions what they were made with, and how it was decided."""
+    facts = {
+        "pipeline": pipeline,
+        "settings": settings,
+        "category": category,
+        "thresholds": {kind: {"value": t.value, "origin": t.origin} for kind, t in found.thresholds.items()},
+        "weights": [{"name": w.name, "sha256": w.sha256} for w in context.weights.values()],
+        "notes": list(found.notes),
+        "outcomes": dict(found.outcomes),
+    }
+    text = json.dumps(plain(facts), indent=1, ensure_ascii=False)
+    files.write_atomically(found.folder / FACTS, f"{text}\n".encode())
+
+
+def _answers(config: RunConfig, context: Context, asked: Asked) -> Iterator[tuple[Sample, Prediction]]:
+    """Yield the prediction of every image in order, a failed one too.
+
+    Raises:
+        DataError: the pipeline learns from good images, and there are none; says how they are given.
+    """
+    try:
+        plan = plan_of(config, context)
+    except DataError as error:
+        if asked.train is None and "good training image" in str(error):
+            raise DataError(
+                f"pipeline={config.choices['pipeline']} learns from good images: give them as train=<folder> ({error})"
+            ) from None
+        raise
+    return _in_order(predictions(plan, context), context, Inside(interest_of(config.dataset), context))
+
+
+def _in_order(
+    stream: Iterator[tuple[Sample, Prediction]], context: Context, inside: Inside
+) -> Iterator[tuple[Sample, Prediction]]:
+    due = iter(context.samples)
+    for sample, prediction in stream:
+        for one in due:
+            if one.id == sample.id:
+                break
+            yield one, _failed(one, context)
+        try:
+            prediction = inside.prediction(sample, prediction, image_shape(sample.image, sample.reading))
+        except DataError as error:
+            context.report(sample, error, step="region of interest")
+            prediction = _failed(sample, context)
+        yield sample, prediction
+    for one in due:
+        yield one, _failed(one, context)
+    inside.tell()
+
+
+def _failed(sample: Sample, context: Context) -> Prediction:
+    if sample.id not in context.failed:
+        raise ResultsError(f"the pipeline gave no prediction for {sample.id}")
+    return Prediction(outcome="failed", message=context.failed[sample.id])
+
+
+def _of_good(
+    answers: Iterator[tuple[Sample, Prediction]], number: int, context: Context, asked: Asked, progress: Progress
+) -> tuple[Threshold, Threshold | None]:
+    """Take the good images from the front of the answers, and set thresholds by them."""
+    images: list[float] = []
+    pixels: list[float] = []
+    for _ in range(number):
+        sample, prediction = next(answers)
+        progress.advance()
+        if prediction.outcome != "ok":
+            context.tell(f"{sample.id} sets no threshold: {prediction.message}")
+            continue
+        scores = drawn(prediction, sample.id)
+        if scores is not None:
+            pixels.append(float(scores.max()))
+        if (score := score_of(prediction, scores)) is not None:
+            images.append(score)
+    rate = RATE if asked.rate is None else asked.rate
+    if not images:
+        raise ResultsError("no good image has a score, so that none sets a threshold; the first reason: "
+                           + next(iter([*context.notes, "the pipeline gives labels alone"])))  # fmt: skip
+    pixel = of_good(pixels, rate, "largest pixel scores") if len(pixels) == len(images) else None
+    return of_good(images, rate, "image scores"), pixel
+
+
+def _named(image: Threshold, pixel: Threshold | None) -> dict[str, Threshold]:
+    return {"image": image} | ({} if pixel is None else {"pixel": pixel})
+
+
+@dataclass(frozen=True)
+class _Decider:
+    """Calls images defective by the threshold of image scores, and pixels where the pipeline has not, or as given."""
+
+    thresholds: Mapping[str, Threshold]
+    given: set[str]
+
+    def __call__(self, prediction: Prediction) -> Prediction:
+        if prediction.outcome != "ok":
+            return prediction
+        image, pixel = self.thresholds.get("image"), self.thresholds.get("pixel")
+        if image is None and (pixel is None or (prediction.mask is not None and "pixel" not in self.given)):
+            return prediction
+        scores = drawn(prediction, "score map")
+        score = score_of(prediction, scores)
+        label, mask = prediction.label, prediction.mask
+        if image is not None and score is not None:
+            label = score >= image.value
+        if pixel is not None and scores is not None and (mask is None or "pixel" in self.given):
+            mask = scores >= pixel.value
+        return replace(prediction, label=label, mask=mask)
+
+
+def _keep(export: Export, overview: Overview, sample: Sample, prediction: Prediction) -> None:
+    scores = drawn(prediction, sample.id) if prediction.outcome == "ok" else None
+    shape = next((v.shape for v in (scores, prediction.mask) if v is not None), None)
+    if shape is None and prediction.outcome == "ok":
+        shape = image_shape(sample.image, sample.reading)
+    height, width = shape or (0, 0)
+    export.add(sample, prediction, (height, width), None)
+    score = score_of(prediction, scores)
+    if prediction.outcome == "ok" and score is not None:
+        overview.add(sample, score, prediction.label, scores, prediction.mask)
+
+
+def _refuse_other(out: Path, name: str) -> None:
+    """Raise ResultsError where a folder holds the predictions of other images or settings: files would mix."""
+    index = read_index(out)
+    if index is not None and index.run != name:
+        raise ResultsError(
+            f"{out / INDEX}: the folder holds other predictions ({index.run}); give another one as out=<folder>, or "
+            "remove it"
+        )
+
+
+def lines(found: Predicted) -> Sequence[str]:
+    """Say what was predicted, a line each."""
+    told = [f"{sum(found.outcomes.values())} images: " + ", ".join(f"{n} {k}" for k, n in found.outcomes.items())]
+    told += [f"note: {note}" for note in found.notes]
+    told += [f"threshold of {kind} scores: {t.value:.6g} ({t.origin})" for kind, t in sorted(found.thresholds.items())]
+    if found.called is not None:
+        own = "" if "image" in found.thresholds else ", as the pipeline itself decides"
+        told.append(f"{found.called} called defective{own}")
+    else:
+        told.append(
+            "nothing decides which are defective: give threshold=<score>, good=<folder of good images>, or "
+            "run=<finished run with labels>"
+        )
+    told += [f"  failed: {image}: {why}" for image, why in list(found.reasons.items())[:5]]
+    return [*told, *found.written]

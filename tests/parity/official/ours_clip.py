@@ -97,10 +97,11 @@ def clip_surgery_sam_text2seg(folder: Path, spec: dict[str, Any], theirs: Sequen
     """Run pipeline=clip_surgery_sam_text2seg."""
     from benchmark.pipelines.clip_surgery_sam import ClipSurgerySam
 
-    option = _openai("clip_surgery_sam_text2seg", folder, spec)
+    option = _openai("clip_surgery_sam_text2seg", folder, spec) | {"score": "similarity_map"}
 
     def one(case: dict[str, Any]) -> Found:
-        return Found(mask=_asked(ClipSurgerySam, option, folder, case, case["texts"][:1]).mask)
+        found = _asked(ClipSurgerySam, option, folder, case, case["texts"][:1])
+        return Found(map=found.score_map, mask=found.mask, facts={"points": found.extra["n_points"]})
 
     return [_unless_refused(one, case) for case in spec["cases"]]
 

@@ -11,7 +11,9 @@ import contextlib
 import copy
 import importlib
 import io
+import itertools
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -88,7 +90,7 @@ def sam_clip(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
             mask = np.asarray(
                 model.predict_CLIP(case["image"], list(case["texts"]), spec["grid"]["points_per_side"])[0]
             )
-            most = torch.stack(likely).amax(0).numpy()
+            most = torch.stack(likely).amax(0).flatten().numpy()
             scores = tuple(float(score) for score in most if score > 0.05)
             return Found(mask=mask.astype(bool), scores=scores, facts={"masks": len(most)})
 
@@ -99,14 +101,29 @@ def sam_clip(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
 
 
 def clip_surgery_sam_text2seg(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
-    """Run text2seg/text2seg.py, Text2Seg.predict_CLIPS."""
+    """Run text2seg/text2seg.py, Text2Seg.predict_CLIPS.
+
+    It resizes a tensor, which the torchvision of its time did without antialias.
+    """
     import torch
 
-    _, model = _text2seg(checkout, folder, spec)
+    module, model = _text2seg(checkout, folder, spec)
+    module.Resize = partial(module.Resize, antialias=False)
+    choose = module.clips.similarity_map_to_points
 
     def one(case: dict[str, Any]) -> Found:
+        kept: dict[str, Any] = {}
+
+        def chosen(cells: Any, shape: tuple[int, int], t: float) -> Any:
+            kept["map"], (points, labels) = _over(cells, shape), choose(cells, shape, t=t)
+            kept["facts"] = {"points": len(labels)}
+            return points, labels
+
+        module.clips.similarity_map_to_points = chosen
+
         def answer() -> Found:
-            return Found(mask=np.asarray(model.predict_CLIPS(case["image"], case["texts"][:1])[0]).astype(bool))
+            mask = np.asarray(model.predict_CLIPS(case["image"], case["texts"][:1])[0]).astype(bool)
+            return Found(mask=mask, **kept)
 
         return stopped(answer, threshold=None)
 
@@ -115,9 +132,9 @@ def clip_surgery_sam_text2seg(checkout: Path, folder: Path, spec: dict[str, Any]
 
 
 def clip_surgery_sam(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
-    """Run xmed-lab/CLIP_Surgery: the whole of demo.py, its image and texts replaced, its label sets shortened.
+    """Run xmed-lab/CLIP_Surgery: demo.py, its image and texts replaced, its label sets shortened.
 
-    The demo reads an RGB image; other modes are converted first.
+    Its last example, of texts combined, is left out. The demo reads an RGB image; other modes are converted first.
     """
     import matplotlib as mpl
     import PIL.Image
@@ -128,7 +145,10 @@ def clip_surgery_sam(checkout: Path, folder: Path, spec: dict[str, Any]) -> list
     clip, state = openai_clip(spec), _clip_state(folder)
     network = sam("segment_anything", folder, spec)
     source = ast.parse((checkout / "demo.py").read_text(encoding="utf-8"))
-    models = {name: clip.build_model(name, dict(state)).float() for name in ("ViT-B/16", "CS-ViT-B/16")}
+    source.body = list(itertools.takewhile(lambda node: not _gives(node, "text"), source.body))
+
+    def load(name: str, **_: Any) -> Any:  # a new one each time: it keeps the positions of its last image's size
+        return clip.build_model(name, dict(state)).float(), clip.clip._transform(224)
 
     def one(case: dict[str, Any]) -> Found:
         given = {"all_texts": ["wood"], "target_texts": [], "texts": case["texts"][:1]}
@@ -140,13 +160,14 @@ def clip_surgery_sam(checkout: Path, folder: Path, spec: dict[str, Any]) -> list
         def answer() -> Found:
             with (
                 mock.patch.object(PIL.Image, "open", lambda _: image),
-                mock.patch.object(clip, "load", lambda name, **_: (models[name], clip.clip._transform(224))),
+                mock.patch.object(clip, "load", load),
                 mock.patch.object(segment_anything, "sam_model_registry", {"vit_h": lambda **_: network}),
                 mock.patch("matplotlib.pyplot.imshow"),
                 contextlib.redirect_stdout(io.StringIO()),
             ):
                 exec(compile(script, "demo.py", "exec"), names)
-            drawn = names["similarity_map"][0, :, :, 0].numpy()
+            # The demo scales its map to [0, 1] before it draws it, ours stays as it is.
+            drawn = _over(names["similarity"][1:, 0], (image.height, image.width))
             facts = {"points": len(names["labels"])}
             return Found(
                 map=drawn, mask=names["mask"].astype(bool), scores=(float(names["scores"].max()),), facts=facts
@@ -156,6 +177,18 @@ def clip_surgery_sam(checkout: Path, folder: Path, spec: dict[str, Any]) -> list
 
     with torch.no_grad():
         return [one(case) for case in spec["cases"]]
+
+
+def _gives(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name
+
+
+def _over(cells: Any, size: tuple[int, int]) -> Any:
+    """Draw the similarity of patches, (g * g,), over an image of (H, W)."""
+    import torch
+
+    side = round(len(cells) ** 0.5)
+    return torch.nn.functional.interpolate(cells.reshape(1, 1, side, side), size, mode="bilinear")[0, 0].numpy()
 
 
 class _Given(ast.NodeTransformer):

@@ -175,7 +175,7 @@ def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> 
             notes.append(f"{kind} {a.shape}, ours {b.shape}")
         elif kind == "map":
             gap = np.abs(a.astype(np.float64) - b)
-            row |= {"map": float(gap.max()), "beyond": int((gap > BEYOND).sum())}
+            row |= {"map": float(gap.max()), "beyond": int((gap > BEYOND).sum()), "span": float(np.ptp(a))}
         else:
             row["mask"] = int((a != b).sum())
     good = case.get("good", [])
@@ -218,6 +218,9 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     done = [row for row in done if row not in known]
     worst = {name: max((row[name] for row in done if name in row), default=None) for name in ("scores", "map")}
     print(f"{len(done) + len(known) - len(differing)} of {len(done)} equal; largest differences {worst}")
+    spans = [row["span"] for row in done if "span" in row]
+    if spans:
+        print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
     stopped = len(rows) - len(done) - len(known)
     print(f"beside: the official code stops on {stopped}; {len(known)} differ by files that are read otherwise")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.schema import settings_from
-from benchmark.core.errors import ConfigError
+from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Prediction
 from tests import harness
 from tests.parity.official import ours
@@ -26,7 +26,7 @@ def winclip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list
         samples = [ours.sample(good, category=case["category"], split="train") for good in case["good"]]
         return _drawn(ours.predict(settings, folder, [*samples, ours.sample(case["image"], category=case["category"])]))
 
-    return [_unless_refused(one, case) for case in spec["cases"]]
+    return _each(one, spec, theirs)
 
 
 def sdp(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -36,13 +36,10 @@ def sdp(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Fou
     changes = {"clip": _plus("sdp", folder, spec), "image_score": "text"}
     settings = settings_from("pipeline", Sdp, harness.option("pipeline", "sdp") | changes)
 
-    def one(case: dict[str, Any], other: Found) -> Found:
-        if other.stopped is not None:  # no cluster of prompts: an error here too
-            return Found(stopped=other.stopped)
+    def one(case: dict[str, Any]) -> Found:
         return _drawn(ours.predict(settings, folder, [ours.sample(case["image"], category=case["category"])]))
 
-    pairs = zip(spec["cases"], theirs, strict=True)
-    return [_unless_refused(lambda case, other=other: one(case, other), case) for case, other in pairs]
+    return _each(one, spec, theirs)
 
 
 def clipseg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -59,7 +56,7 @@ def clipseg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list
     def one(case: dict[str, Any]) -> Found:
         return _drawn(_asked(ClipSeg, option, folder, case, case["texts"]))
 
-    return [_unless_refused(one, case) for case in spec["cases"]]
+    return _each(one, spec, theirs)
 
 
 def sam_clip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -75,7 +72,7 @@ def sam_clip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> lis
         scores = tuple(float(score) for score in found.regions.scores)
         return Found(mask=found.mask, scores=scores, facts={"masks": found.extra["n_masks"]})
 
-    return [_unless_refused(one, case) for case in spec["cases"]]
+    return _each(one, spec, theirs)
 
 
 def clip_surgery_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -90,7 +87,7 @@ def clip_surgery_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]
         scores = () if quality is None else (float(quality),)
         return Found(map=found.score_map, mask=found.mask, scores=scores, facts={"points": found.extra["n_points"]})
 
-    return [_unless_refused(one, case) for case in spec["cases"]]
+    return _each(one, spec, theirs)
 
 
 def clip_surgery_sam_text2seg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -103,7 +100,7 @@ def clip_surgery_sam_text2seg(folder: Path, spec: dict[str, Any], theirs: Sequen
         found = _asked(ClipSurgerySam, option, folder, case, case["texts"][:1])
         return Found(map=found.score_map, mask=found.mask, facts={"points": found.extra["n_points"]})
 
-    return [_unless_refused(one, case) for case in spec["cases"]]
+    return _each(one, spec, theirs)
 
 
 def _plus(name: str, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
@@ -132,11 +129,17 @@ def _drawn(found: Prediction) -> Found:
     return Found(map=found.score_map, scores=(float(found.image_score),))
 
 
-def _unless_refused(one: Callable[[dict[str, Any]], Found], case: dict[str, Any]) -> Found:
-    """Carry out a case; a text that is too long for CLIP is refused, and that is our answer."""
-    try:
-        return one(case)
-    except ConfigError as error:
-        if "tokens" not in str(error):
-            raise
-        return Found(stopped=str(error)[:80])
+def _each(one: Callable[[dict[str, Any]], Found], spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
+    """Carry out the cases; a text that is too long for CLIP is refused, and that is our answer.
+
+    So is any other refusal where the official code stops: prompts of SDP that form no cluster.
+    """
+    found = []
+    for case, other in zip(spec["cases"], theirs, strict=True):
+        try:
+            found.append(one(case))
+        except BenchmarkError as error:
+            if "tokens" not in str(error) and other.stopped is None:
+                raise
+            found.append(Found(stopped=str(error)[:80]))
+    return found

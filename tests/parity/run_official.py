@@ -8,15 +8,26 @@ CHECKOUT is a folder with the official repository: nothing is fetched, and nothi
     iap_as     sybeam27/IAP-ZSAS; with --groundingdino a checkout of IDEA-Research/GroundingDINO, which it needs and
                lacks, else the installed groundingdino-py stands in (it spells [CLS], as the copy in SAA does)
     groundingdino_sam   Douglas2Code/Text2Seg, on the installed groundingdino-py
+    sam_clip, clip_surgery_sam_text2seg   Douglas2Code/Text2Seg, with --clip_surgery
+    clip_surgery_sam    xmed-lab/CLIP_Surgery: its demo
+    winclip             zqhang/Accurate-WinCLIP-pytorch, zero-shot; few-shot with --shots
+    sdp                 ByChelsea/CLIP-AD
+    clipseg             timojl/clipseg, with --clip_surgery
+
+--clip_surgery is a checkout of xmed-lab/CLIP_Surgery, which has a copy of OpenAI's ``clip`` too. Libraries that the
+official codes import for other purposes need not be installed: what is missing is stood in for (``Absent``).
 
 Without ``--images`` images of many shapes and modes are drawn, without ``--prompts`` odd ones are asked. ``--size
-tiny`` are small networks of the real classes, ``full`` GroundingDINO Swin-T and SAM ViT-B; both with random weights by
-``--seed``. A side is a process of its own. Where the official code ends in an error ours goes on; the table says so.
+tiny`` are small networks of the real classes, ``full`` the published sizes (GroundingDINO Swin-T, SAM ViT-B, CLIP
+ViT-B/16, for WinCLIP and SDP ViT-B/16+); both with random weights by ``--seed``. A side is a process of its own. Where
+the official code ends in an error ours goes on, and where ours refuses a text as too long the official code cuts it;
+the table says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -25,6 +36,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +48,38 @@ sys.path.insert(0, str(ROOT))
 from tests.parity.official import cases, found, networks  # noqa: E402
 from tests.parity.official.found import Found  # noqa: E402
 
-METHODS = ("saa_plus", "iap_as", "groundingdino_sam")
+GROUNDED, TEXT2SEG, PLUS = ("theirs_grounded", "ours"), ("theirs_text2seg", "ours_clip"), ("theirs_clip", "ours_clip")
+METHODS = {
+    "saa_plus": GROUNDED,
+    "iap_as": GROUNDED,
+    "groundingdino_sam": ("theirs_text2seg", "ours"),
+    "sam_clip": TEXT2SEG,
+    "clip_surgery_sam": TEXT2SEG,
+    "clip_surgery_sam_text2seg": TEXT2SEG,
+    "winclip": PLUS,
+    "sdp": PLUS,
+    "clipseg": ("theirs_clipseg", "ours_clip"),
+}
+"""The modules of both sides."""
 BEYOND = 1e-4
 """Pixels that differ by more are counted."""
 WORD = "part"
+GRID = {
+    "tiny": {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.5, "box_nms_thresh": 1.0},
+    "full": {"points_per_side": 2, "pred_iou_thresh": -10.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0},
+}
+"""Of the masks that SAM finds for ``sam_clip``: limits that masks of random weights pass, and so few that
+one is likelier than the 0.05 that its code asks for."""
 
 
-def make_cases(method: str, images: Sequence[Path], prompts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def make_cases(
+    method: str, images: Sequence[Path], prompts: Sequence[dict[str, Any]], *, shots: int = 0
+) -> list[dict[str, Any]]:
     """Return one case an image, its prompt taken in turn."""
-    make = {"saa_plus": _saa_case, "iap_as": _iap_case, "groundingdino_sam": _text_case}[method]
+    if method in ("winclip", "sdp"):
+        make = partial(_category_case, shots=shots)
+    else:
+        make = {"saa_plus": _saa_case, "iap_as": _iap_case}.get(method, _text_case)
     return [make(i, str(path), prompts[i % len(prompts)], images) for i, path in enumerate(images)]
 
 
@@ -65,15 +100,28 @@ def _iap_case(number: int, image: str, asked: dict[str, Any], images: Sequence[P
     return {"image": image, "good": str(images[(number + 1) % len(images)]), **asked}
 
 
+def _category_case(
+    number: int, image: str, asked: dict[str, Any], images: Sequence[Path], *, shots: int
+) -> dict[str, Any]:
+    good = [str(images[(number + i) % len(images)]) for i in range(1, shots + 1)]
+    return {"image": image, "category": asked["text"], "good": good}
+
+
 def _text_case(number: int, image: str, asked: dict[str, Any], _: Sequence[Path]) -> dict[str, Any]:
     return {"image": image, "texts": [asked["text"], "dent"][: 1 + number % 2]}
 
 
 def write_weights(method: str, work: Path, size: networks.Size, seed: int) -> None:
     """Write the random weights that a method needs."""
-    networks.vocabulary(work, size)
-    networks.detector(work, size, seed=seed)
-    networks.sam(work, size, seed=seed)
+    if method in ("saa_plus", "iap_as", "groundingdino_sam"):
+        networks.vocabulary(work, size)
+        networks.detector(work, size, seed=seed)
+    elif method == "clipseg":
+        networks.clipseg(work, seed=seed)
+    else:
+        networks.clip(work, (networks.PLUS if method in ("winclip", "sdp") else networks.CLIP)[size], seed=seed)
+    if method not in ("winclip", "sdp", "clipseg"):
+        networks.sam(work, size, seed=seed)
     if method == "saa_plus":
         networks.saliency(work, seed=seed)
 
@@ -93,14 +141,10 @@ def carry_out(side: str, work: Path) -> None:
     spec = json.loads((work / "spec.json").read_text(encoding="utf-8"))
     torch.set_num_threads(spec["threads"])
     start = time.perf_counter()
+    theirs, ours = (importlib.import_module(f"tests.parity.official.{name}") for name in METHODS[spec["method"]])
     if side == "ours":
-        from tests.parity.official import ours
-
         answers = getattr(ours, spec["method"])(work, spec, found.load(work, "official")[0])
     else:
-        from tests.parity.official import theirs_grounded, theirs_text2seg
-
-        theirs = theirs_text2seg if spec["method"] == "groundingdino_sam" else theirs_grounded
         run: Callable[..., list[Found]] = getattr(theirs, spec["method"])
         answers = run(Path(spec["checkout"]), work, spec)
     found.save(work, side, answers, time.perf_counter() - start)
@@ -111,6 +155,8 @@ def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> 
     row: dict[str, Any] = {"case": Path(case["image"]).name, "size": "", "found": len(official.scores)}
     if official.stopped is not None:
         return row | {"note": f"official stops: {official.stopped}"}
+    if ours.stopped is not None:
+        return row | {"note": f"ours refuses: {ours.stopped}", "known": "too long"}
     notes = [
         f"{name}: {official.facts[name]!r}, ours {ours.facts[name]!r}"
         for name in official.facts.keys() & ours.facts.keys()
@@ -129,10 +175,11 @@ def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> 
             notes.append(f"{kind} {a.shape}, ours {b.shape}")
         elif kind == "map":
             gap = np.abs(a.astype(np.float64) - b)
-            row |= {"map": float(gap.max()), "beyond": int((gap > BEYOND).sum())}
+            row |= {"map": float(gap.max()), "beyond": int((gap > BEYOND).sum()), "span": float(np.ptp(a))}
         else:
             row["mask"] = int((a != b).sum())
-    files = [case[name] for name in ("image", "good") if name in case]
+    good = case.get("good", [])
+    files = [case["image"], *([good] if isinstance(good, str) else good)]
     return row | {"note": "; ".join(notes), "known": read_otherwise(method, files)}
 
 
@@ -171,6 +218,9 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     done = [row for row in done if row not in known]
     worst = {name: max((row[name] for row in done if name in row), default=None) for name in ("scores", "map")}
     print(f"{len(done) + len(known) - len(differing)} of {len(done)} equal; largest differences {worst}")
+    spans = [row["span"] for row in done if "span" in row]
+    if spans:
+        print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
     stopped = len(rows) - len(done) - len(known)
     print(f"beside: the official code stops on {stopped}; {len(known)} differ by files that are read otherwise")
 
@@ -190,19 +240,26 @@ def main() -> None:
     parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
     parser.add_argument("--kernels", choices=["fast", "library"], help="of our detector; default: as the option has it")
     parser.add_argument("--groundingdino", type=Path, help="checkout of IDEA-Research/GroundingDINO, for iap_as")
+    parser.add_argument("--clip_surgery", type=Path, help="checkout of xmed-lab/CLIP_Surgery, for OpenAI's clip")
+    parser.add_argument("--shots", type=int, default=0, help="good images that winclip learns from")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if not options.checkout.is_dir():
         parser.error(f"no such folder: {options.checkout}")
+    beside = {"groundingdino": options.groundingdino, "clip_surgery": options.clip_surgery}
+    if options.method == "clip_surgery_sam":
+        beside["clip_surgery"] = options.checkout
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
-        asked = make_cases(options.method, images, cases.asked(options.method, options.prompts))
+        prompts = cases.asked(options.method, options.prompts)
+        asked = make_cases(options.method, images, prompts, shots=options.shots)
         write_weights(options.method, work, options.size, options.seed)
         spec = {
             **{name: getattr(options, name) for name in ("method", "size", "kernels", "threads")},
             "checkout": str(options.checkout.resolve()),
-            "groundingdino": options.groundingdino and str(options.groundingdino.resolve()),
+            **{name: given and str(given.resolve()) for name, given in beside.items()},
+            "grid": GRID[options.size],
             "cases": asked,
         }
         (work / "spec.json").write_text(json.dumps(spec), encoding="utf-8")

@@ -24,7 +24,7 @@ class Found:
     facts: dict[str, Any] = field(default_factory=dict)
     """Texts and numbers that must be equal."""
     stopped: str | None = None
-    """What the official code ended with instead of an answer."""
+    """What the official code ended with instead of an answer, or what ours refuses."""
     threshold: float | None = None
     """Of the boxes, chosen by the official side so that some pass, between two scores."""
 

@@ -12,6 +12,16 @@ DETECTOR = {"tiny": "toy", "full": "swin_t"}
 SAM = {"tiny": "toy", "full": "vit_b"}
 INPUT = {"tiny": (96, 200), "full": (800, 1333)}
 """Short side and longest long side of the detector's input, pixels."""
+BETWEEN = {"tiny": 256, "full": 1024}
+"""Side of the square on which SAA+ compares several objects, pixels; at its code's 1024 that takes 8 GB and minutes."""
+CLIP = {"tiny": "toy", "full": "vit_b_16"}
+"""OpenAI's kind of CLIP."""
+PLUS = {"tiny": "toy_plus", "full": "vit_b_16_plus_240"}
+"""LAION's kind of CLIP, with the plain GELU."""
+PLUS_SIDE = {"tiny": 96, "full": 240}
+"""Square input of that CLIP, pixels."""
+CLIPSEG_SIDE = {"tiny": 96, "full": 352}
+"""Square input of CLIPSeg, pixels. Its code fixes the widths of its networks, so a tiny one there is none."""
 
 
 def vocabulary(folder: Path, size: Size) -> Path:
@@ -79,6 +89,22 @@ def clip(folder: Path, name: str, *, seed: int) -> Path:
     network = toy_plus() if name == "toy_plus" else load_clip(name, weights=None, device="cpu")  # type: ignore[arg-type]
     _stir(network, seed + 3)
     path = folder / "clip.safetensors"
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    return path
+
+
+def clipseg(folder: Path, *, seed: int) -> Path:
+    """Write a refined CLIPSeg, under the names of transformers, whose probabilities are not all alike."""
+    import torch
+    from safetensors.torch import save_file
+
+    from benchmark.models.clipseg import load_clipseg
+
+    network: Any = load_clipseg("rd64_refined", weights=None, device="cpu")
+    _stir(network, seed + 4)
+    with torch.no_grad():
+        network.decoder.transposed_convolution[-1].weight.mul_(20)
+    path = folder / "clipseg.safetensors"
     save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
     return path
 

@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from tests.parity.official.found import Found, between
-from tests.parity.official.networks import INPUT, SAM
+from tests.parity.official.networks import BETWEEN, INPUT, SAM
 
 TINY_LANGUAGE = {
     "vocab_size": 128,
@@ -100,10 +100,20 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
     model.anomaly_region_refiner = predictor(sam("SAM.segment_anything", folder, spec))
     model.transform = resized(theirs.T, spec["size"])
     model.device, model.out_size = "cpu", 400
+    side, resize, compared = BETWEEN[spec["size"]], cv2.resize, model.visual_saliency_calculation
+
+    def smaller(image: Any, size: tuple[int, int], **options: Any) -> Any:
+        return resize(image, (side, side) if size == (1024, 1024) else size, **options)
+
+    def saliency(*given: Any) -> Any:
+        with mock.patch.object(cv2, "resize", smaller):
+            return compared(*given)
+
+    model.visual_saliency_calculation = saliency
 
     def one(case: dict[str, Any]) -> Found:
         model.is_sam_set = False
-        model.visual_saliency_extractor.set_img_size(1024)
+        model.visual_saliency_extractor.set_img_size(side)
         model.set_ensemble_text_prompts([list(question) for question in case["questions"]])
         model.object_prompt, model.object_number, model.k_mask = case["object"], case["number"], case["k"]
         model.object_max_area, model.object_min_area = 1 / case["number"], 0.0

@@ -70,7 +70,7 @@ def _tile(found: Verification, record: Record) -> Image:
                 marks = (record.class_ids or ClassIds(defects=None)).chosen(tuple(range(256)))
                 masks = [found.root / name for name in record.masks]
                 levels = [load_levels(m, mask_format=record.mask_format, reading=found.reading) for m in masks]
-                defect = np.isin(levels, marks).any(axis=0)
+                defect = np.asarray(np.isin(levels, marks).any(axis=0))
             pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
     except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
         return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")

@@ -29,7 +29,7 @@ def _folder_or_name(model: str) -> str:
     if model == "???":
         raise ValueError("is not set; this option wants it to be given")
     if not Path(model).is_dir() and not hub.is_well_formed(f"{hub.PREFIX}{model}"):
-        raise ValueError("is no folder here, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
+        raise ValueError("there is no such folder, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
     return model
 
 

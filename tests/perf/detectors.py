@@ -1,8 +1,9 @@
 """Images per second of a zero-shot detector: ours against transformers' own pipeline, on equal networks.
 
 Tiny OWL-ViT and OWLv2 and one of full size (OWL-ViT ViT-B/32 at 768 pixels), random weights, 4 texts about each of 4
-images (2 at full size), batches of 1 and of up to 4, on the processor with one thread. Processor time is measured, so that other work on the
-machine counts less. Scores must be equal: the pipeline asks text by text and runs the network for each.
+images (2 at full size), batches of 1 and of up to 4, on the processor with one thread. Processor time is measured, so
+that other work on the machine counts less. Scores must be equal: the pipeline asks text by text and runs the network
+for each.
 """
 
 from __future__ import annotations

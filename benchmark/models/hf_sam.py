@@ -68,12 +68,33 @@ class HfSam(Segmenter):
 
             config = pretrained.read_config(self.model, of=CLASSES, what="SAM that is asked by boxes and points")
             kind = getattr(transformers, CLASSES[config.model_type])
-            network = pretrained.load_network(kind, config, weights.path, device=device.name)
+            adapt = tracker_names if config.model_type == "sam3_video" else dict
+            network = pretrained.load_network(kind, config, weights.path, device=device.name, adapt=adapt)
             backend = "pil" if config.model_type in _PADDED else "torchvision"
             processor = pretrained.image_processor(self.model, backend=backend)
             return TransformersSam(network, processor, device=device)
 
         return context.model(("hf sam", self.model, weights.sha256, device), load)
+
+
+def tracker_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take the tracker out of the weights of SAM 3's video model: it shares the detector's image encoder.
+
+    transformers 5.24 leaves it with random weights where it reads such a file itself.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        for old, new in _TRACKER:
+            if name.startswith(old):
+                found[new + name.removeprefix(old)] = tensor
+    return found
+
+
+_TRACKER = (
+    ("detector_model.vision_encoder.backbone.", "vision_encoder.backbone."),
+    ("tracker_neck.", "vision_encoder.neck."),
+    ("tracker_model.", ""),
+)
 
 
 class TransformersSam(SegmentAnything):

@@ -17,14 +17,19 @@ from benchmark.models.weights_file import read_state
 from benchmark.weights import hub
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+
+Adapt = Callable[[dict[str, "torch.Tensor"]], dict[str, "torch.Tensor"]]
+"""From the tensors of a file to those of a model, by name."""
 
 
 def _folder_or_name(model: str) -> str:
     if model == "???":
         raise ValueError("is not set; this option wants it to be given")
     if not Path(model).is_dir() and not hub.is_well_formed(f"{hub.PREFIX}{model}"):
-        raise ValueError("is no folder here, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
+        raise ValueError("there is no such folder, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
     return model
 
 
@@ -104,28 +109,36 @@ def read_config(model: str, *, of: Mapping[str, str], what: str) -> Any:
     return config
 
 
-def load_network(kind: Any, config: Any, weights: Path | None, *, device: str) -> Any:
+def load_network(kind: Any, config: Any, weights: Path | None, *, device: str, adapt: Adapt = dict) -> Any:
     """Build a model and load its weights by the library's rules for names, in float32, in evaluation mode.
 
     Args:
         kind: class of transformers.
         weights: file of the weights; None: seeded random ones.
+        adapt: turns the file's names into those of the model.
 
     Raises:
         WeightsError: the file is damaged or belongs to another model; every tensor of the model must be in it.
     """
     if weights is None:
         return runtime.build(lambda: kind(config), device=device)
-    return with_weights(kind, config, weights, device=device)
+    return with_weights(kind, config, weights, device=device, adapt=adapt)
 
 
 def with_weights(
-    kind: Any, config: Any, weights: Path, *, device: str, optional: Callable[[str], bool] = lambda _: False
+    kind: Any,
+    config: Any,
+    weights: Path,
+    *,
+    device: str,
+    optional: Callable[[str], bool] = lambda _: False,
+    adapt: Adapt = dict,
 ) -> Any:
     """Load a file as ``load_network`` does.
 
     Args:
         optional: names that may be missing in the file.
+        adapt: turns the file's names into those of the model.
     """
 
     def make() -> nn.Module:
@@ -134,7 +147,7 @@ def with_weights(
 
         logging.disable_progress_bar()  # of a part of a second, in the middle of a run's own
         network, said = kind.from_pretrained(
-            None, config=config, state_dict=read_state(weights), output_loading_info=True, dtype=torch.float32
+            None, config=config, state_dict=adapt(read_state(weights)), output_loading_info=True, dtype=torch.float32
         )
         wrong = [f"missing {name}" for name in sorted(said["missing_keys"]) if not optional(name)]
         wrong += [f"{name[0]} has another shape" for name in said.get("mismatched_keys", ())]

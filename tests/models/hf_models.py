@@ -158,8 +158,7 @@ def write_sam(folder: Path, kind: str) -> Path:
             mask_pad_size={"height": 16, "width": 16},
         )
     else:
-        cls = t.Sam3ImageProcessor if kind == "sam3_tracker" else t.Sam2ImageProcessor
-        processor = cls(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})
+        processor = _squashing_processor(kind)
     processor.save_pretrained(folder)
     return folder
 
@@ -246,3 +245,45 @@ def _sam_config(kind: str) -> Any:
         "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
     }
     return t.Sam3TrackerConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=mask)
+
+
+def write_video_sam(folder: Path, kind: str) -> dict[str, Any]:
+    """Write ``sam2_video`` or ``sam3_video``, as the hub has SAM 2.1 and SAM 3; returns the weights."""
+    import transformers as t
+
+    memory = {
+        "image_size": 64,
+        "memory_attention_hidden_size": 32,
+        "memory_attention_num_layers": 1,
+        "memory_attention_num_attention_heads": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [4, 4],
+        "memory_encoder_hidden_size": 32,
+        "memory_encoder_output_channels": 16,
+        "memory_fuser_embed_dim": 32,
+        "memory_fuser_intermediate_dim": 32,
+        "memory_fuser_num_layers": 1,
+        "mask_downsampler_embed_dim": 32,
+    }
+    image = _sam_config("sam2" if kind == "sam2_video" else "sam3_tracker")
+    names = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
+    parts = {name: getattr(image, name).to_dict() for name in names}
+    if kind == "sam2_video":
+        network: Any = t.Sam2VideoModel(t.Sam2VideoConfig(**parts, **memory))
+    else:
+        from benchmark.models.sam3 import _toy_config
+
+        detector = _toy_config().to_dict() | {"vision_config": parts["vision_config"]}
+        tracker = t.Sam3TrackerVideoConfig(**parts, **memory).to_dict()
+        network = t.Sam3VideoModel(t.Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
+    network.eval().save_pretrained(folder)
+    _squashing_processor(kind).save_pretrained(folder)
+    weights: dict[str, Any] = network.state_dict()
+    return weights
+
+
+def _squashing_processor(kind: str) -> Any:
+    import transformers as t
+
+    cls = t.Sam3ImageProcessor if kind.startswith("sam3") else t.Sam2ImageProcessor
+    return cls(size={"height": 64, "width": 64}, mask_size={"height": 16, "width": 16})

@@ -183,7 +183,7 @@ def test_what_is_no_detector_is_refused(folders: dict[str, Path], tmp_path: Path
     transformers.BertConfig().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"of the kind bert, which is no zero-shot detector: grounding-dino"):
         _ = option(tmp_path).by_phrase
-    with pytest.raises(ConfigError, match="is no folder here, and a name of the hub is written OWNER/NAME"):
+    with pytest.raises(ConfigError, match="there is no such folder, and a name of the hub is written OWNER/NAME"):
         option("nowhere")
     with pytest.raises(ConfigError, match="is not set"):
         option_settings("pipeline", compose("pipeline=saa_plus", "detector@pipeline.detector=hf")[0]["pipeline"])

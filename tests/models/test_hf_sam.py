@@ -20,7 +20,7 @@ from benchmark.models.sam_stages import embedded
 from benchmark.stages.context import Context, clear_models
 from benchmark.stages.store import Store
 from tests.harness import compose
-from tests.models.hf_models import SAMS, write_detector, write_sam
+from tests.models.hf_models import SAMS, write_detector, write_sam, write_video_sam
 from tests.parity.toys import picture
 from tests.tiny_models import one_thread  # noqa: F401
 
@@ -111,3 +111,18 @@ def test_what_is_no_sam_is_refused(tmp_path: Path, context: Context) -> None:
     settings = option(write_detector(tmp_path / "owl", "owlvit"))
     with pytest.raises(ConfigError, match=r"of the kind owlvit, which is no SAM that is asked by boxes and points"):
         loaded(context, settings)
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("sam2_video", ""), ("sam3_video", "tracker_model.")])
+def test_a_file_of_the_video_model_gives_its_image_model(
+    kind: str, prefix: str, tmp_path: Path, context: Context
+) -> None:
+    weights = write_video_sam(tmp_path / kind, kind)
+    sam = loaded(context, option(tmp_path / kind))
+    own = sam.model.state_dict()
+    decoder = [name for name in own if name.startswith("mask_decoder.")]
+    assert len(decoder) > 50 and all(torch.equal(own[name], weights[prefix + name]) for name in decoder)
+    neck = next(name for name in own if name.startswith("vision_encoder.neck."))
+    theirs = neck if kind == "sam2_video" else neck.replace("vision_encoder.neck.", "tracker_neck.")
+    assert torch.equal(own[neck], weights[theirs])
+    assert len(sam.embed([picture(0)])[0]) == 3

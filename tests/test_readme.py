@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark.cli.main import main
@@ -46,12 +47,26 @@ def test_the_readme_has_its_commands() -> None:
     assert 'make bench DATASET=folder PIPELINE=reference_difference ARGS="dataset.path=~/my_parts"' in LINES
 
 
+def _table_and_maps(home: Path) -> None:
+    """Write a table of the images of ``my_parts``, and a score map of each, by its path there and in the folder."""
+    rows = ["image,label,split"]
+    for image in sorted((home / "my_parts").glob("part/t*/*/*.png")):
+        _, split, kind, _ = image.relative_to(home / "my_parts").parts
+        rows.append(f"{image.relative_to(home)},{int(kind != 'good')},{split}")
+        for below in (home, home / "my_parts"):
+            scores = (home / "my_maps" / image.relative_to(below)).with_suffix(".npy")
+            scores.parent.mkdir(parents=True, exist_ok=True)
+            np.save(scores, np.zeros((6, 8), np.float32))
+    (home / "parts.csv").write_text("\n".join(rows))
+
+
 @pytest.mark.parametrize("line", [line for line in LINES if not line.startswith(NOT_RUN)])
 def test_a_command_of_the_readme_is_carried_out(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "home"
     mvtec_tree(home / "my_parts")
+    _table_and_maps(home)
     (home / "gasket.yaml").write_text("source: ours\ncategories:\n  part: {word: gasket, captions: [cut.]}\n")
     (tmp_path / "my_conf" / "dataset").mkdir(parents=True)
     (tmp_path / "my_conf" / "dataset" / "gasket.yaml").write_text(

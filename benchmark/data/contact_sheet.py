@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.core.atomic import replacing
 from benchmark.core.drawings import ClassIds
@@ -58,19 +60,21 @@ def _some(records: list[Record], count: int) -> tuple[Record, ...]:
     return evenly(tuple(records), count) if records else ()
 
 
+def _marked(found: Verification, record: Record, shape: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
+    """Yield where each mask marks a defect, (H, W) bool, or where the drawing does."""
+    if record.drawing is not None:
+        yield draw(record.drawing, shape)[0]
+    marks = (record.class_ids or ClassIds(defects=None)).chosen(tuple(range(256)))
+    for name in record.masks:
+        yield np.isin(load_levels(found.root / name, mask_format=record.mask_format, reading=found.reading), marks)
+
+
 def _tile(found: Verification, record: Record) -> Image:
     from PIL import Image
 
     try:
         pixels = load_image(found.root / record.image, found.reading).astype(np.float32)
-        if record.drawing or record.mask:
-            if record.drawing:
-                defect = draw(record.drawing, (pixels.shape[0], pixels.shape[1]))[0]
-            else:
-                marks = (record.class_ids or ClassIds(defects=None)).chosen(tuple(range(256)))
-                masks = [found.root / name for name in record.masks]
-                levels = [load_levels(m, mask_format=record.mask_format, reading=found.reading) for m in masks]
-                defect = np.asarray(np.isin(levels, marks).any(axis=0))
+        for defect in _marked(found, record, (pixels.shape[0], pixels.shape[1])):
             pixels[defect] = 0.5 * pixels[defect] + 0.5 * np.array([255, 30, 30], dtype=np.float32)
     except (DataError, IndexError):  # IndexError: a mask of another size; verify names both
         return Image.new("RGB", (SIDE - 4, SIDE - 4), "black")

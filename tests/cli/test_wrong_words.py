@@ -18,7 +18,7 @@ from benchmark.core.errors import near_matches
         (["dataset.categories=bolt"], "unknown key 'dataset.categories'"),
         (["metric=auroc"], "for this one alone: metric.names=[auroc]"),
         (["metric=AP"], "metric.names=[ap]"),
-        (["dataset=MVTec"], "did you mean 'mvtec'?"),
+        (["dataset=MVTec"], "did you mean 'mvtec' or"),
         (["pipeline=SAA+"], "did you mean 'saa_plus'?"),
         (["pipeline=patch-core"], "did you mean 'patchcore'"),
         (["dataset=sat", "--limit", "5"], "settings have no dashes: run.limit=…"),

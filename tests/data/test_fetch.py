@@ -161,7 +161,7 @@ def test_wrong_checksum_is_not_unpacked(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mvtek"], "'mvtek' is not a dataset or a word of this command; did you mean 'mvtec'?"),
+        (["mvtek"], "'mvtek' is not a dataset or a word of this command; did you mean 'mvtec'"),
         ([], "name one dataset"),
         (["mvtec", "rooot=x"], "unknown key 'rooot'"),
         (["folder"], "dataset folder is your own data, nothing is fetched for it; check it with: make data"),

@@ -110,7 +110,7 @@ def test_a_damaged_index_is_built_again(
     reads.clear()
     assert file_facts(tmp_path, tree) == facts
     assert len(reads) == 5
-    assert json.loads(stored.read_text())["format"] == 4
+    assert json.loads(stored.read_text())["format"] == 5
 
 
 def test_an_unwritable_cache_costs_only_time(

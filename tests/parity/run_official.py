@@ -222,7 +222,8 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     if spans:
         print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
     stopped = len(rows) - len(done) - len(known)
-    print(f"beside: the official code stops on {stopped}; {len(known)} differ by files that are read otherwise")
+    kinds = ", ".join(sorted({str(row["known"]) for row in known})) or "none"
+    print(f"beside: the official code stops on {stopped}; {len(known)} differ by intent ({kinds})")
 
 
 def main() -> None:

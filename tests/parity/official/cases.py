@@ -60,7 +60,8 @@ def asked(method: str, file: Path | None) -> list[dict[str, Any]]:
 
     A text file has one a line: what to look for, the tags of IAP-AS, or the category of WinCLIP and SDP. A YAML file
     is a list of such texts, or of mappings with more: ``text``, ``tags``, ``answer``, ``drop``, ``object`` and
-    ``objects``, how many SAA+ takes an image to show (beyond one its code needs 8 GB and minutes an image).
+    ``objects``, how many SAA+ takes an image to show (beyond one its code needs 8 GB and minutes an
+    image with ``--size full``).
     """
     if file is not None:
         return [_mapping(method, one) for one in _read(file)]

@@ -273,7 +273,13 @@ def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, bo
     if sample.drawing is not None:
         from benchmark.data.draw import draw
 
-        inside, ignored = draw(sample.drawing, (shape[0], shape[1]))
+        crop = sample.reading.crop
+        height, width = shape if crop is None else image_shape(sample.image, replace(sample.reading, crop=None))
+        inside, ignored = draw(sample.drawing, (height, width))  # drawn on the whole image, of which this may be a part
+        if crop is not None:
+            top, left, *size = crop
+            part = (slice(top, top + size[0]), slice(left, left + size[1]))
+            inside, ignored = inside[part], None if ignored is None else ignored[part]
         return GroundTruth(mask=inside, ignore=ignored)
     if sample.mask is None:
         return GroundTruth(mask=np.zeros(shape, dtype=bool), known=not sample.defective)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,8 @@ from pycocotools import mask as official
 
 from benchmark.core.drawings import ClassIds, Drawing, Shape
 from benchmark.data.draw import checked_runs, draw, runs_of
+from benchmark.data.images import load_truth
+from tests.pictures import save_sample
 
 masks = st.integers(0, 2**20 - 1).map(lambda n: np.array([n >> i & 1 for i in range(20)], dtype=bool).reshape(4, 5))
 
@@ -65,3 +70,18 @@ def test_what_is_drawn_decides_the_hash_and_its_place_does_not() -> None:
 def test_numbers_of_classes() -> None:
     assert ClassIds(defects=None, ignored=(255,)).chosen((0, 1, 3, 255)) == (1, 3)
     assert ClassIds(defects=(3, 9)).chosen((0, 1, 3, 255)) == (3,)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_part_of_an_image_gets_its_part_of_the_drawing(relative: bool, tmp_path: Path) -> None:
+    corners = (2.0, 1.0, 15.0, 2.0, 12.0, 9.0)
+    points = tuple(v / (10 if i % 2 else 20) for i, v in enumerate(corners)) if relative else corners
+    edge = Shape(kind="polygon", points=(0, 0, 1, 0, 1, 1, 0, 1) if relative else (8, 0, 20, 0, 20, 5), ignore=True)
+    drawing = Drawing(shapes=(Shape(kind="polygon", points=points), edge), relative=relative)
+    whole = replace(
+        save_sample(tmp_path / "b.png", np.zeros((10, 20), dtype=np.uint8), defective=True), drawing=drawing
+    )
+    part = replace(whole, reading=replace(whole.reading, crop=(3, 4, 6, 11)))
+    all_of_it, here = load_truth(whole, shape=(10, 20)), load_truth(part, shape=(6, 11))
+    assert all_of_it.ignore is not None and here.ignore is not None and here.mask.any()
+    assert (here.mask == all_of_it.mask[3:9, 4:15]).all() and (here.ignore == all_of_it.ignore[3:9, 4:15]).all()

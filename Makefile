@@ -91,7 +91,7 @@ rows: $(READY) ## a run's images as CSV, each with found, missed, passed or fals
 	@$(PY) -m benchmark rows $(RUNS) $(ARGS)
 
 predict: $(READY) ## images without labels, to maps, masks, scores: make predict PIPELINE=patchcore IN=new [OUT=found] [ARGS="train=good_parts good=more_good_parts"]
-	@$(PY) -m benchmark predict $(if $(PIPELINE),pipeline=$(PIPELINE)) 'in=$(IN)' $(if $(OUT),'out=$(OUT)') $(ARGS)
+	@$(PY) -m benchmark predict $(if $(PIPELINE),pipeline=$(PIPELINE)) $(if $(filter command line environment,$(origin DATASET)),dataset=$(DATASET)) $(if $(IN),'in=$(IN)') $(if $(OUT),'out=$(OUT)') $(ARGS)
 
 latency: $(READY) ## how long one image takes, and many: make latency DATASET=sat PIPELINE=patchcore [ARGS="run.limit=100"]
 	@$(PY) -m benchmark latency $(CHOICES) $(ARGS)

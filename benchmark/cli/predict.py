@@ -38,21 +38,24 @@ def predict(
     rest = [word for word in settings if word.partition("=")[0] not in KEYS]
     if names:
         raise ConfigError(f"{names[0]!r} has no key; {near_matches(names[0], KEYS)}; images are given as in=<folder>")
-    if not own.get("in"):
-        raise ConfigError("which images? predict pipeline=NAME in=<folder of images> (make predict PIPELINE=NAME IN=…)")
-    if any(word.startswith(("dataset=", "dataset.path=")) for word in rest):
+    of_dataset = any(word.startswith("dataset=") for word in rest)
+    if not own.get("in") and not of_dataset:
         raise ConfigError(
-            "predict takes its images from in=<folder>, not from a dataset; a run with labels is make bench"
+            "which images? predict pipeline=NAME in=<folder of images> (make predict PIPELINE=NAME IN=…), or "
+            "dataset=mvtec_ad_2 for those that its server scores"
         )
+    if own.get("in") and any(word.startswith(("dataset=", "dataset.path=")) for word in rest):
+        raise ConfigError("images are those of in=<folder>, or of a dataset whose server scores them; give one of both")
     places = {key: path(own[key]) for key in PLACES if own.get(key)}
     for key in ("train", "good"):
         if key in places and not places[key].exists():
             raise ConfigError(f"{key}={own[key]}: no such folder; give one of good images")
-    composed, choices = compose(["dataset=folder", *rest])
-    composed["dataset"]["path"] = str(places["in"])
+    composed, choices = compose(rest if of_dataset else ["dataset=folder", *rest])
+    if "in" in places:
+        composed["dataset"]["path"] = str(places["in"])
     config = build(composed, choices)
     asked = Asked(
-        images=places["in"],
+        images=places.get("in"),
         out=places.get("out"),
         train=places.get("train"),
         good=places.get("good"),

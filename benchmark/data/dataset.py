@@ -112,13 +112,21 @@ class Dataset(Settings, ABC):
             include_good=self.include_good,
             subset=self.subset,
         )
-        path_of = _Paths(index.root)
         return Manifest(
             dataset=self.name,
-            samples=tuple(self._sample(record, index, path_of) for record in chosen),
+            samples=self._samples(chosen, index),
             expected_test=self._expected(index, chosen),
             notes=tuple(encodable(note) for note in index.notes),
         )
+
+    def unlabelled(self, data_root: Path) -> Manifest:
+        """Return the training images, and those test images whose truth only a benchmark's server has.
+
+        Raises:
+            ConfigError: the dataset has none.
+            DataError: as ``manifest``.
+        """
+        raise ConfigError(f"dataset={self.name} has no images without labels; give some as in=<folder>")
 
     def interest(self) -> Interest | None:
         """Return which pixels count; None: all. Raises DataError for a mask that is not there."""
@@ -260,6 +268,26 @@ class Dataset(Settings, ABC):
         if index.complete:
             return sum(record.split == "test" for record in chosen)
         return expected_test(index.expected, policy=self.split, include_good=self.include_good, subset=self.subset)
+
+    def samples(
+        self, records: Sequence[Record], root: Path, facts: Mapping[str, FileFacts], reading: Reading
+    ) -> tuple[Sample, ...]:
+        """Return records that are not in ``scan`` as samples.
+
+        Args:
+            records: each of training or of test.
+            root: below which their files lie.
+            facts: of every file, by path relative to ``root``.
+            reading: how files become pixels.
+        """
+        index = Index(
+            root=root, records=tuple(records), facts=facts, expected=None, complete=True, reading=reading, notes=()
+        )
+        return self._samples(index.records, index)
+
+    def _samples(self, records: Sequence[Record], index: Index) -> tuple[Sample, ...]:
+        path_of = _Paths(index.root)
+        return tuple(self._sample(record, index, path_of) for record in records)
 
     def _sample(self, record: Record, index: Index, path_of: _Paths) -> Sample:
         mask = record.mask

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from benchmark.core.errors import DataError
+from benchmark.core.samples import Manifest
 from benchmark.data.dataset import Dataset
-from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, plain_records
+from benchmark.data.index import file_facts
+from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, plain_records, unlabelled_record
 
-PRIVATE: tuple[Literal["test_private", "test_private_mixed"], ...] = ("test_private", "test_private_mixed")
+PRIVATE = ("test_private", "test_private_mixed")
 """Test folders whose truth only the benchmark's server has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrivateImage:
-    """An image of which nobody but the server knows whether it is good."""
-
-    category: str
-    split: Literal["test_private", "test_private_mixed"]
-    image: Path
 
 
 class MvtecAd2(Dataset):
@@ -60,22 +53,21 @@ class MvtecAd2(Dataset):
         grouped = tuple(replace(record, group=_group(record.image)) for record in records)
         return Scan(records=grouped, problems=tuple(problems), notes=(note,))
 
-    def private_images(self, data_root: Path) -> tuple[PrivateImage, ...]:
-        """Return the images whose maps the server wants, of the chosen categories, in its order of splits and names.
-
-        Raises:
-            DataError: the data are not there, or a category has no private images.
-        """
+    def unlabelled(self, data_root: Path) -> Manifest:
+        """Return the training images, and the private ones whose maps the server wants, in its order."""
+        public = self.manifest(data_root)
         root = self.locate(data_root)
-        found = []
+        records = []
         for category in self.categories or [c for c in folders(root) if (root / c / "test_public").is_dir()]:
             for split in PRIVATE:
                 folder = root / category / split
                 names = image_files(folder) if folder.is_dir() else []
                 if not names:
                     raise DataError(f"{folder}: no image in it; get the whole archive, the server wants every category")
-                found += [PrivateImage(category=category, split=split, image=folder / name) for name in names]
-        return tuple(found)
+                records += [unlabelled_record(f"{category}/{split}/{name}", category) for name in names]
+        facts = file_facts(root, dict.fromkeys((r.image for r in records), "image"), keep_unreadable=True)
+        samples = self.samples(records, root, facts, public.reading)
+        return Manifest(dataset=self.name, samples=(*public.train, *samples), notes=public.notes)
 
 
 def _marked(root: Path, test: str, bad: list[Record], problems: list[str]) -> Iterator[Record]:

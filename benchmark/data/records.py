@@ -56,6 +56,11 @@ class Record:
         return self.mask is not None or self.drawing is not None
 
 
+def unlabelled_record(name: str, category: str) -> Record:
+    """Return an image of which nobody says what it is: not good, so that nothing is learnt from it."""
+    return Record(image=name, mask=None, defective=True, category=category, defect_type="unknown", split="test")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scan:
     """Everything that an indexer found."""

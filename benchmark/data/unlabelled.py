@@ -12,10 +12,8 @@ from benchmark.core.text import encodable
 from benchmark.data.dataset import Dataset, content_key
 from benchmark.data.images import EXTENSIONS
 from benchmark.data.index import FileFacts, file_facts
-from benchmark.data.records import GOOD, Record, natural
+from benchmark.data.records import GOOD, Record, natural, unlabelled_record
 
-UNKNOWN = "unknown"
-"""Defect type of images without labels."""
 TRAIN, CALIBRATION = "train", "good"
 """What stands before the names of good images that are learnt from, and of those that thresholds are set by."""
 
@@ -49,7 +47,7 @@ def unlabelled_manifest(
         for name in names:
             called = f"{prefix}/{name}" if prefix else name
             found[called] = (root / name, facts[name])
-            records.append(_record(called, category, train=prefix == TRAIN))
+            records.append(_good(called, category) if prefix == TRAIN else unlabelled_record(called, category))
     reading, notes = settings.reading(records, {name: facts for name, (_, facts) in found.items()})
     samples = []
     for record in records:
@@ -77,15 +75,8 @@ def is_calibration(sample: Sample, good: Path | None) -> bool:
     return good is not None and sample.split == "test" and sample.id.startswith(f"{CALIBRATION}/")
 
 
-def _record(name: str, category: str, *, train: bool) -> Record:
-    return Record(
-        image=name,
-        mask=None,
-        defective=not train,
-        category=category,
-        defect_type=GOOD if train else UNKNOWN,
-        split="train" if train else "test",
-    )
+def _good(name: str, category: str) -> Record:
+    return Record(image=name, mask=None, defective=False, category=category, defect_type=GOOD, split="train")
 
 
 def _images(place: Path, leave_out: Path) -> tuple[Path, list[str]]:

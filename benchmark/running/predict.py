@@ -13,7 +13,7 @@ from benchmark.config.pipeline import predictions
 from benchmark.config.schema import RunConfig
 from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.progress import Progress
-from benchmark.core.samples import Prediction, Sample, evenly
+from benchmark.core.samples import Manifest, Prediction, Sample, evenly
 from benchmark.data.dataset import Dataset
 from benchmark.data.images import image_shape
 from benchmark.data.unlabelled import is_calibration, unlabelled_manifest
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from benchmark.stages.context import Context
 
 FORMS: tuple[Form, ...] = ("maps", "masks", "csv", "coco")
+SERVER_FORMS: tuple[Form, ...] = ("mvtec_ad2", "csv")
 OVERVIEW = "overview.png"
 FACTS = "predict.json"
 
@@ -40,8 +41,8 @@ FACTS = "predict.json"
 class Asked:
     """What is to be predicted, and how it is decided."""
 
-    images: Path
-    """A folder of images, or one."""
+    images: Path | None = None
+    """A folder of images, or one; None: those of the dataset whose truth only a server has."""
     out: Path | None = None
     """None: below the results, named by what is predicted with what."""
     train: Path | None = None
@@ -63,6 +64,9 @@ class Asked:
         given = [name for name in ("threshold", "good", "run") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)} each set the threshold of image scores; give one of them")
+        if self.images is None and any((self.train, self.good, self.category)):
+            raise ConfigError("a dataset brings its own training images and categories: train, good and category go "
+                              "with in=<folder>; run=<a finished run on it> sets thresholds")  # fmt: skip
         if self.rate is not None and self.good is None and self.run is None:
             raise ConfigError("rate is that of good images: give them with good=<folder>, or run=<a finished run>")
 
@@ -103,11 +107,8 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
             "run.shard: predictions are not shared out; leave it out, or give each job a folder of its own"
         )
     assert isinstance(config.dataset, Dataset)
-    category = asked.category or (asked.images if asked.images.is_dir() else asked.images.parent).resolve().name
     place = config.run.results_root / "predictions" if asked.out is None else asked.out
-    manifest = unlabelled_manifest(
-        config.dataset, asked.images, category=category, train=asked.train, good=asked.good, leave_out=place
-    )
+    category, manifest = _images(config.dataset, config.run.data_root, asked, leave_out=place)
     settings = identity(config, composed, manifest.dataset)
     name = identify(config, settings, manifest)
     out = place / name if asked.out is None else asked.out
@@ -128,7 +129,7 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
         if asked.good is not None:
             found = _named(*_of_good(answers, len(good), context, asked, progress)) | found
         decide = _Decider(found, given={k for k, t in found.items() if t.origin == "given"})
-        forms = config.run.export or FORMS
+        forms = config.run.export or (FORMS if asked.images is not None else SERVER_FORMS)
         overview, outcomes = Overview(), dict.fromkeys(("ok", "failed", "invalid", "blocked"), 0)
         called: list[bool] = []
         with Export(out, forms, samples, run=name, threshold=config.run.export_threshold) as export:
@@ -150,6 +151,17 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
     )
     _write_facts(predicted, settings, context, pipeline=config.choices["pipeline"], category=category)
     return predicted
+
+
+def _images(dataset: Dataset, data_root: Path, asked: Asked, *, leave_out: Path) -> tuple[str, Manifest]:
+    """Return the category, or the dataset's name where it has its own, and what is learnt from and predicted."""
+    if asked.images is None:
+        return dataset.name, dataset.unlabelled(data_root)
+    folder = asked.images if asked.images.is_dir() else asked.images.parent
+    category = asked.category or folder.resolve().name
+    return category, unlabelled_manifest(
+        dataset, asked.images, category=category, train=asked.train, good=asked.good, leave_out=leave_out
+    )
 
 
 def _write_facts(

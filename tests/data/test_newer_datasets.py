@@ -72,20 +72,21 @@ def test_private_images_of_ad_2_are_listed_and_lights_are_one_group(tmp_path: Pa
         link(root / "test_public/ground_truth/bad" / f"000_{light}_mask.png", 255)
     found = read("mvtec_ad_2", tmp_path)
     assert len({s.group for s in found.test}) == 2 and len(found.test) == 4
-    settings = dataset("mvtec_ad_2")
+    settings = dataset("mvtec_ad_2", allow_partial=True)
     assert isinstance(settings, MvtecAd2)
-    private = settings.private_images(tmp_path)
-    assert [(p.category, p.split, p.image.name) for p in private] == [
-        ("can", split, f"000_{light}.png") for split in ("test_private", "test_private_mixed")
+    private = settings.unlabelled(tmp_path)
+    assert [s.id for s in private.test] == [
+        f"can/{split}/000_{light}.png" for split in ("test_private", "test_private_mixed")
         for light in ("regular", "shift_1")
     ]  # fmt: skip
-    (root / "test_public/ground_truth/bad/000_regular_mask.png").unlink()
-    with pytest.raises(BenchmarkError, match=r"bad/000_regular\.png: an image without mask; put its mask at"):
-        read("mvtec_ad_2", tmp_path)
+    assert {s.category for s in private.test} == {"can"} and private.train == found.train
     for file in (root / "test_private").iterdir():
         file.unlink()
     with pytest.raises(BenchmarkError, match="test_private: no image in it; get the whole archive"):
-        settings.private_images(tmp_path)
+        settings.unlabelled(tmp_path)
+    (root / "test_public/ground_truth/bad/000_regular_mask.png").unlink()
+    with pytest.raises(BenchmarkError, match=r"bad/000_regular\.png: an image without mask; put its mask at"):
+        read("mvtec_ad_2", tmp_path)
 
 
 def test_vad_has_labels_alone(tmp_path: Path, link: Linker) -> None:

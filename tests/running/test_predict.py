@@ -131,7 +131,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], type[BenchmarkError], str]] = {
     "no images": ((), ConfigError, "which images"),
     "no such folder": (("in={parts}/nowhere",), DataError, "nowhere: no such folder"),
     "nothing in it": (("in={parts}/empty",), DataError, "no image in it"),
-    "a dataset": (("in={parts}/new", "dataset=sat"), ConfigError, "takes its images from in="),
+    "a dataset": (("in={parts}/new", "dataset=sat"), ConfigError, "give one of both"),
     "no training": (("in={parts}/new", "pipeline=reference_difference"), DataError, "give them as train=<folder>"),
     "labels": (("in={parts}/new", "pipeline=resnet_mlp"), ConfigError, "it learns from the labels"),
     "prevalence": (
@@ -189,3 +189,31 @@ def test_large_images_are_predicted_in_tiles(parts: Path) -> None:
     assert json.loads((out / "predict.json").read_text())["settings"]["tiling"] == {
         "merge": "mean", "overlap": 0.2, "size": 24
     }  # fmt: skip
+
+
+def test_the_private_images_of_mvtec_ad_2_go_to_its_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for category in ("can", "vial"):
+        folder = tmp_path / "data/mvtec_ad_2" / category
+        for part in ("train/good", "test_public/good", "test_public/bad", "test_private", "test_private_mixed"):
+            for number in range(3):
+                save(folder / part / f"{number:03}_regular.png", rng.integers(90, 110, SHAPE, dtype=np.uint8))
+                if part.endswith("bad"):
+                    mask = folder / "test_public/ground_truth/bad" / f"{number:03}_regular_mask.png"
+                    save(mask, np.full(SHAPE, 255, dtype=np.uint8))
+    words = ["predict", "pipeline=reference_difference", "dataset=mvtec_ad_2", f"run.data_root={tmp_path / 'data'}"]
+    words += [f"run.cache_root={tmp_path / 'cache'}", "dataset.allow_partial=true", "run.export_threshold=4"]
+    assert call([*words, f"out={tmp_path / 'out'}"]) == 0
+    written = {p.relative_to(tmp_path / "out/mvtec_ad2").as_posix() for p in (tmp_path / "out/mvtec_ad2").rglob("*.*")}
+    assert written == {
+        f"{kind}/{category}/{part}/{number:03}_regular.{ending}"
+        for kind, ending in (("anomaly_images", "tiff"), ("anomaly_images_thresholded", "png"))
+        for category in ("can", "vial") for part in ("test_private", "test_private_mixed") for number in range(3)
+    }  # fmt: skip
+    for wrong, said in (
+        (["in=x"], "give one of both"), (["train=x"], "no such folder"), (["category=x"], "brings its own"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=said):
+            call([*words, *wrong])
+    with pytest.raises(ConfigError, match="mtd has no images without labels"):
+        call(["predict", "pipeline=reference_difference", "dataset=mtd"])

@@ -124,7 +124,7 @@ reference: $(READY) ## make the committed reference results anew: make reference
 	@$(PY) -m benchmark reference $(ARGS)
 
 test: $(READY) ## all fast tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow and not gpu" -q $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" -q $(ARGS)
 
 lint: $(READY) ## style, types, and generated tables that drifted
 	@$(PY) -m ruff check .

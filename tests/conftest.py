@@ -58,11 +58,20 @@ def nothing_remembered() -> None:
     process_memory.clear()
 
 
+LONG = frozenset({"test_contract", "test_pipeline_contract", "test_text2seg", "test_tiled", "test_wheel", "test_words"})
+"""Files that take half a minute or more, beside those of this folder."""
 LIGHT = frozenset({"chat", "config", "core", "fetching", "report", "results", "scoring", "stages", "weights"})
 """Folders whose files take seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with this folder's own files, whose tests start programs, and end with light ones: workers end together."""
+    """Begin with long files, as those of this folder whose tests start programs, and end with light ones.
+
+    So workers end together, where xdist does not sort files by itself (``--no-loadscope-reorder``).
+    """
     here = Path(__file__).parent
-    items.sort(key=lambda item: 0 if item.path.parent == here else 1 + bool(LIGHT.intersection(item.path.parts)))
+
+    def turn(path: Path) -> int:
+        return 0 if path.parent == here or path.stem in LONG else 1 + bool(LIGHT.intersection(path.parts))
+
+    items.sort(key=lambda item: turn(item.path))

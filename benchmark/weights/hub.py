@@ -105,11 +105,11 @@ def resolve(name: str) -> LocalWeights:
 
 def cached() -> list[tuple[str, int]]:
     """Return the models in the hub's cache on this machine, by name, with the bytes that they take."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        found = scan_cache_dir().repos
+        found = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     return sorted((f"{PREFIX}{repo.repo_id}", repo.size_on_disk) for repo in found if repo.repo_type == "model")

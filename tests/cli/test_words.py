@@ -172,7 +172,12 @@ helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"]
 print(helper.pid, flush=True)
 time.sleep(100)
 """
-SERVE = "import sys; from benchmark.cli.ui import _serve; sys.exit(_serve([sys.executable, '-c', sys.argv[1]]))"
+SERVE = """
+import signal, sys
+from benchmark.cli.ui import _serve
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, as tests may be, ignore it
+sys.exit(_serve([sys.executable, '-c', sys.argv[1]]))
+"""
 
 
 @pytest.mark.parametrize(("told", "status"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])

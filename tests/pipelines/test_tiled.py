@@ -207,7 +207,7 @@ def test_a_part_of_an_image_is_read_as_the_image_is(tmp_path: Path, mode: str) -
     [
         (("pipeline=constant",), "pipeline=constant cannot be tiled: it looks at no image"),
         (("pipeline=resnet_mlp",), "nobody has labelled tiles"),
-        (("pipeline=saved", "pipeline.path=."), "its files are of whole images"),
+        (("pipeline=saved", "pipeline.path=conf/hydra"), "its files are of whole images"),
         (("pipeline=gemini", "pipeline.prompts=gemini/generic"), "its reference is a whole image"),
         (("pipeline=reference_difference", "pipeline.reference=a.png"), "pipeline.reference is a whole image"),
         (("pipeline=constant", "tiling.size=4"), r"tiling\.size: .*greater than or equal to 16"),

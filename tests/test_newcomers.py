@@ -115,6 +115,7 @@ def test_new_pipelines_are_found_and_checked(tmp_path: Path) -> None:
     assert failed == {"test_predictions_keep_the_contract[wrong]", "test_hooks_are_methods_of_the_base"}
 
 
+@pytest.mark.slow
 def test_a_new_metric_is_found_and_checked(tmp_path: Path) -> None:
     words = (
         "tests/scoring/metrics/test_registry.py",

@@ -296,6 +296,7 @@ def test_settings_of_the_machine_change_nothing(
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_a_file_of_other_bytes_is_refused_and_nothing_counts_as_set_up(
     index: Index, project: Path, tmp_path: Path, quick_python: str
 ) -> None:

@@ -172,7 +172,9 @@ def test_a_run_that_was_killed_while_it_was_logged_is_logged_once(
     assert [(r.info.run_id, r.info.status) for r in runs] == [(found, "FINISHED")]
 
 
-@pytest.mark.parametrize("drip", ["silence", "headers", "body with a length", "chunks"])
+@pytest.mark.parametrize(
+    "drip", ["silence", "chunks", *(pytest.param(d, marks=pytest.mark.slow) for d in ("headers", "body with a length"))]
+)
 def test_a_server_that_drips_is_given_up_and_the_results_are_kept(
     drip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,6 +106,7 @@ def test_what_needs_a_checkout_says_so_and_commands_are_those_of_here(installed:
     assert done.returncode == 1 and "fm-defect-bench data mtd" in done.stderr and "make" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_users_own_config_folder_is_read(installed: Path, elsewhere: Path) -> None:
     own = elsewhere / "own" / "dataset"
     own.mkdir(parents=True)

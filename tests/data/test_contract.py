@@ -19,6 +19,7 @@ from tests.data.full_trees import BUILDERS, as_configured
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 NAMES = [name for name in card_names() if load_card(name).source.kind != "generated"]
 COUNTED = [name for name in NAMES if load_card(name).counts]
+COUNTED_AND_MARKED = [pytest.param(n, marks=pytest.mark.slow) if load_card(n).images > 3000 else n for n in COUNTED]
 PRESETS = [
     ("mvtec", 467, 1258),
     ("experiment=domain_gap_table1", 253, 76),
@@ -110,11 +111,11 @@ def test_samples_keep_the_contract(name: str, full: Path) -> None:
         assert image.shape[2] == 3
         assert truth.mask.any() == (defective and truth.known)
         assert truth.known or name == "vad", "only a dataset without masks leaves pixels unknown"
-    again = dataset(name, subset=None).manifest(full)
-    assert again.fingerprint == manifest.fingerprint
+    if len(manifest.samples) < 3000:
+        assert dataset(name, subset=None).manifest(full).fingerprint == manifest.fingerprint
 
 
-@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("name", COUNTED_AND_MARKED)
 def test_a_missing_image_is_told_and_goes_on_only_when_allowed(name: str, full: Path, tmp_path: Path) -> None:
     """Partial data: one good or defective image (with its mask) less than the card says."""
     data = built(full, name)

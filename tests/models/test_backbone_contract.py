@@ -66,7 +66,15 @@ def small(name: str, folder: Path) -> Backbone:
     return backbone(name, *words, f"pipeline.backbone.side={SIDE}")
 
 
-LARGE = {"clip_vit_l_14_336", "dinov2_base", "dinov3_base", "wide_resnet50_2", "siglip2", "pe_core"}
+LARGE = {
+    "clip_vit_l_14_336",
+    "dinov2_base",
+    "dinov3_base",
+    "wide_resnet50_2",
+    "wide_resnet50_2_racm",
+    "siglip2",
+    "pe_core",
+}
 """Options whose sibling of the same library is tried each time."""
 
 

@@ -110,7 +110,7 @@ def other_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[P
     }
 
 
-@pytest.mark.parametrize("file", ["other.pth", "other.safetensors"])
+@pytest.mark.parametrize("file", ["other.pth", pytest.param("other.safetensors", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_file_of_another_network_is_refused(
     name: str, file: str, context: Context, tmp_path: Path, other_networks: dict[str, list[Path]]

@@ -104,7 +104,7 @@ def test_the_class_token_of_sdp_matters(context: Context, clip: Path) -> None:
     assert largest_difference(prediction, PUBLIC["sdp"][f"dbscan_{number}"]) > 1e-4
 
 
-@pytest.mark.parametrize(("side", "neighbours"), [("192", 400), ("null", 60)])
+@pytest.mark.parametrize(("side", "neighbours"), [pytest.param("192", 400, marks=pytest.mark.slow), ("null", 60)])
 def test_utad(side: str, neighbours: int, context: Context, wide_resnet: Path) -> None:
     asked = (
         f"pipeline.backbone.weights={wide_resnet}",

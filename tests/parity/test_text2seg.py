@@ -89,6 +89,7 @@ def test_groundingdino_sam_gives_the_official_masks(context: Context, weights: d
     assert all(p.regions is not None and len(p.regions.index) == p.extra["n_regions"] > 0 for p in predictions)
 
 
+@pytest.mark.slow
 def test_sam_clip_gives_the_official_masks(context: Context, weights: dict[str, Path]) -> None:
     predictions = predict(context, weights, "sam_clip_text2seg", *GRID)
     agree(predictions, "sam_clip")

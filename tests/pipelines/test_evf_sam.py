@@ -74,6 +74,7 @@ def test_what_the_process_said_stands_in_the_error(checkout: dict[str, Path]) ->
         network.logits(image, ["a long text about defects"])
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_object(checkout: dict[str, Path]) -> None:
     network = EvfSam(**checkout, device="cpu", precision="fp32", semantic=False)
     process, folder = network._process, Path(network._folder.name)

@@ -24,6 +24,7 @@ from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CONF
 from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.core.settings import file_settings
+from benchmark.core.yaml_files import read_yaml
 from benchmark.data.images import image_shape
 from benchmark.results.schema import flatten
 from benchmark.running.names import identify
@@ -33,6 +34,16 @@ from tests.harness import SMALL_SAT, compose, plan_of, streamed
 from tests.tiny_models import one_thread, tiny  # noqa: F401
 
 OPTIONS = sorted(options("pipeline"))
+
+
+def varies_another(name: str) -> bool:
+    """Whether an option inherits from another one, as a preset of a paper does."""
+    defaults = read_yaml(CONF / "pipeline" / f"{name}.yaml").get("defaults", [])
+    return any(isinstance(entry, str) and entry != "_self_" for entry in defaults)
+
+
+PREDICTING = [pytest.param(name, marks=pytest.mark.slow) if varies_another(name) else name for name in OPTIONS]
+"""Options that vary another one are run whole by ``test_fingerprints``."""
 NO_SAMPLES = Manifest(dataset="sat", samples=())
 
 
@@ -94,7 +105,7 @@ def run_id(name: str, changes: Mapping[str, str] = MappingProxyType({})) -> str:
     return identify(config, identity(config, values, NO_SAMPLES.dataset), NO_SAMPLES)
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", PREDICTING)
 def test_predictions_keep_the_contract(name: str, folder: Path) -> None:
     config = runnable(folder, name)
     context = context_of(config)

@@ -240,7 +240,8 @@ def test_bad_settings_are_refused(change: dict[str, Any]) -> None:
         pipeline(**change)
 
 
-@pytest.mark.parametrize("name", ["sat", pytest.param("sat_hard", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sat", "sat_hard"])
 def test_real_variation_defeats_it_on_sat_and_nothing_else_does(name: str, tmp_path: Path) -> None:
     """With nuisances it cannot tell defective images from good ones; without them it finds the same defects.
 

@@ -140,7 +140,7 @@ def test_what_cannot_run_says_so_at_once(
     assert not (tmp_path / "cache" / "stages").exists()
 
 
-@pytest.mark.parametrize("pipeline", THREE)
+@pytest.mark.parametrize("pipeline", [THREE[0], *(pytest.param(name, marks=pytest.mark.slow) for name in THREE[1:])])
 def test_images_of_any_kind_go_through(tmp_path: Path, pipeline: str) -> None:
     from PIL import Image
 

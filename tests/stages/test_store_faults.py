@@ -22,7 +22,7 @@ from tests.slow_pipeline import digest, slow_stage, write_images
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = 120
 REGIONS = 200
-KILLS = [5, pytest.param(20, marks=pytest.mark.slow)]
+KILLS = [3, pytest.param(20, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +111,7 @@ def test_a_writer_killed_inside_a_write_leaves_the_old_entry_or_the_new_one(tmp_
     assert not list(Store(tmp_path).leftovers(older_than=0))
 
 
+@pytest.mark.slow
 def test_four_processes_fill_one_store(images: tuple[Path, Manifest, str], tmp_path: Path) -> None:
     folder, manifest, calm = images
     root = tmp_path / "store"

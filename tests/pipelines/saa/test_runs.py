@@ -139,6 +139,7 @@ def test_the_ablation_is_one_sweep_that_embeds_every_image_once(tmp_path: Path) 
     assert computed["groundingdino"] == 4 * images, "two sets of questions, with and without the object's name"
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_area_and_number_cost_nothing_on_real_images(real_data: Path, tmp_path: Path) -> None:
     base = (

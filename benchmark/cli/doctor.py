@@ -16,6 +16,18 @@ def doctor(
     verify: Annotated[bool, typer.Option("--verify", help="Decode images and compute checksums.")] = False,
 ) -> int:
     """Say what this machine has and what could be run on it: doctor [verify] [key=value ...]."""
+    import gc
+
+    collects = gc.isenabled()
+    gc.disable()  # a command of seconds, which builds thousands of small objects and ends
+    try:
+        return _tell(words, verify=verify)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _tell(words: list[str] | None, *, verify: bool) -> int:
     from benchmark.config.compose import compose
     from benchmark.config.schema import RunSettings, settings_from
 

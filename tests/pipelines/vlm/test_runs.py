@@ -162,7 +162,7 @@ def faulty(image: str, number: int) -> Reply:
     return said("{malformed") if random.Random(image).random() < 0.1 else label("NOK")
 
 
-@pytest.mark.parametrize(("n", "rpm"), [(50, 30), pytest.param(1000, 150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "rpm"), [(50, 40), pytest.param(1000, 300, marks=pytest.mark.slow)])
 def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[object] = weakref.WeakSet()
     encode, most = prepare.encode, 0
@@ -182,7 +182,7 @@ def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch
             "pipeline.provider.access.timeout_s=1.5",
             "pipeline.calls.max_concurrency=16",
             f"pipeline.calls.rpm={rpm}",
-            "pipeline.calls.window_s=1",
+            "pipeline.calls.window_s=2",
         )
         outcomes: Counter[str] = Counter()
         seen = []
@@ -208,7 +208,7 @@ def test_a_server_that_fails_often(tmp_path: Path, n: int, rpm: int, monkeypatch
     times = sorted(c.time for c in log)
     for i in range(len(times) - rpm):
         # a window of the client, less what messages take to arrive on a busy machine
-        assert times[i + rpm] - times[i] > 0.8, "more calls in a second than allowed"
+        assert times[i + rpm] - times[i] > 1.0, "more calls in two seconds than allowed"
     assert most <= 8 * 16, "images of answered questions stay in memory"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.resources import CONF
@@ -114,7 +113,7 @@ def _loader() -> ConfigLoaderImpl:
 
         def initialize_sources(self, config_search_path: Any) -> None:
             """Take the stand-in and ``conf/``."""
-            self.known: dict[str, tuple[str, ConfigResult | None]] = {}
+            self.known: dict[str, tuple[bytes, ConfigResult | None]] = {}
             self.stand_in = StandIn()
             self.files = SourcesRegistry.instance().resolve("file")("main", f"file://{CONF}")
             self.sources = [self.stand_in, self.files]
@@ -131,10 +130,14 @@ def _loader() -> ConfigLoaderImpl:
             """Return an option as its file has it now."""
             if self._find_object_source(config_path, ObjectType.CONFIG) is not self.files:
                 return super().load_config(config_path)
-            text = (CONF / f"{Path(config_path)}.yaml").read_text(encoding="utf-8-sig")
-            if self.known.get(config_path, ("", None))[0] != text:
-                self.known[config_path] = text, super().load_config(config_path)
-            return self.known[config_path][1]
+            try:
+                content = (CONF / self.files._normalize_file_name(config_path)).read_bytes()
+            except OSError:
+                return super().load_config(config_path)  # which says what is wrong with it
+            kept = self.known.get(config_path)
+            if kept is None or kept[0] != content:
+                kept = self.known[config_path] = content, super().load_config(config_path)
+            return kept[1]
 
     class Loader(ConfigLoaderImpl):
         """Leaves what the repository remembers as it is."""

@@ -19,8 +19,8 @@ _NO_WORSE = 1e-4
 WEAK = 0.3
 """Correlation below which an aligned image hardly resembles its reference, so that its alignment may rest on noise."""
 WEAK_NOTE = (
-    "images were aligned that hardly resemble their reference (correlation below 0.3; each image's stands in its row): "
-    "what was found may be noise, and the warp may add differences; pipeline.align.motion=none compares without it"
+    f"images were aligned that hardly resemble their reference (correlation below {WEAK}; each image's stands in its "
+    "row): what was found may be noise, and the warp may add differences; pipeline.align.motion=none compares without it"
 )
 
 

@@ -12,7 +12,17 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import Manifest
 from benchmark.data.dataset import Dataset
 from benchmark.data.index import file_facts
-from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, plain_records, unlabelled_record
+from benchmark.data.records import (
+    GOOD,
+    Record,
+    Scan,
+    folders,
+    image_files,
+    pair,
+    plain_records,
+    training_records,
+    unlabelled_record,
+)
 
 PRIVATE = ("test_private", "test_private_mixed")
 """Test folders whose truth only the benchmark's server has."""
@@ -31,16 +41,7 @@ class MvtecAd2(Dataset):
         for category in folders(root):
             if not (root / category / "test_public").is_dir():
                 continue
-            parts = ["train", "validation"] if self.validation == "train" else ["train"]
-            for part in parts:
-                records += plain_records(
-                    root,
-                    f"{category}/{part}/good",
-                    category=category,
-                    split="train",
-                    defect_type=GOOD,
-                    problems=problems,
-                )
+            records += training_records(root, category, validation=self.validation, problems=problems)
             test = f"{category}/test_public"
             records += plain_records(
                 root, f"{test}/good", category=category, split="test", defect_type=GOOD, problems=problems

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.records import GOOD, Record, Scan, folders, image_files, plain_records
+from benchmark.data.records import GOOD, Record, Scan, folders, image_files, plain_records, training_records
 
 
 class MvtecLoco(Dataset):
@@ -24,16 +24,7 @@ class MvtecLoco(Dataset):
         for category in folders(root):
             if not (root / category / "test").is_dir():
                 continue
-            parts = ["train", "validation"] if self.validation == "train" else ["train"]
-            for part in parts:
-                records += plain_records(
-                    root,
-                    f"{category}/{part}/good",
-                    category=category,
-                    split="train",
-                    defect_type=GOOD,
-                    problems=problems,
-                )
+            records += training_records(root, category, validation=self.validation, problems=problems)
             for kind in folders(root / category / "test"):
                 found = plain_records(
                     root,

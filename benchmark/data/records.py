@@ -132,6 +132,19 @@ def plain_records(
     ]
 
 
+def training_records(
+    root: Path, category: str, *, validation: Literal["leave_out", "train"], problems: list[str]
+) -> list[Record]:
+    """List a category's good training images, and its validation images where they may be learnt from."""
+    parts = ("train", "validation") if validation == "train" else ("train",)
+    folders = [f"{category}/{part}/good" for part in parts]
+    return [
+        record
+        for folder in folders
+        for record in plain_records(root, folder, category=category, split="train", defect_type=GOOD, problems=problems)
+    ]
+
+
 def unused_files(root: Path, used: Iterable[str]) -> list[str]:
     """Tell, folder by folder, of files below ``root`` that are not used, with their number and the first name.
 

@@ -106,7 +106,8 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
         raise ConfigError(
             "run.shard: predictions are not shared out; leave it out, or give each job a folder of its own"
         )
-    assert isinstance(config.dataset, Dataset)
+    if not isinstance(config.dataset, Dataset):  # generated images
+        raise ConfigError(f"dataset={config.choices['dataset']} has no images without labels; give some as in=<folder>")
     place = config.run.results_root / "predictions" if asked.out is None else asked.out
     category, manifest = _images(config.dataset, config.run.data_root, asked, leave_out=place)
     settings = identity(config, composed, manifest.dataset)

@@ -20,6 +20,7 @@ LINES: list[tuple[str, ...]] = [
     ("experiment=iap_as_mpdd", "pipeline.thresholds.objects=0.3"),
     ("+sweep=area_topk", "pipeline=saa_plus"),
     ("~tracking", "dataset=mtd"),
+    ("pipeline=constant.yaml",),
     ("pipeline=constant", "+pipeline.x=1"),
     ("run=null",),
     ("pipeline=constnt",),

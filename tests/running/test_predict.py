@@ -215,5 +215,6 @@ def test_the_private_images_of_mvtec_ad_2_go_to_its_server(tmp_path: Path, capsy
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             call([*words, *wrong])
-    with pytest.raises(ConfigError, match="mtd has no images without labels"):
-        call(["predict", "pipeline=reference_difference", "dataset=mtd"])
+    for name in ("mtd", "sat"):
+        with pytest.raises(ConfigError, match=f"{name} has no images without labels"):
+            call(["predict", "pipeline=reference_difference", f"dataset={name}"])

@@ -20,7 +20,8 @@ WEAK = 0.3
 """Correlation below which an aligned image hardly resembles its reference, so that its alignment may rest on noise."""
 WEAK_NOTE = (
     f"images were aligned that hardly resemble their reference (correlation below {WEAK}; each image's stands in its "
-    "row): what was found may be noise, and the warp may add differences; pipeline.align.motion=none compares without it"
+    "row): what was found may be noise, and the warp may add differences; pipeline.align.motion=none compares "
+    "without it"
 )
 
 

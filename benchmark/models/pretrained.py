@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+STRICT = {"local_files_only": True, "trust_remote_code": False}
+"""Of everything that transformers reads: without the second it asks on a terminal whether to run a model's own code."""
 Adapt = Callable[[dict[str, "torch.Tensor"]], dict[str, "torch.Tensor"]]
 """From the tensors of a file to those of a model, by name."""
 
@@ -95,18 +97,27 @@ def read_config(model: str, *, of: Mapping[str, str], what: str) -> Any:
         ConfigError: the model is of another kind, or of one that the installed transformers does not know.
         WeightsError: there is no ``config.json``.
     """
-    from transformers import AutoConfig
-
     folder = folder_of(model)
     _config_file(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None
+    config = config_in(folder, model)
     if config.model_type not in of:
         raise ConfigError(f"{model} is of the kind {config.model_type}, which is no {what}: {', '.join(sorted(of))}")
     return config
+
+
+def config_in(folder: Path, model: str) -> Any:
+    """Read the configuration in a folder, of a kind that transformers itself knows.
+
+    Raises:
+        ConfigError: it is none, or one that brings code of its own.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, **STRICT)
+    except (ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None
 
 
 def load_network(kind: Any, config: Any, weights: Path | None, *, device: str, adapt: Adapt = dict) -> Any:
@@ -179,7 +190,7 @@ def image_processor(model: str, *, backend: str) -> Any:
     from transformers import AutoImageProcessor
 
     try:
-        return AutoImageProcessor.from_pretrained(folder_of(model), local_files_only=True, backend=backend)
+        return AutoImageProcessor.from_pretrained(folder_of(model), backend=backend, **STRICT)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(
@@ -198,7 +209,7 @@ def tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        found = AutoTokenizer.from_pretrained(folder_of(model), local_files_only=True)
+        found = AutoTokenizer.from_pretrained(folder_of(model), **STRICT)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"{model}: its tokenizer cannot be read ({reason}); its files {_anew(model)}") from None

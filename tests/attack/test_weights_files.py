@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.core.errors import WeightsError
+from benchmark.core.errors import BenchmarkError, WeightsError
 from benchmark.models.weights_file import read_state
 from benchmark.weights.registry import find, names, published
 
@@ -182,3 +183,35 @@ def test_a_folder_and_a_file_without_permission_are_named(tmp_path: Path) -> Non
     for name in ("folder.pth", *(["locked.pth"] if os.geteuid() else [])):
         with pytest.raises(WeightsError, match=name):
             read_state(tmp_path / name)
+
+
+@pytest.mark.parametrize("read", ["config", "processor", "tokenizer", "backbone"])
+def test_a_model_folder_that_brings_its_own_code_runs_none(
+    read: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Transformers asks on a terminal whether to run it; here somebody would say yes."""
+    from benchmark.models import pretrained
+    from benchmark.models.backbone import from_transformers
+    from tests.models.test_backbone_contract import small
+
+    folder, mark = tmp_path / "model", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "own.py").write_text(
+        f"open({str(mark)!r}, 'w')\nfrom transformers import PretrainedConfig\n"
+        "class Own(PretrainedConfig):\n    model_type = 'own'\n"
+    )
+    classes = {f"Auto{kind}": "own.Own" for kind in ("Config", "Model", "ImageProcessor")}
+    own = {"model_type": "own", "auto_map": {**classes, "AutoTokenizer": ["own.Own", "own.Own"]}}
+    for name in ("config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        (folder / name).write_text(json.dumps(own))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    settings = small("transformers", tmp_path).model_copy(update={"model": str(folder)})
+    readers = {
+        "config": lambda: pretrained.read_config(str(folder), of={"own": "Own"}, what="model"),
+        "processor": lambda: pretrained.image_processor(str(folder), backend="pil"),
+        "tokenizer": lambda: pretrained.tokenizer(str(folder)),
+        "backbone": lambda: from_transformers.build(settings, weights=None, device="cpu", pooled=False),
+    }
+    with pytest.raises(BenchmarkError, match="model: its"):
+        readers[read]()
+    assert not mark.exists()

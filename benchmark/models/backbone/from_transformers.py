@@ -90,9 +90,9 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
         ConfigError: it is no transformer of equal patches, or has no such blocks, or does not take such a side.
         WeightsError: the description is not there, or the file is damaged or belongs to another network.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    whole: Any = AutoConfig.from_pretrained(_config_file(settings.model).parent, local_files_only=True)
+    whole: Any = pretrained.config_in(_config_file(settings.model).parent, settings.model)
     config = getattr(whole, "vision_config", whole)
     patch, blocks = getattr(config, "patch_size", None), getattr(config, "num_hidden_layers", None)
     if not isinstance(patch, int) or not isinstance(blocks, int) or getattr(config, "num_patches", None):

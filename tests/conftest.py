@@ -5,16 +5,20 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 logging.raiseExceptions = False  # a thread that a test gave up may log into its capture, which is closed by then
 
+settings.register_profile("steady", derandomize=True, deadline=None)  # the same commit gives the same verdict
+settings.load_profile("steady")
 
 gc.disable()  # while hundreds of modules are imported; nothing of theirs is garbage
 
@@ -23,6 +27,15 @@ def pytest_collection_finish() -> None:
     """Leave what was imported and collected out of every later garbage collection: a third of the time of composing."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(report: object) -> Generator[None, Any, Any]:
+    """Let a failure reach xdist's main process whatever text it shows: it cannot send half characters, and gives up."""
+    from benchmark.core.text import each_text, encodable
+
+    sent = yield
+    return each_text(sent, encodable) if getattr(report, "failed", False) else sent
 
 
 @pytest.fixture(scope="session")

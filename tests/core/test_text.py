@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -12,15 +13,19 @@ from hypothesis import strategies as st
 from benchmark.core.terminal import careful_outputs
 from benchmark.core.text import each_text, encodable, original
 
+SHOWN_ESCAPE = re.compile(r"\\ud[89a-f]", re.ASCII)
+"""An escape that the text itself shows: it stays, so ``original`` takes it for a half character, as it says."""
+
 
 @given(st.text(st.characters(categories=("L", "N", "P", "S", "Cs", "Zs"))) | st.text("\\un0\ud83d\udce9"))
 def test_any_text_can_be_encoded_and_had_back(text: str) -> None:
     told = encodable(text)
     assert told.encode().decode() == told
     assert encodable(told) == told
-    assert original(told) == text
     if text.isprintable():
         assert told == text
+    if not SHOWN_ESCAPE.search(text):
+        assert ascii(original(told)) == ascii(text)  # a failure's text must reach xdist's main process
 
 
 def test_names_of_other_encodings_and_cut_emoji() -> None:

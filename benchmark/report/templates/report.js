@@ -1,5 +1,6 @@
 "use strict";
-// Texts that came from models or file names reach the page through textContent alone.
+// Texts that came from models or file names reach the page through textContent, or inside HTML that was escaped as it was
+// written; the page's policy runs no script but this one and the charts' library.
 const $ = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const blob = (id) => JSON.parse($(id).textContent);
@@ -8,13 +9,38 @@ const make = (tag, properties = {}, ...children) => {
   element.append(...children);
   return element;
 };
+/** Call once with each element that matches, when it comes near the view: a page of hundreds of runs stands at once. */
+function whenSeen(selector, then, root = document) {
+  const waiting = new IntersectionObserver((seen) => {
+    for (const { isIntersecting, target } of seen) if (isIntersecting) { waiting.unobserve(target); then(target); }
+  }, { rootMargin: "300px" });
+  all(selector, root).forEach((element) => waiting.observe(element));
+}
 
 // Theme -------------------------------------------------------------------------------------------------------------
 $("theme").addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
+  all(".chart.drawn").forEach(drawChart);
 });
+
+// Charts: the library is run when the first of them comes into view ------------------------------------------------
+function chartLook() {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ink = colour("--ink"), line = colour("--line");
+  const axis = { labelColor: ink, titleColor: ink, domainColor: line, tickColor: line, gridColor: line, titleFontWeight: 400 };
+  return { background: null, font: "system-ui, sans-serif", axis, legend: { labelColor: ink }, rule: { color: ink }, view: { stroke: null } };
+}
+function drawChart(box) {
+  if (!window.vegaEmbed) document.head.append(make("script", { textContent: $("chart-library").textContent }));
+  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place" }));
+  box.classList.add("drawn");
+  const options = { renderer: "svg", ast: true, actions: false, config: chartLook() }; // ast: no code is made of texts
+  return vegaEmbed(place, JSON.parse(box.querySelector("script").textContent), options);
+}
+whenSeen(".chart", drawChart);
+addEventListener("beforeprint", () => all(".chart:not(.drawn)").filter((box) => box.checkVisibility()).forEach(drawChart));
 
 // Wide tables: what lies beyond the edge is told, and reached by keyboard too ----------------------------------------
 function watchWidth(box) {
@@ -31,7 +57,7 @@ function watchWidth(box) {
   box.addEventListener("scroll", look, { passive: true });
   new ResizeObserver(look).observe(box);
 }
-all(".scroll").forEach(watchWidth);
+whenSeen(".scroll", watchWidth);
 
 // Leaderboard -------------------------------------------------------------------------------------------------------
 function filterBoards() {
@@ -74,14 +100,23 @@ for (const head of all(".board th")) {
 }
 
 // Runs --------------------------------------------------------------------------------------------------------------
-for (const pick of all("select.pick")) {
-  pick.addEventListener("input", () => {
-    all(".bars", pick.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(pick.value); });
-  });
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("select.pick")) return;
+  all(".bars", target.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(target.value); });
+});
+/** Make what is inside a run when it is opened: hundreds of runs would be hundreds of thousands of elements. */
+function fill(details) {
+  const written = details.querySelector(":scope > script");
+  if (!written) return;
+  const inside = make("div", { innerHTML: JSON.parse(written.textContent) });
+  written.replaceWith(inside);
+  whenSeen(".chart", drawChart, inside);
+  whenSeen(".scroll", watchWidth, inside);
 }
+all("details.later").forEach((details) => details.addEventListener("toggle", () => { if (details.open) fill(details); }));
 function openTarget() {
   const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target?.tagName === "DETAILS") target.open = true;
+  if (target?.tagName === "DETAILS") { fill(target); target.open = true; }
 }
 addEventListener("hashchange", openTarget);
 openTarget();

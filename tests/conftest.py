@@ -20,8 +20,8 @@ logging.raiseExceptions = False  # a thread that a test gave up may log into its
 
 settings.register_profile("steady", derandomize=True, deadline=None)  # the same commit gives the same verdict
 settings.load_profile("steady")
-# Hypothesis also draws constants of the modules that happen to be loaded: another set in each worker, and at times another
-# one within a test, which then ends as flaky.
+# Hypothesis also draws constants of the modules that happen to be loaded: another set in each worker, and at times
+# another one within a test, which then ends as flaky.
 providers._get_local_constants = lambda: providers._local_constants
 
 gc.disable()  # while hundreds of modules are imported; nothing of theirs is garbage

@@ -62,7 +62,7 @@ environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
 
-.PHONY: help setup bench sweep reproduce compare decide rows predict latency report doctor data weights answers cache ui tables reference test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare decide rows predict latency report doctor data weights answers cache ui tables reference docs test lint lock extras clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -117,22 +117,30 @@ cache: $(READY) ## the stage store: sizes, or ARGS="prune --older 30d", ARGS=ver
 ui: $(READY) ## open the tracked runs in MLflow's own interface (Ctrl-C ends it)
 	@$(PY) -m benchmark ui $(ARGS)
 
-tables: $(READY) ## write the generated tables of README.md and datasets/README.md anew
+tables: $(READY) ## write the generated tables of the READMEs and docs/ anew
 	@$(PY) -m benchmark tables
 
 reference: $(READY) ## make the committed reference results anew: make reference DATA_ROOT=~/data [ARGS="check mtd-constant"]
 	@$(PY) -m benchmark reference $(ARGS)
 
+docs: $(READY) ## build the pages of docs/ as a site that needs no network, strictly: site/index.html
+	@$(SITE) --site-dir site
+	@echo "the site: site/index.html"
+
 test: $(READY) ## all fast tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" -q $(ARGS)
 
-lint: $(READY) ## style, types, and generated tables that drifted
+lint: $(READY) ## style, types, generated tables that drifted, and the docs
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -m tests.structure
 	@$(PY) -m benchmark tables --check
+	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(SITE) --site-dir "$$site"
+
+# The theme's own notice of its successor is no warning of the docs.
+SITE = NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet build --strict
 
 extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, PostgreSQL and Hugging Face datasets; Ray pins an older cloudpickle
 
@@ -148,4 +156,4 @@ lock: ## compile both lock files anew; ARGS=--upgrade moves the pins
 	@$(COMPILE) --extra ray --extra optuna --extra postgres --extra huggingface -o requirements-extras.lock --quiet $(ARGS)
 
 clean: ## remove the environment and tool caches; data, results and the stage store stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -20,7 +20,8 @@ def reference(
     ] = False,
 ) -> int:
     """Make the reference results anew, or compare with the committed ones: reference check mtd-constant."""
-    from benchmark.running.reference import carry_out, entries, update_readme
+    from benchmark.report.readme_tables import update
+    from benchmark.running.reference import TABLES, carry_out, entries
 
     settings, names = settings_and_names(words)
     known = entries()
@@ -29,5 +30,5 @@ def reference(
     default = [name for name, entry in known.items() if entry.quick] if check else list(known)
     wrong = [carry_out(name, known[name], check=check, extra=settings) for name in names or default]
     if root is not None:
-        update_readme(root / "README.md", write=True)
+        update(root, TABLES, write=True)
     return int(any(wrong))

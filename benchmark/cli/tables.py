@@ -1,4 +1,4 @@
-"""``tables``: the generated tables of the READMEs."""
+"""``tables``: the generated tables of the READMEs and docs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ def tables(
 ) -> int:
     """Write the generated tables of the READMEs and docs anew: tables [check]."""
     from benchmark.core.errors import DataError
-    from benchmark.report.readme_tables import update
-    from benchmark.running.reference import update_readme
+    from benchmark.report.readme_tables import BLOCKS, update
+    from benchmark.running.reference import TABLES
 
     root = checkout("writing the tables of the READMEs")
-    drifted = set(update(root, write=not check))
-    if update_readme(root / "README.md", write=not check):
-        drifted.add("README.md")
+    drifted = update(root, {**BLOCKS, **TABLES}, write=not check)
     if check and drifted:
-        raise DataError(f"tables are out of date in {', '.join(sorted(drifted))}; run `make tables`")
+        raise DataError(f"tables are out of date in {', '.join(drifted)}; run `make tables`")
     return 0

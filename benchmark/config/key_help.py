@@ -32,11 +32,11 @@ def help_text(words: Sequence[str]) -> str:
     folders = config_folders(words)
     settings_words = [word for word in words if "=" in word and not word.startswith("-")]
     composed, choices = compose([*settings_words, *([search_path(folders[1:])] if folders[1:] else [])])
-    told = _comments(CONF / "config.yaml", "")
+    told = comments(CONF / "config.yaml", "")
     for group, option in choices.items():
         name, _, place = group.partition("@")
-        for file in _files(name, option, folders):
-            told |= _comments(file, place or name)
+        for file in option_files(name, option, folders):
+            told |= comments(file, place or name)
     lines = [read_yaml(CONF / "config.yaml")["hydra"]["help"]["header"], "Groups, each chosen by group=option:", ""]
     lines += [f"{group}: {', '.join(options(group, words))}" for group in groups() if not group.startswith("hydra/")]
     lines += ["", "Every key below can be set as key=value; other options have others: add pipeline=NAME to see them."]
@@ -52,33 +52,34 @@ def _keys(settings: Mapping[str, Any], place: str, told: Mapping[str, str]) -> I
             continue
         full = f"{place}.{key}"
         inner = isinstance(value, Mapping) and value
-        shown = "" if inner else _shown(value)
-        line = f"  {full}{'' if inner else '='}{shown}"
+        text = "" if inner else shown(value)
+        line = f"  {full}{'' if inner else '='}{text}"
         comment = told.get(full)
         yield f"{line:{WIDTH}}  # {comment}" if comment else line
         if inner:
             yield from _keys(value, full, told)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as one line of at most ``LONGEST`` characters."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = text.replace("\n", " ")
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _files(group: str, option: str, folders: Sequence[Path]) -> Iterator[Path]:
-    """The file of an option, behind those that it inherits."""
+def option_files(group: str, option: str, folders: Sequence[Path]) -> Iterator[Path]:
+    """Yield the file of an option, behind those that it inherits."""
     file = next((p for folder in folders if (p := folder / group / f"{option}.yaml").is_file()), None)
     if file is None:
         return
     for entry in read_yaml(file).get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            yield from _files(group, entry, folders)
+            yield from option_files(group, entry, folders)
     yield file
 
 
-def _comments(file: Path, place: str) -> dict[str, str]:
-    """Comments at the ends of the lines of a YAML file, by dotted key below ``place``."""
+def comments(file: Path, place: str) -> dict[str, str]:
+    """Return the comments at the ends of the lines of a YAML file, by dotted key below ``place``."""
     found: dict[str, str] = {}
     above: list[tuple[int, str]] = []
     for line in file.read_text(encoding="utf-8").split("\n"):

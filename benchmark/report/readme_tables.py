@@ -1,4 +1,4 @@
-"""The tables of datasets and metrics in READMEs and docs, written from cards, options and the metrics themselves.
+"""The tables in READMEs and docs, written from cards, options, published numbers and the metrics themselves.
 
 A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the rest of the file is never touched.
 """
@@ -6,7 +6,8 @@ A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from benchmark.data.card import Card, card_names, load_card
 if TYPE_CHECKING:
     from benchmark.report.papers.published_row import PublishedRow
 
-FILES = ("README.md", "baselines/README.md", "datasets/README.md", "docs/glossary.md")
+FILES = ("README.md", "baselines/README.md", "datasets/README.md", "docs/*.md")
+"""Where tables may stand, below the checkout."""
 
 _ORDER = (
     "sat",
@@ -37,24 +39,29 @@ _ORDER = (
     "pets",
 )
 
+_NETWORKS = {"backbone": "feature networks", "detector": "detectors", "sam": "segmenters"}
+"""Groups of ``conf/`` whose options are networks, in the words of the field."""
 
-def update(root: Path, *, write: bool) -> list[str]:
-    """Bring the tables of the READMEs below ``root`` up to date; returns the files that were not.
+
+def update(root: Path, blocks: Mapping[str, Callable[[], str]], *, write: bool) -> list[str]:
+    """Bring the tables of the READMEs and docs below ``root`` up to date; returns the files that were not.
 
     Args:
         root: of the checkout.
+        blocks: what writes each table, by the name of its markers.
         write: False: change nothing.
     """
-    return [name for name in FILES if (root / name).is_file() and _update(root / name, write=write)]
+    files = [path for pattern in FILES for path in sorted(root.glob(pattern))]
+    return [path.relative_to(root).as_posix() for path in files if _update(path, blocks, write=write)]
 
 
-def render(text: str) -> str:
+def render(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
     """Return ``text`` with every table between its markers written anew.
 
     Raises:
         ConfigError: a begin marker has no end marker.
     """
-    for name, table in BLOCKS.items():
+    for name, table in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if begin not in text:
             continue
@@ -87,13 +94,49 @@ def permission_table() -> str:
     return "\n".join([*head, *rows])
 
 
-def option_table() -> str:
-    """One row for each ``dataset=`` option, with the first line of its file."""
+def options_table(group: str, word: str) -> str:
+    """One row for each option of a group of ``conf/``, with the first line of its file that says what it is.
+
+    Args:
+        group: folder of ``conf/``.
+        word: what stands before the option's name on a command line.
+    """
     rows = []
-    for path in sorted((CONF / "dataset").glob("*.yaml")):
-        first = path.read_text(encoding="utf-8").splitlines()[0]
-        rows.append(f"| `dataset={path.stem}` | {_plain(first.removeprefix('#').strip())} |")
+    for path in sorted((CONF / group).glob("*.yaml")):
+        lines = [line.removeprefix("#").strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        rows.append(f"| `{word}{path.stem}` | {_plain(next(line for line in lines if not line.startswith('@')))} |")
     return "\n".join(["| option | what it is |", "|---|---|", *rows])
+
+
+def contents_table() -> str:
+    """One row for each kind of thing that can be chosen or looked up: its page, how many there are, and which."""
+    from benchmark.report.papers.paper import paper_names
+    from benchmark.report.papers.published import published
+    from benchmark.scoring.metrics.registry import METRICS
+
+    def files(group: str) -> list[Path]:
+        return sorted((CONF / group).glob("*.yaml"))
+
+    cards, papers = _cards(), {row.paper for row in published()}
+    methods = [file.stem for file in files("pipeline") if "\n_target_:" in file.read_text(encoding="utf-8")]
+    networks = {kind: len(files(group)) for group, kind in _NETWORKS.items()}
+    counted = ", ".join(f"{number} {kind}" for kind, number in networks.items())
+    rows = (
+        ("datasets", "datasets/README.md", len(cards), ", ".join(card.name for card in cards)),
+        ("pipelines", "docs/pipelines.md", len(files("pipeline")), f"presets of {', '.join(methods)}"),
+        (
+            "networks inside them",
+            "docs/compare.md#another-network-in-a-method",
+            sum(networks.values()),
+            f"{counted}; others of timm, torchvision, transformers and open_clip by their names",
+        ),
+        ("protocols", "docs/protocols.md", len(files("protocol")), ", ".join(f.stem for f in files("protocol"))),
+        ("metrics", "docs/glossary.md#metrics", len(METRICS), "of pixels, regions, masks, labels and image scores"),
+        ("papers to reproduce", "docs/reproduce.md", len(paper_names()), ", ".join(paper_names())),
+        ("published numbers", "baselines/README.md", len(published()), f"of {len(papers)} papers and reports"),
+    )
+    lines = [f"| [{kind}]({page}) | {number:,} | {told} |" for kind, page, number, told in rows]
+    return "\n".join(["| what | number | which |", "|---|---:|---|", *lines])
 
 
 def trap_list() -> str:
@@ -101,7 +144,7 @@ def trap_list() -> str:
     lines = []
     for card in _cards():
         lines.append(f"- **{card.title}**")
-        lines += [f"  - {_plain(trap)}" for trap in card.traps]
+        lines += [f"    - {_plain(trap)}" for trap in card.traps]  # four blanks, as both renderers want
     return "\n".join(lines)
 
 
@@ -136,17 +179,20 @@ def published_table() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "datasets": dataset_table,
     "permissions": permission_table,
-    "options": option_table,
+    "options": partial(options_table, "dataset", "dataset="),
+    "protocols": partial(options_table, "protocol", "protocol="),
+    "sweeps": partial(options_table, "sweep", "SWEEP="),
+    "contents": contents_table,
     "traps": trap_list,
     "metrics": metric_table,
     "published": published_table,
 }
 
 
-def _update(path: Path, *, write: bool) -> bool:
+def _update(path: Path, blocks: Mapping[str, Callable[[], str]], *, write: bool) -> bool:
     """Bring one file up to date; True when it was not."""
     old = path.read_text(encoding="utf-8")
-    new = render(old)
+    new = render(old, blocks)
     if write and new != old:
         path.write_text(new, encoding="utf-8")
     return new != old

@@ -1,4 +1,4 @@
-"""The committed reference results: made anew by one command, compared with by another, and shown in the README.
+"""The committed reference results: made anew by one command, compared with by another, and shown in the docs.
 
 They hold numbers and provenance only: no image, no per-image row, no path of the machine that made them.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.core.errors import BenchmarkError, ConfigError, ResultsError
+from benchmark.core.errors import BenchmarkError, ResultsError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.settings import Record
 from benchmark.core.yaml_files import read_yaml
@@ -153,21 +153,8 @@ def default_table(folder: Path = REFERENCE) -> str:
     return "\n".join([*lines, "", f"Of {images}; {'; '.join(weights_lines(result))}. {oracle}"])
 
 
-def update_readme(path: Path, *, write: bool) -> bool:
-    """Put each table between its markers; returns whether the file differed. A table without markers is left out."""
-    text = path.read_text(encoding="utf-8")
-    new = text
-    for name, table in (("bench", default_table), ("results", results_table)):
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        if begin not in new:
-            continue
-        head, _, rest = new.partition(begin)
-        if end not in rest:
-            raise ConfigError(f"{path}: {begin} has no {end} behind it; add it to the file")
-        new = f"{head}{begin}\n{table()}\n{end}{rest.partition(end)[2]}"
-    if write and new != text:
-        path.write_text(new, encoding="utf-8")
-    return new != text
+TABLES = {"bench": default_table, "results": results_table}
+"""Tables of README.md and docs/, by the name of their markers."""
 
 
 def carry_out(name: str, entry: ReferenceRun, *, check: bool, extra: Sequence[str]) -> bool:

@@ -123,9 +123,9 @@ tables: $(READY) ## write the generated tables of the READMEs and docs/ anew
 reference: $(READY) ## make the committed reference results anew: make reference DATA_ROOT=~/data [ARGS="check mtd-constant"]
 	@$(PY) -m benchmark reference $(ARGS)
 
-docs: $(READY) ## build the pages of docs/ as a site that needs no network, strictly: site/index.html
+docs: $(READY) ## build the pages of docs/ as a site that needs no network: site/index.html
 	@$(SITE) --site-dir site
-	@echo "the site: site/index.html"
+	@echo "the site: site/index.html; its search takes a server, such as $(PY) -m http.server -d site"
 
 test: $(READY) ## all fast tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" -q $(ARGS)
@@ -140,7 +140,7 @@ lint: $(READY) ## style, types, generated tables that drifted, and the docs
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(SITE) --site-dir "$$site"
 
 # The theme's own notice of its successor is no warning of the docs.
-SITE = NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs --quiet build --strict
+SITE = NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, PostgreSQL and Hugging Face datasets; Ray pins an older cloudpickle
 

@@ -35,7 +35,7 @@ def help_text(words: Sequence[str]) -> str:
     told = comments(CONF / "config.yaml", "")
     for group, option in choices.items():
         name, _, place = group.partition("@")
-        for file in option_files(name, option, folders):
+        for file in _files(name, option, folders):
             told |= comments(file, place or name)
     lines = [read_yaml(CONF / "config.yaml")["hydra"]["help"]["header"], "Groups, each chosen by group=option:", ""]
     lines += [f"{group}: {', '.join(options(group, words))}" for group in groups() if not group.startswith("hydra/")]
@@ -67,14 +67,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def option_files(group: str, option: str, folders: Sequence[Path]) -> Iterator[Path]:
-    """Yield the file of an option, behind those that it inherits."""
+def _files(group: str, option: str, folders: Sequence[Path]) -> Iterator[Path]:
+    """The file of an option, behind those that it inherits."""
     file = next((p for folder in folders if (p := folder / group / f"{option}.yaml").is_file()), None)
     if file is None:
         return
     for entry in read_yaml(file).get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            yield from option_files(group, entry, folders)
+            yield from _files(group, entry, folders)
     yield file
 
 

@@ -57,6 +57,7 @@ class Dataset(Settings, ABC):
     """What metrics are computed over: each category of the archive, or the dataset as one category."""
     split: SplitPolicy
     split_seed: int
+    """Decides what a drawn split draws (``holdout20``)."""
     include_good: bool
     """False: no good image is predicted or scored."""
     subset: Subset | None

@@ -17,7 +17,7 @@ from hydra.utils import get_class
 from pydantic import BaseModel
 
 from benchmark.cli.commands import app
-from benchmark.config.key_help import comments, option_files, shown
+from benchmark.config.key_help import comments, shown
 from benchmark.config.schema import RunSettings, groups, options
 from benchmark.config.tiling import Tiling
 from benchmark.core.resources import CONF
@@ -35,6 +35,7 @@ RUN = """# Settings of a run
 """
 
 
+@cache
 def pages() -> dict[str, str]:
     """Return every reference page as Markdown, by its path below ``docs/``."""
     found = {"run": run_page(), "commands": commands_page(), "python": python_page()}
@@ -48,7 +49,7 @@ def run_page() -> str:
     lines = [RUN]
     for group, cls in (("run", RunSettings), ("tiling", Tiling)):
         said = docstrings(cls, f"{group}.") | told
-        lines += [f"## {group}", "", *key_table({f"{group}.": values[group]}, said)]
+        lines += [f"## {group}", "", *key_table({group: values[group]}, said)]
     return "\n".join(lines)
 
 
@@ -57,17 +58,13 @@ def group_page(group: str) -> str:
     lines = [f"# {group}", "", f"Chosen by `{'+' if group == 'sweep' else ''}{group}=NAME`.", ""]
     for option in options(group):
         file = CONF / group / f"{option}.yaml"
-        values, said = dict(read_yaml(file)), dict[str, str]()
-        target, defaults = values.pop("_target_", None), values.pop("defaults", [])
-        if target:
-            said |= docstrings(get_class(target), "")
-        for one in option_files(group, option, [CONF]):
-            said |= comments(one, "")
+        values = {key: value for key, value in read_yaml(file).items() if key not in ("_target_", "defaults")}
+        defaults = read_yaml(file).get("defaults", [])
         head = [line.removeprefix("#").strip() for line in file.read_text(encoding="utf-8").split("\n")]
         lines += [f"## {option}", "", escaped(next(line for line in head if not line.startswith("@"))), ""]
         if parents := ", ".join(_parent(group, entry) for entry in defaults if entry != "_self_"):
             lines += [f"Builds on {parents}.", ""]
-        lines += key_table(values, said)
+        lines += key_table(values, meanings(group, option, ""))
     return "\n".join(lines)
 
 
@@ -112,9 +109,29 @@ def python_page() -> str:
     return "\n".join(lines)
 
 
+def meanings(group: str, option: str, place: str) -> dict[str, str]:
+    """Return what the keys of an option mean, by dotted key below ``place``: comments of its file and of those that it
+    builds on, and docstrings of their settings classes where a file is silent."""
+    file = CONF / group / f"{option}.yaml"
+    if not file.is_file():  # of a plugin of Hydra
+        return {}
+    values = read_yaml(file)
+    found = docstrings(get_class(values["_target_"]), place) if "_target_" in values else {}
+    for entry in values.get("defaults", []):
+        if entry != "_self_" and not isinstance(entry, Mapping):
+            found = {**found, **meanings(group, entry, place)}
+        elif isinstance(entry, Mapping):
+            name, inner, below = _chosen(entry)
+            found = {**found, **meanings(name, inner, f"{place}{below}." if below else place)}
+    return {**found, **{f"{place}{key}": text for key, text in comments(file, "").items()}}
+
+
 def key_table(values: Mapping[str, Any], said: Mapping[str, str]) -> list[str]:
     """Return a table of nested settings: dotted key, the value that stands in the option's file, what it means."""
-    rows = [(f"`{key}`", f"`{shown(value)}`" if shown(value) else "", said.get(key, "")) for key, value in flat(values)]
+    rows = []
+    for key, value in flat(values, said):
+        told = "" if value == {} or value == "" else f"`{shown(value)}`"
+        rows.append((f"`{key}`", told, said.get(key, "")))
     return table(("key", "value", "meaning"), rows)
 
 
@@ -125,14 +142,16 @@ def table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines, ""] if lines else []
 
 
-def flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted keys and values of nested settings; a mapping has a line of its own before its keys."""
+def flat(values: Mapping[str, Any], said: Mapping[str, str], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values of nested settings; one whose keys have no meaning of their own stays whole."""
     for key, value in values.items():
-        inner = isinstance(value, Mapping) and value
-        if not key.endswith("."):
-            yield f"{place}{key}", "" if inner else value
-        if inner:
-            yield from flat(value, f"{place}{key.removesuffix('.')}.")
+        full = f"{place}{key}"
+        if isinstance(value, Mapping) and not (full in said and not any(k.startswith(f"{full}.") for k in said)):
+            if full in said:
+                yield full, ""
+            yield from flat(value, said, f"{full}.")
+        else:
+            yield full, value
 
 
 @cache
@@ -146,10 +165,17 @@ def docstrings(cls: type, place: str) -> dict[str, str]:
                 case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
                     found[f"{place}{key}"] = _line(text)
     for key, field in cls.model_fields.items() if issubclass(cls, BaseModel) else ():
-        for inner in (field.annotation, *get_args(field.annotation)):
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                found |= docstrings(inner, f"{place}{key}.")
+        for inner in _models(field.annotation):
+            found |= docstrings(inner, f"{place}{key}.")
     return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the settings classes that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def escaped(text: str) -> str:
@@ -162,15 +188,20 @@ def _line(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().replace("``", "`")
 
 
-def _parent(group: str, entry: Any) -> str:
-    """One entry of an option's defaults list, with a link where it stands on a page of its own."""
-    key, option = next(iter(entry.items())) if isinstance(entry, Mapping) else (group, entry)
+def _chosen(entry: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return group, option and place of one entry of a defaults list: ``{override /provider@provider: google}``."""
+    ((key, option),) = entry.items()
     name, _, place = key.removeprefix("override ").lstrip("/").partition("@")
-    file = name.replace("/", "_")
-    text = f"`{f'{name}=' if name != group or place else ''}{option}`"
-    if not (CONF / name / f"{option}.yaml").is_file():  # of a plugin of Hydra
+    return name, option, place
+
+
+def _parent(group: str, entry: Any) -> str:
+    """One entry of an option's defaults list, with a link to where it stands."""
+    name, option, _ = _chosen(entry) if isinstance(entry, Mapping) else (group, entry, "")
+    text = f"`{option if name == group else f'{name}={option}'}`"
+    if not (CONF / name / f"{option}.yaml").is_file():
         return text
-    return f"[{text}]({'' if name == group else f'{file}.md'}#{option})"
+    return f"[{text}]({'' if name == group else name.replace('/', '_') + '.md'}#{option})"
 
 
 def _commands(group: Any, before: str) -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,12 @@ LINK = re.compile(r"\[(?P<text>[^\]\n]*)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)
 log = logging.getLogger("mkdocs.hooks")
 
 
+def on_config(config: Any) -> Any:
+    """Put a page for each group of ``conf/`` behind the other reference pages."""
+    config.nav[-1]["Reference"] += [page for page in pages() if page not in config.nav[-1]["Reference"]]
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that stand elsewhere and the reference."""
     from mkdocs.structure.files import File

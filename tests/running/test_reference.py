@@ -1,4 +1,4 @@
-"""The committed reference results: whole, portable, comparable with a new run, and shown in the README."""
+"""The committed reference results: whole, portable, comparable with a new run, and shown in the docs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.core.errors import ConfigError
 from benchmark.results import files
 from benchmark.results.schema import plain
 from benchmark.running import reference
@@ -104,27 +103,6 @@ def test_the_table_of_the_default_run_is_that_of_no_setting() -> None:
     table = reference.default_table()
     assert all(f"| {name} | 0." in table for name in reference.SHOWN_OF_DEFAULT)
     assert "EfficientNet-Lite0" in table and "Apache-2.0" in table and "263 images" in table
-
-
-def test_the_readme_table_is_rewritten_between_its_markers_only(tmp_path: Path) -> None:
-    path = tmp_path / "README.md"
-    path.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    assert reference.update_readme(path, write=False)
-    assert "old" in path.read_text()
-    assert reference.update_readme(path, write=True)
-    text = path.read_text()
-    assert reference.default_table() not in text, "without markers a table is left out"
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and results_table() in text
-    assert not reference.update_readme(path, write=True)
-    path.write_text("no table here")
-    assert not reference.update_readme(path, write=True)
-    path.write_text("<!-- bench:begin --><!-- bench:end --><!-- results:begin --><!-- results:end -->")
-    assert reference.update_readme(path, write=True)
-    assert reference.default_table() in path.read_text() and results_table() in path.read_text()
-    for name in ("results", "bench"):
-        path.write_text(f"<!-- {name}:begin -->")
-        with pytest.raises(ConfigError, match=f"no <!-- {name}:end -->"):
-            reference.update_readme(path, write=True)
 
 
 def test_unknown_entries_name_the_near_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,15 @@ def contents_table() -> str:
     return "\n".join(["| what | number | which |", "|---|---:|---|", *lines])
 
 
+def paper_table() -> str:
+    """One row for each paper whose tables can be run: its name for ``make reproduce``, its title, the tables."""
+    from benchmark.report.papers.paper import load_paper, paper_names
+
+    papers = {name: load_paper(name) for name in paper_names()}
+    rows = [f"| `PAPER={n}` | {_plain(p.title)} | {', '.join((*p.tables, *p.costs))} |" for n, p in papers.items()]
+    return "\n".join(["| option | paper | tables |", "|---|---|---|", *rows])
+
+
 def trap_list() -> str:
     """The traps of every dataset, from its card."""
     lines = []
@@ -183,6 +192,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "protocols": partial(options_table, "protocol", "protocol="),
     "sweeps": partial(options_table, "sweep", "SWEEP="),
     "contents": contents_table,
+    "papers": paper_table,
     "traps": trap_list,
     "metrics": metric_table,
     "published": published_table,

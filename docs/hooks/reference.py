@@ -137,7 +137,7 @@ def key_table(values: Mapping[str, Any], said: Mapping[str, str]) -> list[str]:
 
 def table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Return the lines of a Markdown table, none without rows."""
-    lines = ["| " + " | ".join(escaped(cell).replace("|", r"\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in rows]
     head = list(columns)
     return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines, ""] if lines else []
 
@@ -179,9 +179,9 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def escaped(text: str) -> str:
-    """Keep Markdown from reading HTML or emphasis in what is no code: parts between backticks stay."""
+    """Keep Markdown from reading HTML, emphasis or columns in what is no code: parts between backticks stay."""
     parts = text.split("`")
-    return "`".join(re.sub(r"([*_<\[])", r"\\\1", part) if at % 2 == 0 else part for at, part in enumerate(parts))
+    return "`".join(re.sub(r"([*_<\[|])", r"\\\1", part) if at % 2 == 0 else part for at, part in enumerate(parts))
 
 
 def _line(text: str) -> str:

@@ -168,7 +168,9 @@ def test_python_of_the_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     small = {"dataset.n_good": 4, "dataset.n_defective": 4, "dataset.n_train": 4, "dataset.size": 64}
     whole = benchmark.evaluate
     monkeypatch.setattr(
-        benchmark, "evaluate", lambda *, settings={}, **groups: whole(settings={**small, **settings}, **groups)
+        benchmark,
+        "evaluate",
+        lambda *, settings={}, **groups: whole(settings={**small, **settings}, tracking="none", **groups),
     )
     home_of_a_user(tmp_path, monkeypatch)
     codes = blocks("python")

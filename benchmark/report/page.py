@@ -73,7 +73,7 @@ def build(
         ranks=list(_ranks(ordered)),
         papers=[t for path in papers if (t := files.usable(path, _paper_table)) is not None],
         sweeps=[s for folder in sweeps if (s := files.usable(folder, _sweep)) is not None],
-        galleries=[{"title": p.title} for p in galleries.parts],
+        galleries=[{"title": p.title, "pool": p.data["pool"]} for p in galleries.parts],
         thumbnails=_size_text(galleries),
         blobs=list(_blobs(galleries)),
     )

@@ -145,7 +145,8 @@ class Batches:
             question, prepared = draft.make()
             request = question.facts(facts)
             key = digest(request)
-            if key in seen or self._is_kept(key):
+            kept = self.store.find(key, draft, request, prepared, "answers")
+            if key in seen or self._is_answer(kept):
                 continue
             seen.add(key)
             line = json.dumps({"key": key, "request": self.provider.batch_request(question)})
@@ -229,7 +230,7 @@ class Batches:
 
         lines = dict(_lines(content))
         for record in job.records:
-            if self._is_kept(record.key):
+            if self._is_answer(self.store.get(record.key)):
                 continue  # kept before this process was stopped
             body = lines.get(record.key)
             changes: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -246,8 +247,7 @@ class Batches:
             done = record.model_copy(update=changes)
             self.store.put(done, "answers" if done.reply is not None and blocked is None else "misses")
 
-    def _is_kept(self, key: str) -> bool:
-        kept = self.store.get(key)
+    def _is_answer(self, kept: Record | None) -> bool:
         return kept is not None and kept.reply is not None and reading(self.provider, kept.reply).is_answer
 
     def _forget(self, path: Path, job: Job) -> None:

@@ -156,7 +156,7 @@ def test_boxes_are_refined_by_sam_and_other_answers_are_not(tmp_path: Path) -> N
     for prediction in (one, other):
         assert prediction.regions is not None and prediction.regions.masks.key != plain.masks.key
         assert prediction.extra["places"] is None or "empty" in str(prediction.extra["places"])
-    with pytest.raises(ConfigError, match="needs pipeline.answer=boxes"):
+    with pytest.raises(ConfigError, match=r"needs pipeline\.answer=boxes"):
         run(tmp_path, lambda i, n: label("OK"), "pipeline.refine=sam", *toy)
 
 

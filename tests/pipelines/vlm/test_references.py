@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,29 +20,26 @@ from tests.pipelines.vlm.toys import context, images, pipeline, predict
 FEATURES = ("pipeline.reference.kind=nearest", "pipeline.align.motion=none", "pipeline.backbone.side=32")
 
 
-def tinted(folder: Path, name: str, colour: tuple[int, int, int], split: str) -> Sample:
+def tinted(folder: Path, name: str, colour: tuple[int, int, int], split: Literal["train", "test"]) -> Sample:
     """A flat image of one colour."""
     from PIL import Image
 
     (one,) = images(folder / name, 1)
     Image.fromarray(np.full((24, 24, 3), colour, dtype=np.uint8)).save(one.image)
-    return replace(one, id=name, defective=False, split=split, sha256=name.encode().hex().zfill(64))  # type: ignore[arg-type]
+    return replace(one, id=name, defective=False, split=split, sha256=name.encode().hex().zfill(64))
 
 
-def sent(body: dict[str, object]) -> list[str]:
-    """The colours of the references of a request, by the bytes that they are sent as."""
-    parts = body["contents"][0]["parts"]  # type: ignore[index]
-    return [part["inlineData"]["data"] for part in parts if "inlineData" in part][:-1]
+def sent(body: dict[str, Any]) -> list[bytes]:
+    """The references of a request, as they are sent."""
+    parts = body["contents"][0]["parts"]
+    found = [part["inlineData"]["data"] for part in parts if "inlineData" in part][:-1]
+    return [base64.b64decode(data.replace("-", "+").replace("_", "/")) for data in found]
 
 
 def test_the_nearest_good_images_are_shown_nearest_first(tmp_path: Path) -> None:
-    import base64
-
     colours = {"red": (220, 30, 30), "green": (30, 220, 30), "blue": (30, 30, 220)}
     train = tuple(tinted(tmp_path, name, colour, "train") for name, colour in colours.items())
-    near = tuple(
-        tinted(tmp_path, f"near {n}", tuple(min(255, c + 4) for c in rgb), "test") for n, rgb in colours.items()
-    )  # type: ignore[arg-type]
+    near = tuple(tinted(tmp_path, f"near {n}", (r + 4, g + 4, b + 4), "test") for n, (r, g, b) in colours.items())
     with serving(lambda i, n: label("OK")) as fake:
         given = (f"pipeline.provider.access.base_url={fake.url}", *FEATURES, "pipeline.reference.number=2",
                  "pipeline.calls.max_concurrency=1")  # fmt: skip
@@ -48,9 +47,7 @@ def test_the_nearest_good_images_are_shown_nearest_first(tmp_path: Path) -> None
         assert [p.label for p in predict(pipeline(tmp_path, *given), where)] == [False] * 3
         assert where.stats["reference_features"].computed == 6
         as_sent = {encode(np.full((24, 24, 3), rgb, dtype=np.uint8)).data: name for name, rgb in colours.items()}
-        shown = [
-            [as_sent[base64.b64decode(d.replace("-", "+").replace("_", "/"))] for d in sent(b)] for b in fake.bodies
-        ]
+        shown = [[as_sent[data] for data in sent(body)] for body in fake.bodies]
         assert [names[0] for names in shown] == list(colours) and all(len(set(names)) == 2 for names in shown)
         predict(pipeline(tmp_path, *given), context(tmp_path, near, train=train))
         assert len(fake.bodies) == 3

@@ -88,7 +88,7 @@ class Form:
         parts = "; ".join(f"{name}: {self._part(name)['description']}" for name in self._parts)
         return (
             "List every defect of the last image under defects, one entry each, and leave the list empty if there is "
-            f"none. Of each give {parts}"
+            f"none. Of each give {parts}."
         )
 
     @property
@@ -101,17 +101,17 @@ class Form:
         pair = "[y, x]" if self.coordinates == "yx_1000" else "[x, y]"
         numbers = {"type": "array", "items": {"type": "number"}}
         described: dict[str, tuple[dict[str, Any], str]] = {
-            "kind": ({"type": "string"}, "what it is, in a few words."),
+            "kind": ({"type": "string"}, "what it is, in a few words"),
             "polygon": (
                 {"type": "array", "items": numbers},
-                f"its outline as a list of corners {pair}, {unit} of the last image.",
+                f"its outline as a list of corners {pair}, {unit} of the last image",
             ),
             "mask": (
                 {"type": "string"},
-                "a PNG in base64 (data:image/png;base64,…) that fills the box, grey levels above 127 on the defect.",
+                "a PNG in base64 (data:image/png;base64,…) that fills the box, grey levels above 127 on the defect",
             ),
-            "confidence": ({"type": "number"}, "how sure you are of it, from 0 to 1."),
-            self.box_name: (numbers, f"the tightest box around it as {box}, {unit} of the last image."),
+            "confidence": ({"type": "number"}, "how sure you are of it, from 0 to 1"),
+            self.box_name: (numbers, f"the tightest box around it as {box}, {unit} of the last image"),
         }
         kind, description = described[name]
         return {**kind, "description": description}

@@ -102,9 +102,19 @@ class Google:
             "media_resolution": s.media_resolution,
             "safety": s.safety,
             "response": s.response,
-            "schema": None if s.response == "text" else digest([self.form.order, self.form.schema()]),
+            "schema": self._schema_digest(),
             **({"logprobs": LOGPROBS} if self.form.logprobs else {}),
         }
+
+    def _schema_digest(self) -> str | None:
+        if self.settings.response == "text":
+            return digest(self._words) if self._words else None
+        return digest([self.form.order, self.form.schema()])
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """What asks for the JSON of places where no schema is sent; labels are left to the prompt."""
+        return (self.form.instruction(),) if self.settings.response == "text" and self.form.places else ()
 
     def open(self) -> None:
         """Build the client; raises ConfigError where the key or the credentials are missing."""
@@ -170,7 +180,7 @@ class Google:
 
         parts = [
             types.Part.from_text(text=p) if isinstance(p, str) else types.Part.from_bytes(data=p.data, mime_type=p.mime)
-            for p in question.parts
+            for p in (*question.parts, *self._words)
         ]
         return [types.Content(role="user", parts=parts)]
 
@@ -208,7 +218,7 @@ class Google:
             {"text": p}
             if isinstance(p, str)
             else {"inline_data": {"mime_type": p.mime, "data": base64.b64encode(p.data).decode()}}
-            for p in question.parts
+            for p in (*question.parts, *self._words)
         ]
         return {
             "contents": [{"role": "user", "parts": parts}],

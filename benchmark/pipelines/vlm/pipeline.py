@@ -154,7 +154,7 @@ class VisionLanguage(Pipeline):
         stages = tuple(stage for stage in (sam, features) if stage is not None)
         drafter = self._drafter(context, provider)
         return Plan(
-            stages=dict.fromkeys(context.categories, stages),
+            stages=dict.fromkeys(context.categories, stages) if stages else {},
             predict_all=lambda _: self._predict_all(context, provider, drafter, sam=sam, features=features),
         )
 
@@ -201,7 +201,8 @@ class VisionLanguage(Pipeline):
 
     def _records(self, context: Context, drafter: Drafter, asker: Asker) -> Iterator[session.Answered]:
         unusable = partial(context.report, step="preparation")
-        items = drafter.all(context.images(), unusable=unusable)
+        left = [sample for sample in context.samples if sample.id not in context.failed]
+        items = drafter.all(context.images(left), unusable=unusable)
         if self.dry_run:
             raise session.estimate(items, asker, drafter, output_tokens=self.expected_output_tokens)
         if self.answers.mode != "replay" and self.batch.mode == "off":
@@ -246,7 +247,7 @@ class VisionLanguage(Pipeline):
         prompts = {c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in context.categories}
         return Drafter(
             provider=provider.facts(),
-            texts=prompts if ask is None else {c: f"{text} {ask}" for c, text in prompts.items()},
+            texts=prompts if ask is None else {c: f"{text}\n{ask}" for c, text in prompts.items()},
             references=references(self.reference, context, self.image),
             shown=self.reference.shown,
             layout=self.layout,

@@ -18,7 +18,7 @@ from benchmark.config.schema import build
 from benchmark.core.samples import Prediction
 from benchmark.data import align
 from benchmark.pipelines.vlm import prepare
-from benchmark.running.run import identity
+from benchmark.running.run import identity, options_of
 from tests.harness import compose
 from tests.pipelines.vlm.servers import Fake, failed, label, said, serving
 from tests.pipelines.vlm.shifted import ALIGNED, shifted
@@ -144,7 +144,9 @@ def test_what_is_sent_and_what_a_result_says_of_labels_has_not_moved(
             assert {**new, "parts": []} == {**old.request, "parts": []}
     for name, pinned in RESULTS.items():
         composed, choices = compose("dataset=sat", f"pipeline={name}", "run.results_root=r")
-        assert digest(identity(build(composed, choices), composed, "sat")["pipeline"]) == pinned, name
+        config = build(composed, choices)
+        assert digest(identity(config, composed, "sat")["pipeline"]) == pinned, name
+        assert [group for group in options_of(config) if "@" in group] == ["provider@pipeline.provider"]
 
 
 def test_a_local_model_is_asked_as_before(tmp_path: Path) -> None:

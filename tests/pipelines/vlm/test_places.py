@@ -18,11 +18,15 @@ from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction
 from benchmark.pipelines.vlm import voting
 from benchmark.pipelines.vlm.drawing import Placed, place
+from benchmark.results.gallery import decode, read_gallery
+from benchmark.results.rows import per_image
+from tests.data.dataset_trees import mvtec_tree
+from tests.harness import run as whole_run
 from tests.pipelines.vlm.place_answers import BOXES, MASKS, PIXELS, POLYGONS, Case, answer, box, png
 from tests.pipelines.vlm.servers import Reply, label, said, serving
 from tests.pipelines.vlm.test_cases import run
 from tests.pipelines.vlm.test_endpoint import chat
-from tests.pipelines.vlm.toys import context, images, pipeline, predict, sent_sha256
+from tests.pipelines.vlm.toys import FAST, PLAIN, context, images, pipeline, predict, sent_sha256
 
 
 def form(answered: Kind = "boxes", coordinates: Coordinates = "yx_1000", mask_as: MaskAs = "polygon") -> Form:
@@ -110,6 +114,29 @@ def test_places_on_an_aligned_image_lie_in_the_file_s_own_frame() -> None:
     still = placed(answer([box()]), form(), (100, 100))
     assert moved is not None and still is not None
     assert np.array_equal(moved.masks.union(), np.roll(still.masks.union(), (-4, 7), axis=(0, 1)))
+
+
+def test_a_run_shows_boxes_beside_the_truth_and_an_absent_image_score_is_undefined(tmp_path: Path) -> None:
+    """From the command's settings to metrics, table, rows, and the pictures that the report shows."""
+    data = mvtec_tree(tmp_path / "parts").parent
+    words = (
+        "dataset=folder", f"dataset.path={data}", "pipeline=gemini", *PLAIN, *FAST, "pipeline.draws=1",
+        "pipeline.answer=boxes", "pipeline.image_score=logprobs", "protocol=default",
+        "metric.names=[iou,ap,image_auroc]",
+    )  # fmt: skip
+    with serving(lambda i, n: said(answer([box()]))) as fake:
+        done = whole_run(tmp_path, *words, f"pipeline.provider.access.base_url={fake.url}")
+    iou, ap, auroc = (done.result.metric(name) for name in ("iou", "ap", "image_auroc"))
+    assert 0 < iou.value < 1 and 0 < ap.value < 1 and auroc.value is None and "score" in auroc.reason
+    (counted,) = done.result.tables["places"]
+    shown = list(read_gallery(done.folder))
+    assert counted["regions"] == len(shown) > 0
+    for one, row in zip(shown, per_image(done.folder), strict=True):
+        assert one.mask is not None and one.score is not None and row["rationale"] == "seen [scratch 0.50]"
+        drawn = decode(one.mask) > 0
+        side = drawn.shape[0]
+        assert drawn[round(0.4 * side), round(0.3 * side)] and not drawn[round(0.8 * side), round(0.8 * side)]
+    assert any(one.truth is not None for one in shown)
 
 
 JSON = st.recursive(

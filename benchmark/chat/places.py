@@ -28,7 +28,7 @@ LONGEST_MASK = 1 << 22
 LARGEST_MASK = 1 << 22
 """Pixels of a mask."""
 FAR = 10.0
-"""A corner that lies farther away than this many images is outside, whatever the others are."""
+"""An outline with a corner farther away than this many images is outside, whatever its other corners are."""
 LONGEST_KIND = 80
 Unusable = Literal["malformed", "mirrored", "empty", "outside", "too_many"]
 """Why a defect has no place: it cannot be read; its far side comes before its near one; it covers nothing; it lies
@@ -88,8 +88,8 @@ def read_places(defects: Sequence[Any], form: Form, *, size: tuple[int, int]) ->
 def _place(one: Any, form: Form, size: tuple[int, int], notes: Counter[str]) -> Place:
     if not isinstance(one, Mapping):
         raise _Unusable("malformed")
-    mask = None
-    if form.answer == "masks" and form.mask_as == "polygon":
+    mask, is_outline = None, form.answer == "masks" and form.mask_as == "polygon"
+    if is_outline:
         corners = tuple(_points(one.get("polygon"), form, size))
         if len(corners) < 3:
             raise _Unusable("malformed")
@@ -98,9 +98,13 @@ def _place(one: Any, form: Form, size: tuple[int, int], notes: Counter[str]) -> 
         if form.answer == "masks":
             mask = _mask(one.get("mask"))
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
-    if max(map(abs, (*xs, *ys))) > FAR or max(xs) <= 0 or max(ys) <= 0 or min(xs) >= 1 or min(ys) >= 1:
+    far = is_outline and max(map(abs, (*xs, *ys))) > FAR
+    if far or max(xs) <= 0 or max(ys) <= 0 or min(xs) >= 1 or min(ys) >= 1:
         raise _Unusable("outside")
-    notes["clipped"] += min(*xs, *ys) < 0 or max(*xs, *ys) > 1
+    if min(*xs, *ys) < 0 or max(*xs, *ys) > 1:
+        notes["clipped"] += 1
+        if not is_outline and mask is None:  # the rest of a box is a box
+            corners = tuple((min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)) for x, y in corners)
     sure = one.get("confidence")
     confidence = confidence_in(sure)
     notes["bad_confidence"] += sure is not None and confidence is None

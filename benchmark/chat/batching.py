@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 _KEY = re.compile(r'"key"\s*:\s*"([0-9a-f]{64})"')
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
 """States after which nothing more happens (without their prefix)."""
-PROMPT_TOKENS = 8000
-"""Taken for each question where the budget is checked: two images at most."""
+IMAGE_TOKENS = 4000
+"""Taken for each image of a question, and for no fewer than two, where the budget is checked."""
 
 
 SECONDS_A_MB = 10
@@ -124,7 +124,9 @@ class Batches:
         """Send what the store does not hold, and return how many questions that are."""
         number, most = 0, 0.0
         for records, lines in self._files(drafts):
-            most += self.factor * len(records) * cost_at_most(self.price, PROMPT_TOKENS, self.max_output_tokens)
+            most += self.factor * sum(
+                cost_at_most(self.price, _most_tokens(record), self.max_output_tokens) for record in records
+            )
             self.budget.check(most)  # of all jobs that are under way
             name = f"benchmark-{secrets.token_hex(8)}"
             path = self.folder / f"{name}.job.json"
@@ -253,6 +255,10 @@ class Batches:
     def _forget(self, path: Path, job: Job) -> None:
         path.with_name(f"{job.display_name}.jsonl").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+
+
+def _most_tokens(record: Record) -> int:
+    return IMAGE_TOKENS * max(2, sum("image" in part for part in record.request["parts"]))
 
 
 def _lines(content: bytes) -> Iterator[tuple[str, str]]:

@@ -63,11 +63,12 @@ def test_a_run_over_the_answers_is_replayed_to_the_same_rows(tmp_path: Path) -> 
     """Through the server: outcomes, notes in the rows, their counts in the result, nothing asked twice."""
     samples = images(tmp_path / "images", len(BOXES), side=PIXELS)
     cases = dict(zip((sent_sha256(s) for s in samples), BOXES, strict=True))
-    with serving(lambda image, number: said(cases[image].text or None)) as fake:
-        chosen = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}", "pipeline.answer=boxes")
+    given = ("pipeline.answer=boxes", "pipeline.coordinates=yx_1000")
+    with serving(lambda image, number: chat(cases[image].text)) as fake:
+        chosen = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}/v1", *given, name="vlm_endpoint")
         predictions = predict(chosen, context(tmp_path, samples))
         assert len(fake.log) == len(BOXES)
-    replaying = pipeline(tmp_path, "pipeline.answers.mode=replay", "pipeline.answer=boxes")
+    replaying = pipeline(tmp_path, "pipeline.answers.mode=replay", *given, name="vlm_endpoint")
     again = predict(replaying, context(tmp_path, samples))
     for case, one, other in zip(BOXES, predictions, again, strict=True):
         assert one.outcome == other.outcome == case.outcome, case.text[:200]
@@ -148,7 +149,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(JSON, max_size=4), st.sampled_from([form(), form("masks"), form("masks", "xy_pixels", "png")]))
 def test_any_defects_are_used_or_counted(defects: list[object], asked: Form) -> None:
     read = read_places(defects, asked, size=(9, 7))
@@ -170,11 +171,11 @@ def test_a_budget_holds_with_places(tmp_path: Path) -> None:
     from benchmark.core.errors import BenchmarkError
 
     with pytest.raises(BenchmarkError, match="the same command goes on"):
-        run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", "pipeline.budget_usd=0.04", n=30)
+        run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", "pipeline.budget_usd=0.04", n=16)
     kept = list((tmp_path / "answers" / "answers").rglob("*.json"))
-    assert 0 < len(kept) < 30
-    predictions, fake = run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", n=30)
-    assert len(fake.log) == 30 - len(kept) and {p.outcome for p in predictions} == {"ok"}
+    assert 0 < len(kept) < 16
+    predictions, fake = run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", n=16)
+    assert len(fake.log) == 16 - len(kept) and {p.outcome for p in predictions} == {"ok"}
 
 
 def test_boxes_are_refined_by_sam_and_other_answers_are_not(tmp_path: Path) -> None:
@@ -215,3 +216,16 @@ def test_confidence_and_log_probabilities_are_image_scores(tmp_path: Path) -> No
     assert scored(reply, tmp_path / "c", "logprobs").image_score == pytest.approx(0.8)
     reply.body["choices"][0]["logprobs"] = {"content": 3}
     assert scored(reply, tmp_path / "d", "logprobs").unscored
+
+
+def test_gemini_s_log_probabilities_are_read(tmp_path: Path) -> None:
+    text = ['{"label": "', "OK", '", "reasoning": ""}']
+    reply = said("".join(text))
+    chosen = [{"token": t, "logProbability": -0.1} for t in text]
+    rivals = [{"token": "OK", "logProbability": -0.6931471806}, {"token": "NO", "logProbability": -0.6931471806}]
+    likely = [{}, {"candidates": rivals}, None]
+    reply.body["candidates"][0]["logprobsResult"] = {"chosenCandidates": chosen, "topCandidates": likely}
+    (one,), fake = run(tmp_path, lambda i, n: reply, "pipeline.image_score=logprobs")
+    assert one.label is False and one.image_score == pytest.approx(0.5)
+    generation = fake.bodies[0]["generationConfig"]
+    assert generation["responseLogprobs"] is True and generation["logprobs"] == 5

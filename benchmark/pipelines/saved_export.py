@@ -35,6 +35,7 @@ class ExportedRow:
             outcome=self.outcome,
             message=self.message,
             image_score=None if has_map and self.score_of == "map" else self.score,
+            unscored=self.score is None and self.outcome == "ok",
             label=self.label,
             rationale=self.rationale,
         )

@@ -1,0 +1,158 @@
+"""Models of anomalib: errors without the library here, real models where it is installed (make extras)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
+from benchmark.models import anomalib_build
+from benchmark.models.anomalib_model import Frame, draw
+from tests.data.dataset_trees import save
+from tests.harness import run
+
+SIDE = (48, 40)
+RANDOM = ("pipeline.weights=random", "pipeline.allow_random_weights=true")
+SMALL = ("pipeline.options={backbone: resnet18, layers: [layer1, layer2]}", "pipeline.side=64")
+EMBEDDED = (
+    "pipeline.options={backbone: tf_efficientnet_lite0, layers: [blocks.1, blocks.2]}", "pipeline.side=64",
+    "pipeline.weights=efficientnet_lite0_imagenet",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Textures with a bright square where they are defective."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("anomalib") / "mine/cap"
+    mask = np.zeros(SIDE, dtype=np.uint8)
+    mask[16:30, 12:26] = 255
+    for place in ("train/good", "test/good", "test/cut"):
+        for number in range(6 if place == "train/good" else 3):
+            picture = rng.integers(90, 120, (*SIDE, 3), dtype=np.uint8)
+            if place == "test/cut":
+                picture[16:30, 12:26] += 100
+                save(folder / f"ground_truth/cut/{number}_mask.png", mask)
+            save(folder / f"{place}/{number}.png", picture)
+    return folder.parent
+
+
+def ran(folder: Path, data: Path, *words: str) -> Any:
+    return run(folder, "dataset=folder", f"dataset.path={data}", "pipeline=anomalib", "metric=full",
+               "protocol.resamples=0", *words)  # fmt: skip
+
+
+@pytest.fixture
+def library() -> None:
+    if not anomalib_build.is_installed():
+        pytest.skip("needs the library anomalib: make extras")
+
+
+real = [pytest.mark.extra, pytest.mark.slow, pytest.mark.usefixtures("library")]
+
+
+def test_without_the_library_one_line_says_how_to_get_it(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomalib_build, "is_installed", lambda: False)
+    with pytest.raises(ConfigError, match=r"library anomalib, which is not installed: `make extras`") as caught:
+        ran(tmp_path, data, "pipeline.model=padim")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_model_is_named(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anomalib_build, "version", lambda: "0")
+    with pytest.raises(ConfigError, match=r"say which model, pipeline\.model=padim"):
+        ran(tmp_path, data)
+
+
+def test_a_map_of_the_middle_is_drawn_in_the_middle() -> None:
+    scores = np.ones((4, 4), dtype=np.float32)
+    scores[0, 0] = 0
+    drawn = draw(scores, Frame((8, 8), (4, 4)), (16, 16))
+    assert drawn.shape == (16, 16) and drawn[8, 8] == 1 and drawn[:3].max() == drawn[:, -3:].max() == 0
+    assert Frame((8, 8), (4, 4)).share == 0.25
+    whole = draw(scores, Frame((8, 8), (8, 8)), (4, 4))
+    assert (whole == scores).all() and Frame((0, 0), (0, 0)).share == 1
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pipeline.model=padimm",), "anomalib .* has no such model; .*padim"),
+        (("pipeline.model=fuvas",), "a model of videos"),
+        (("pipeline.model=padim", "pipeline.options={bakbone: resnet18}"), "padim has no such option; .*backbone"),
+        (("pipeline.model=padim", "pipeline.options={visualizer: true}"), "nothing is to be drawn"),
+        (("pipeline.model=padim", "pipeline.options={pre_trained: false}"), "pipeline.weights says which weights"),
+        (("pipeline.model=padim", *RANDOM, "pipeline.options={backbone: resnet9}"), "cannot build padim with backbone"),
+        (("pipeline.model=padim", RANDOM[0]), "allow_random_weights=true"),
+        (("pipeline.model=stfpm", *RANDOM), "give pipeline.epochs=… or pipeline.steps=…"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, data: Path, words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(BenchmarkError, match=said):
+        ran(tmp_path, data, *words)
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("model", ["padim", "efficient_ad"])
+def test_nothing_is_downloaded_unasked(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("ANOMALIB_CACHE_DIR", str(tmp_path / "anomalib"))
+    with pytest.raises(WeightsError, match=r"nothing is downloaded unasked: give .*pipeline\.download=true"):
+        ran(tmp_path, data, f"pipeline.model={model}", "pipeline.epochs=1", "pipeline.options={}", "pipeline.side=64")
+
+
+MODELS = {
+    "padim, random": ("pipeline.model=padim", *SMALL, *RANDOM),
+    "padim, embedded": ("pipeline.model=padim", *EMBEDDED),
+    "patchcore, embedded": ("pipeline.model=patchcore", *EMBEDDED),
+    "stfpm, embedded": ("pipeline.model=stfpm", *EMBEDDED, "pipeline.epochs=1", "pipeline.batch_size=2"),
+    "fastflow, random": (
+        "pipeline.model=fastflow", "pipeline.options={backbone: resnet18, flow_steps: 2}", *RANDOM,
+        "pipeline.epochs=1",
+    ),
+    "reverse_distillation, random": (
+        "pipeline.model=reverse_distillation", "pipeline.options={backbone: resnet18}", "pipeline.side=64", *RANDOM,
+        "pipeline.epochs=1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.extra
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_fitted_once_and_leaves_nothing_elsewhere(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    start = time.perf_counter()
+    first = ran(tmp_path, data, *MODELS[name])
+    seconds = time.perf_counter() - start
+    assert first.result.outcomes == {"ok": 6}
+    print(f"{name}: {seconds:.1f} s, AUROC {first.result.metric('auroc').value:.3f}")
+    assert first.result.measured.samples_computed["anomalib_fitted"] == 1
+    assert not list((tmp_path / "here").iterdir()), "no results, no lightning_logs"
+    second = ran(tmp_path, data, *MODELS[name])
+    assert sum(second.result.measured.samples_computed.values()) == 0
+    assert second.result.digest == first.result.digest
+    save(data / "cap/test/good/extra.png", np.full((*SIDE, 3), 100, dtype=np.uint8))
+    try:
+        third = ran(tmp_path, data, *MODELS[name])
+    finally:
+        (data / "cap/test/good/extra.png").unlink()
+    computed = third.result.measured.samples_computed
+    assert computed["anomalib_maps"] == 1 and computed.get("anomalib_fitted", 0) == 0, "read back, not fitted"
+    if "embedded" in name:
+        assert first.result.metric("auroc").value > 0.8

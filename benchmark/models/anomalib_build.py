@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError, near_matches, told
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError, near_matches
 from benchmark.models.weights_file import read_state
 
 HOW = (
@@ -172,17 +172,20 @@ def refused(settings: ModelSettings, error: Exception, tried: list[str]) -> Weig
     if not tried and not names & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "URLError", "ConnectError"}:
         return None
     hosts = f" of {', '.join(dict.fromkeys(tried))}" if tried else ""
+    given = settings.random or settings.encoder is not None
+    own = "pipeline.weights goes to encoders of timm, and these are others; " if given else ""
+    fix = "" if given else "give the encoder's weights as pipeline.weights=<file or name>, or "
     return WeightsError(
-        f"{settings.name} needs files{hosts} that are not on this machine, and nothing is downloaded unasked: give the "
-        "encoder's weights as pipeline.weights=<file or name>, or let anomalib fetch what it needs once with "
-        "pipeline.download=true (it keeps them in its caches)"
+        f"{settings.name} needs files{hosts} that are not on this machine, and nothing is downloaded unasked: "
+        f"{own}{fix}let anomalib fetch what it needs once with pipeline.download=true (it keeps them in its caches)"
     )
 
 
 def _told(settings: ModelSettings, error: Exception, tried: list[str]) -> BenchmarkError:
     given = ", ".join(f"{key}={value}" for key, value in settings.options.items()) or "its own defaults"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return refused(settings, error, tried) or ConfigError(
-        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({told(error)}); see its documentation"
+        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason}); see its documentation"
     )
 
 

@@ -12,10 +12,11 @@ import pytest
 from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.models import anomalib_build
 from benchmark.models.anomalib_model import Frame, draw
+from benchmark.results.export_index import EXPORT
 from tests.data.dataset_trees import save
 from tests.harness import run
 
-SIDE = (48, 40)
+SIDE = (64, 64)
 RANDOM = ("pipeline.weights=random", "pipeline.allow_random_weights=true")
 SMALL = ("pipeline.options={backbone: resnet18, layers: [layer1, layer2]}", "pipeline.side=64")
 EMBEDDED = (
@@ -41,8 +42,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parent
 
 
-def ran(folder: Path, data: Path, *words: str) -> Any:
-    return run(folder, "dataset=folder", f"dataset.path={data}", "pipeline=anomalib", "metric=full",
+def ran(folder: Path, data: Path, *words: str, pipeline: str = "anomalib") -> Any:
+    return run(folder, "dataset=folder", f"dataset.path={data}", f"pipeline={pipeline}", "metric=full",
                "protocol.resamples=0", *words)  # fmt: skip
 
 
@@ -52,7 +53,9 @@ def library() -> None:
         pytest.skip("needs the library anomalib: make extras")
 
 
-real = [pytest.mark.extra, pytest.mark.slow, pytest.mark.usefixtures("library")]
+def real(test: Any) -> Any:
+    """Mark a test of real models: seconds each, and 20 to import the library."""
+    return pytest.mark.extra(pytest.mark.slow(pytest.mark.usefixtures("library")(test)))
 
 
 def test_without_the_library_one_line_says_how_to_get_it(
@@ -80,9 +83,7 @@ def test_a_map_of_the_middle_is_drawn_in_the_middle() -> None:
     assert (whole == scores).all() and Frame((0, 0), (0, 0)).share == 1
 
 
-@pytest.mark.extra
-@pytest.mark.slow
-@pytest.mark.usefixtures("library")
+@real
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -101,20 +102,20 @@ def test_what_does_not_fit_is_named(tmp_path: Path, data: Path, words: tuple[str
         ran(tmp_path, data, *words)
 
 
-@pytest.mark.extra
-@pytest.mark.slow
-@pytest.mark.usefixtures("library")
+@real
 @pytest.mark.parametrize("model", ["padim", "efficient_ad"])
 def test_nothing_is_downloaded_unasked(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("ANOMALIB_CACHE_DIR", str(tmp_path / "anomalib"))
-    with pytest.raises(WeightsError, match=r"nothing is downloaded unasked: give .*pipeline\.download=true"):
+    with pytest.raises(WeightsError, match=r"nothing is downloaded unasked: .*pipeline\.download=true"):
         ran(tmp_path, data, f"pipeline.model={model}", "pipeline.epochs=1", "pipeline.options={}", "pipeline.side=64")
 
 
 MODELS = {
     "padim, random": ("pipeline.model=padim", *SMALL, *RANDOM),
-    "padim, embedded": ("pipeline.model=padim", *EMBEDDED),
+    "padim, embedded": (
+        "pipeline.model=padim", EMBEDDED[0].replace("}", ", n_features: 40}"), *EMBEDDED[1:],
+    ),
     "patchcore, embedded": ("pipeline.model=patchcore", *EMBEDDED),
     "stfpm, embedded": ("pipeline.model=stfpm", *EMBEDDED, "pipeline.epochs=1", "pipeline.batch_size=2"),
     "fastflow, random": (
@@ -128,9 +129,7 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.extra
-@pytest.mark.slow
-@pytest.mark.usefixtures("library")
+@real
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_fitted_once_and_leaves_nothing_elsewhere(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -156,3 +155,37 @@ def test_a_model_is_fitted_once_and_leaves_nothing_elsewhere(
     assert computed["anomalib_maps"] == 1 and computed.get("anomalib_fitted", 0) == 0, "read back, not fitted"
     if "embedded" in name:
         assert first.result.metric("auroc").value > 0.8
+
+
+SAME = (
+    "pipeline.backbone.mean=[0.485,0.456,0.406]", "pipeline.backbone.std=[0.229,0.224,0.225]",
+    "pipeline.backbone.side=64", "pipeline.smoothing=4",
+)  # fmt: skip
+PAIRS = {
+    "padim": (
+        ("pipeline.channels=152", "pipeline.regularisation=0.01001"),
+        "{backbone: tf_efficientnet_lite0, layers: [blocks.2, blocks.4], n_features: 152}", 1e-4,
+    ),
+    "patchcore": (
+        ("pipeline.share=1", "pipeline.neighbours=9"),
+        "{backbone: tf_efficientnet_lite0, layers: [blocks.2, blocks.4], coreset_sampling_ratio: 1.0}", 1e-5,
+    ),
+}  # fmt: skip
+
+
+@real
+@pytest.mark.parametrize("name", PAIRS)
+def test_our_own_says_the_same_on_equal_features_and_options(tmp_path: Path, data: Path, name: str) -> None:
+    """Images of the network's size, so that no resizing takes part; anomalib adds 0.00001 to padim's 0.01."""
+    own, options, close = PAIRS[name]
+    theirs = (f"pipeline.options={options}", "pipeline.side=64", "pipeline.weights=efficientnet_lite0_imagenet")
+    one = ran(tmp_path, data, *SAME, *own, "run.export=[maps,csv]", pipeline=name)
+    two = ran(tmp_path, data, f"pipeline.model={name}", *theirs, "run.export=[maps,csv]")
+    places = [path.relative_to(one.folder) for path in sorted((one.folder / EXPORT / "maps").rglob("*.npy"))]
+    assert len(places) == 6
+    for place in places:
+        ours, their = np.load(one.folder / place), np.load(two.folder / place)
+        print(name, place.stem, float(np.abs(ours - their).max() / their.max()))
+        assert np.abs(ours - their).max() < close * their.max()
+    for metric in ("auroc", "ap", "aupro", "image_auroc"):
+        assert one.result.metric(metric).value == pytest.approx(two.result.metric(metric).value, abs=1e-3)

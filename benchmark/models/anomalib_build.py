@@ -39,7 +39,7 @@ class ModelSettings:
     options: Mapping[str, Any]
     """Arguments of its constructor."""
     side: int | None
-    """Images are resized to this square; None: the model's own size."""
+    """Images are resized to this square, of which nothing is cut away; None: the model's own size and cut."""
     seed: int
     encoder: Path | None = None
     """Weights of the encoders that timm would load pretrained; None: see ``random``."""
@@ -127,7 +127,10 @@ def build(settings: ModelSettings) -> Any:
         torch.manual_seed(settings.seed)
         try:
             if settings.side is not None:
-                parts["pre_processor"] = kind.configure_pre_processor(image_size=(settings.side, settings.side))
+                whole: dict[str, Any] = {"image_size": (settings.side, settings.side)}
+                if "crop_size" in inspect.signature(kind.configure_pre_processor).parameters:
+                    whole["crop_size"] = settings.side
+                parts["pre_processor"] = kind.configure_pre_processor(**whole)
             network = kind(**settings.options, **parts)
         except BenchmarkError:
             raise
@@ -181,11 +184,15 @@ def refused(settings: ModelSettings, error: Exception, tried: list[str]) -> Weig
     )
 
 
+def reason_of(error: Exception) -> str:
+    """Return the first line of what an error says, or its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def _told(settings: ModelSettings, error: Exception, tried: list[str]) -> BenchmarkError:
     given = ", ".join(f"{key}={value}" for key, value in settings.options.items()) or "its own defaults"
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return refused(settings, error, tried) or ConfigError(
-        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason}); see its documentation"
+        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason_of(error)}); see its documentation"
     )
 
 

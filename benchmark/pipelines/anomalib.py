@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
-from benchmark.core.errors import ConfigError
+from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction
 from benchmark.models import anomalib_build, anomalib_model
 from benchmark.models.anomalib_build import ModelSettings
@@ -40,7 +40,7 @@ class Anomalib(Pipeline):
     options: Mapping[str, Any]
     """Arguments of its constructor: ``backbone``, ``layers``, ``coreset_sampling_ratio`` …"""
     side: int | None = Field(ge=8)
-    """Images are resized to this square; None: the model's own size."""
+    """Images are resized to this square, of which nothing is cut away; None: the model's own size and cut."""
     epochs: int | None = Field(ge=1)
     """How often each training image is seen; None: as the model says."""
     steps: int | None = Field(ge=1)
@@ -139,9 +139,12 @@ class Anomalib(Pipeline):
         own = {**facts, "content": content_of(images)}
 
         def learn(_: Sequence[Inputs]) -> list[Artifact]:
+            usable = images if context.on_error == "stop" else tuple(sample for sample, _ in context.images(images))
+            if not usable:
+                raise DataError(f"none of the {len(images)} good training images of {category} can be read")
             return [
                 anomalib_model.fit(
-                    settings, images, epochs=self.epochs, steps=self.steps, batch_size=self.batch_size,
+                    settings, usable, epochs=self.epochs, steps=self.steps, batch_size=self.batch_size,
                     device=context.device,
                 )
             ]  # fmt: skip

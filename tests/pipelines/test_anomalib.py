@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
-from benchmark.models import anomalib_build
+from benchmark.core.samples import Sample
+from benchmark.models import anomalib_build, anomalib_model
 from benchmark.models.anomalib_model import Frame, draw
 from benchmark.results.export_index import EXPORT
 from tests.data.dataset_trees import save
@@ -189,3 +190,35 @@ def test_our_own_says_the_same_on_equal_features_and_options(tmp_path: Path, dat
         assert np.abs(ours - their).max() < close * their.max()
     for metric in ("auroc", "ap", "aupro", "image_auroc"):
         assert one.result.metric(metric).value == pytest.approx(two.result.metric(metric).value, abs=1e-3)
+
+
+@real
+def test_batches_of_anomalibs_own_engine_are_read_and_are_the_same(tmp_path: Path, data: Path) -> None:
+    """Saved in the words of ``saved_layouts.AS_BATCHES``; the engine's maps are those of this pipeline."""
+    from anomalib.data import PredictDataset
+    from anomalib.engine import Engine
+
+    first = ran(tmp_path, data, *MODELS["padim, random"], "run.export=[maps,csv]")
+    train = [
+        Sample(id=path.name, image=path, mask=None, defective=False, category="cap", defect_type="good",
+               group=path.name, split="train", sha256="")
+        for path in sorted((data / "cap/train/good").glob("*.png"))
+    ]  # fmt: skip
+    options = {"backbone": "resnet18", "layers": ["layer1", "layer2"]}
+    settings = anomalib_build.ModelSettings(name="padim", options=options, side=64, seed=0, random=True)
+    learnt = anomalib_model.fit(settings, train, epochs=None, steps=None, batch_size=8, device="cpu")
+    model = anomalib_model.restored(settings, learnt, device="cpu")
+    engine = Engine(accelerator="cpu", logger=False, default_root_dir=tmp_path / "results", barebones=True)
+    (tmp_path / "batches").mkdir()
+    for kind in ("good", "cut"):
+        dataset = PredictDataset(path=data / "cap/test" / kind, image_size=(64, 64))
+        for i, b in enumerate(engine.predict(model, dataset=dataset)):
+            np.savez(tmp_path / f"batches/{kind}{i}.npz", image_path=b.image_path, anomaly_map=b.anomaly_map.cpu(),
+                     pred_score=b.pred_score.cpu())  # fmt: skip
+    words = ("dataset=folder", f"dataset.path={data}", "metric=full", "protocol.resamples=0", "pipeline=saved")
+    back = run(tmp_path, *words, f"pipeline.path={tmp_path / 'batches'}", "run.export=maps")
+    assert back.result.outcomes == {"ok": 6}
+    for path in sorted((first.folder / EXPORT / "maps").rglob("*.npy")):
+        ours, engines = np.load(path), np.load(back.folder / path.relative_to(first.folder))
+        assert np.abs(ours - engines).max() < 1e-3 * ours.max()
+    assert back.result.metric("auroc").value == pytest.approx(first.result.metric("auroc").value, abs=1e-3)

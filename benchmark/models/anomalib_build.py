@@ -71,11 +71,7 @@ def model_class(name: str) -> Any:
     version()
     with quiet():
         models = importlib.import_module("anomalib.models")
-        known = {
-            word
-            for case in ("snake", "pascal")
-            for word in models.list_models(case)
-        }  # fmt: skip
+        known = models.list_models("snake") | models.list_models("pascal")
         found = models._get_model_class_by_name(name) if name in known else None
     if found is None:
         listed = sorted(models.list_models("snake"))
@@ -192,7 +188,8 @@ def reason_of(error: Exception) -> str:
 def _told(settings: ModelSettings, error: Exception, tried: list[str]) -> BenchmarkError:
     given = ", ".join(f"{key}={value}" for key, value in settings.options.items()) or "its own defaults"
     return refused(settings, error, tried) or ConfigError(
-        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason_of(error)}); see its documentation"
+        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason_of(error)}); its documentation "
+        "says what it takes"
     )
 
 

@@ -118,6 +118,11 @@ def fit(
         for name, value in after.items()
         if name not in before or before[name].shape != value.shape or not bool((before[name] == value).all())
     }
+    if not changed:
+        raise BenchmarkError(
+            f"training changed nothing in {settings.name}, as it was too short for its schedule; raise pipeline.epochs "
+            "or pipeline.steps"
+        )
     _check_kept(settings, network, changed, samples[0])
     return changed
 

@@ -22,7 +22,8 @@ _FILES = ("*/_annotations.coco.json", "annotations/*.json", "*.json", "*/*.json"
 """Where the JSON files of a folder lie (Roboflow; COCO and CVAT; others); the first place that has some is taken."""
 _IMAGES = ("", "images", "data", "JPEGImages", "images/default")
 """Folders that ``file_name`` may be below, beside those of the JSON file and of the split."""
-_MOST_PIXELS = 2**28
+MOST_PIXELS = 2**28
+"""Of an image that run lengths or shapes are of."""
 
 
 class Coco(Dataset):
@@ -180,7 +181,7 @@ def read_mark(one: Mapping[str, Any], name: str, size: tuple[int, int] | None) -
     drawn = one.get("segmentation")
     if drawn and isinstance(drawn, dict):
         height, width = drawn["size"]
-        if type(height) is not int or type(width) is not int or not 0 < height * width <= _MOST_PIXELS:
+        if type(height) is not int or type(width) is not int or not 0 < height * width <= MOST_PIXELS:
             raise ValueError(f"its run lengths have the size {drawn['size']}, which no image has")
         if size not in (None, (width, height)):
             raise ValueError(f"its run lengths are of {width}x{height} (width x height), its image of {size}")

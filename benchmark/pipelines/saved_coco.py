@@ -15,7 +15,7 @@ from benchmark.core.drawings import Drawing, Shape
 from benchmark.core.errors import DataError
 from benchmark.core.samples import MaskSet, Prediction, Regions, Sample
 from benchmark.data.annotations import NO_DEFECT, read_json
-from benchmark.data.coco import by_id, id_text, read_mark, size_of
+from benchmark.data.coco import MOST_PIXELS, by_id, id_text, read_mark, size_of
 from benchmark.data.draw import draw
 from benchmark.data.images import image_shape
 from benchmark.pipelines.saved_table import Names
@@ -104,7 +104,7 @@ def read_coco(
             found[sample] = partial(
                 _predicted, by_id_of[sample], entry, regions[key], settings.threshold, scored, where
             )
-    empty = sum(not regions[key] for key in images)
+    empty = sum(not regions[key] and not entry.get(UNLOCATED) for key, entry in images.items())
     notes += [f"{empty} images of {listing_file.name} have no region: nothing was found in them"] if empty else []
     notes += [f"{elsewhere} images of {listing_file.name} are not in this run"] if elsewhere else []
     return found, notes
@@ -139,9 +139,11 @@ def _images(file: Path, entries: Sequence[Any]) -> dict[str, dict[str, Any]]:
         raise DataError(problems[0])
     for key, entry in images.items():
         try:
-            size_of(entry)
+            width, height = size_of(entry) or (0, 0)
         except ValueError as error:
             raise DataError(f"{file}, image {key}: {error}; mend it") from None
+        if width * height > MOST_PIXELS:
+            raise DataError(f"{file}, image {key}: its size {width} x {height} is none of an image; mend it")
     return images
 
 

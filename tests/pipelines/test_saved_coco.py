@@ -142,6 +142,9 @@ BAD: dict[str, tuple[Any, Any, str]] = {
         "cut/0.png stands there twice",
     ),
     "odd size": ([GOOD], {"images": [{**LISTING["images"][0], "width": -3}]}, "is none of an image; mend it"),
+    "huge image": ([], {"images": [{**LISTING["images"][0], "width": 9**9}]}, "is none of an image; mend it"),
+    "no object": ([], {"images": [5, None]}, "image number 1: no usable id"),
+    "no text": ([GOOD, {**GOOD, "segmentation": {"size": "ab", "counts": {}}}], LISTING, "annotation number 2: "),
     "sizes": ([GOOD, {**GOOD, "segmentation": code(block(shape=(12, 18)))}], LISTING, "are of several sizes"),
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ from tests.data.dataset_trees import mvtec_tree
 from tests.harness import ROOT, typed
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
-STARTS = ("make ", "fm-defect-bench ", ".venv/bin/python -m benchmark ")
+STARTS = ("make ", "fm-defect-bench ", ".venv/bin/python -m benchmark ", ".venv-extras/bin/python -m benchmark ")
 
 
 TEXTS = [page.read_text(encoding="utf-8") for page in PAGES if page.name != "CONTRIBUTING.md"]  # it has its own test

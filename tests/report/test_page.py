@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import axe_core_python
 import numpy as np
 import pytest
 
@@ -200,6 +201,63 @@ def test_an_image_opens_and_its_overlay_follows_the_slider(page: Page) -> None:
     page.key("Escape")
     page.until("!document.getElementById('viewer').open")
     assert page.complaints() == []
+
+
+def test_a_link_leads_to_what_was_chosen_and_opened(page: Page, page_file: Path) -> None:
+    page.run("const s = document.getElementById('search'); s.value = 'a & b=c'; s.dispatchEvent(new Event('input'))")
+    assert page.run("location.hash") == "#?search=a+%26+b%3Dc"
+    page.run("s.value = ''; s.dispatchEvent(new Event('input'))")
+    page.run("const p = document.getElementById('f-paper'); p.checked = false; p.dispatchEvent(new Event('input'))")
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.run("const r = document.getElementById('g-run'); r.selectedIndex = 1; r.dispatchEvent(new Event('input'))")
+    page.run("document.querySelectorAll('.tile')[2].click()")
+    opened, run = "document.getElementById('v-title').textContent", "document.getElementById('g-run').selectedIndex"
+    name, link = page.run(opened), page.run("location.hash")
+    page.open(page_file.as_uri() + link)
+    page.until("document.getElementById('viewer').open")
+    assert (page.run(opened), page.run(run)) == (name, 1)
+    assert not page.run("document.getElementById('f-paper').checked")
+    page.run("document.getElementById('viewer').close()")
+    page.until("!location.hash.includes('image=')")
+    assert page.complaints() == []
+
+
+def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.run("const r = document.getElementById('g-run'), o = [...r.options]")
+    page.run(
+        "r.value = o.find(x => x.textContent.includes('sat × constant')).value; r.dispatchEvent(new Event('input'))"
+    )
+    page.run("document.querySelector('.tile').click()")
+    names = page.run("[...document.getElementById('v-beside').options].map(x => x.textContent)")
+    assert names[0] == "no other run" and any("sat × reference" in name for name in names)
+    assert not any("folder" in name for name in names), "a run on other images is no neighbour"
+    assert page.run("document.getElementById('v-other').hidden")
+    page.run("const b = document.getElementById('v-beside')")
+    page.run(
+        "b.value = o.find(x => x.textContent.includes('sat × reference')).value; b.dispatchEvent(new Event('input'))"
+    )
+    assert page.run("document.querySelectorAll('#v-other img').length") == 2
+    assert "sat × reference_difference" in page.run("document.querySelector('#v-other figcaption').textContent")
+    page.run("document.getElementById('viewer').focus()")
+    page.key("ArrowRight")
+    page.until("b.value && !document.getElementById('v-other').hidden")
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool) -> None:
+    script = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.run(f"document.documentElement.dataset.theme = '{'dark' if dark else 'light'}'")
+    page.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    page.until("document.querySelectorAll('details.later > script').length === 0")
+    page.run(f"{script}; 1")
+    kinds = "axe.run({ resultTypes: ['violations'] }).then(r => r.violations.map(v => v.id + ' ' + v.nodes[0].html))"
+    assert page.run(kinds) == []
 
 
 def test_markup_in_names_and_rationales_does_nothing(page: Page) -> None:

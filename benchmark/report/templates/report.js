@@ -57,7 +57,11 @@ function watchWidth(box) {
   box.addEventListener("scroll", look, { passive: true });
   new ResizeObserver(look).observe(box);
 }
-whenSeen(".scroll", watchWidth);
+function watchWidths(root = document) {
+  all(".scroll", root).forEach((box) => { box.tabIndex = 0; });
+  whenSeen(".scroll", watchWidth, root);
+}
+watchWidths();
 
 // Leaderboard -------------------------------------------------------------------------------------------------------
 function filterBoards() {
@@ -111,15 +115,42 @@ function fill(details) {
   const inside = make("div", { innerHTML: JSON.parse(written.textContent) });
   written.replaceWith(inside);
   whenSeen(".chart", drawChart, inside);
-  whenSeen(".scroll", watchWidth, inside);
+  watchWidths(inside);
 }
 all("details.later").forEach((details) => details.addEventListener("toggle", () => { if (details.open) fill(details); }));
 function openTarget() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
+  const target = !location.hash.startsWith("#?") && document.getElementById(location.hash.slice(1));
   if (target?.tagName === "DETAILS") { fill(target); target.open = true; }
 }
 addEventListener("hashchange", openTarget);
 openTarget();
+
+// Address: what is chosen, searched and opened stands behind "#?", so that a link leads to it --------------------------
+const CHOICES = ["search", "f-dataset", "f-protocol", "f-paper", "f-partial", "g-run", "g-sort", "g-search", "g-view"]
+  .map($).filter(Boolean);
+const chosen = (element) => element.type === "checkbox" ? String(element.checked)
+  : element.id === "g-run" ? element.selectedOptions[0]?.textContent : element.value;
+const usual = new Map(CHOICES.map((element) => [element.id, chosen(element)]));
+function remember(image = null) {
+  const state = new URLSearchParams(CHOICES.map((e) => [e.id, chosen(e)]).filter(([id, value]) => value !== usual.get(id)));
+  if (image) state.set("image", image);
+  const text = state.toString();
+  history.replaceState(null, "", text ? `#?${text}` : "#");
+}
+/** Choose what the address says; returns the name of the image that it opens. */
+function recall() {
+  if (!location.hash.startsWith("#?")) return null;
+  const state = new URLSearchParams(location.hash.slice(2));
+  for (const element of CHOICES) {
+    const value = state.get(element.id) ?? usual.get(element.id);
+    if (element.type === "checkbox") element.checked = value === "true";
+    else if (element.id === "g-run") element.selectedIndex = Math.max(0, [...element.options].findIndex((o) => o.textContent === value));
+    else element.value = value;
+  }
+  filterBoards();
+  return state.get("image");
+}
+for (const element of CHOICES) element.addEventListener("input", () => remember());
 
 // Images ------------------------------------------------------------------------------------------------------------
 const PAGE = 60;
@@ -218,6 +249,7 @@ function show(at) {
     make("div", { className: "stack" }, picture(image, layer, `${name} of ${image.id}`)
       ?? make("span", { className: "soft", textContent: layer !== "truth" ? "none" : image.masked ? "no defect" : "no mask: label alone" })),
     make("figcaption", { textContent: name }))));
+  offerOthers();
   overlay();
   const facts = [["category", image.category], ["truth", image.defective ? image.type : "good"],
     ["called", image.called === null ? null : image.called ? "defective" : "good"], ["image score", image.score_value],
@@ -228,10 +260,26 @@ function show(at) {
   $("v-said").hidden = !image.rationale;
   $("v-prev").disabled = at === 0;
   $("v-next").disabled = at === list.length - 1;
+  remember(image.id);
   if (!$("viewer").open) $("viewer").showModal();
 }
 function overlay() {
-  $("v-stack").replaceChildren(...stack(list[current], $("v-layer").value, Number($("v-slider").value) / 100));
+  const layer = $("v-layer").value, strength = Number($("v-slider").value) / 100;
+  $("v-stack").replaceChildren(...stack(list[current], layer, strength));
+  const other = $("v-beside").value && run(Number($("v-beside").value)).images.find(({ id }) => id === list[current].id);
+  $("v-other").hidden = !other;
+  if (!other) return;
+  $("v-other").querySelector(".stack").replaceChildren(...stack(other, layer, strength));
+  const name = $("v-beside").selectedOptions[0].textContent;
+  $("v-other").querySelector("figcaption").textContent = [name, verdict(other), numbers(other)].filter(Boolean).join(" · ");
+}
+/** Offer the other runs on the same images. */
+function offerOthers() {
+  const own = $("g-run").selectedOptions[0];
+  const others = [...$("g-run").options].filter((o) => o !== own && o.dataset.pool === own.dataset.pool);
+  const kept = others.some((o) => o.value === $("v-beside").value) ? $("v-beside").value : "";
+  $("v-beside").replaceChildren(new Option("no other run", ""), ...others.map((o) => new Option(o.textContent, o.value)));
+  $("v-beside").value = kept;
 }
 if ($("gallery")) {
   for (const id of ["g-run", "g-sort", "g-search", "g-view"]) $(id).addEventListener("input", listImages);
@@ -240,9 +288,11 @@ if ($("gallery")) {
     .observe($("more"));
   $("v-layer").addEventListener("input", overlay);
   $("v-slider").addEventListener("input", overlay);
+  $("v-beside").addEventListener("input", overlay);
   $("v-prev").addEventListener("click", () => show(current - 1));
   $("v-next").addEventListener("click", () => show(current + 1));
   $("v-close").addEventListener("click", () => $("viewer").close());
+  $("viewer").addEventListener("close", () => remember());
   $("viewer").addEventListener("keydown", (event) => {
     if (event.target === $("v-slider") || event.target.tagName === "SELECT") return;
     if (event.key === "ArrowLeft") show(current - 1);
@@ -256,3 +306,11 @@ if ($("gallery")) {
   }, { rootMargin: "600px" });
   first.observe($("gallery"));
 }
+function follow() {
+  const image = recall();
+  if (!image || !$("gallery")) return;
+  listImages();
+  show(list.findIndex(({ id }) => id === image));
+}
+addEventListener("hashchange", follow);
+follow();

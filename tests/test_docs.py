@@ -115,8 +115,8 @@ def home_of_a_user(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GEMINI_API_KEY", raising=False)
 
 
-def test_the_pages_have_their_commands() -> None:
-    assert len(LINES) > 50
+def test_the_pages_have_their_commands_and_the_readme_stays_short() -> None:
+    assert len(LINES) > 50 and (ROOT / "README.md").stat().st_size < 8_000
     assert 'make bench DATASET=folder PIPELINE=reference_difference ARGS="dataset.path=~/my_parts"' in LINES
 
 

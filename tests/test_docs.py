@@ -210,5 +210,6 @@ def test_the_reference_says_what_keys_mean() -> None:
     assert "## data" in pages["reference/commands.md"] and "`dry_run`" in pages["reference/commands.md"]
     assert "`weights_root`" in pages["reference/python.md"]
     rows = [line for page in pages.values() for line in page.splitlines() if line.startswith("| `")]
+    assert not [row for row in rows if r"\<" in row], "shown with its backslash"
     told = [row for row in rows if not row.endswith("|  |")]
     assert len(told) > 0.85 * len(rows)

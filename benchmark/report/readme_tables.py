@@ -215,7 +215,7 @@ def _cards() -> list[Card]:
 
 def _plain(text: str) -> str:
     """Keep Markdown from reading ``*`` and ``_`` as emphasis, and ``<name>`` as HTML."""
-    return re.sub(r"([*_<])", r"\\\1", text)
+    return re.sub(r"([*_])", r"\\\1", text).replace("<", "&lt;")
 
 
 def _listed(words: Iterable[str]) -> str:

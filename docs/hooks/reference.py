@@ -181,7 +181,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 def escaped(text: str) -> str:
     """Keep Markdown from reading HTML, emphasis or columns in what is no code: parts between backticks stay."""
     parts = text.split("`")
-    return "`".join(re.sub(r"([*_<\[|])", r"\\\1", part) if at % 2 == 0 else part for at, part in enumerate(parts))
+    parts[::2] = [re.sub(r"([*_\[|])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _line(text: str) -> str:

@@ -26,8 +26,7 @@ from benchmark.running.api import Evaluated, ImageMaps, evaluate
 
 COMMANDS = """# Commands
 
-`fm-defect-bench COMMAND …` and `python -m benchmark COMMAND …` are the same; make has a target for most. A switch is
-written as a word or with dashes (`dry_run`, `--dry-run`), a value likewise (`megabytes=100`, `--megabytes 100`).
+`fm-defect-bench COMMAND …` and `python -m benchmark COMMAND …` are the same; make has a target for most.
 """
 RUN = """# Settings of a run
 

@@ -142,6 +142,8 @@ def _plain(text: str) -> str:
 
 
 def _counts(card: Card) -> str:
+    if not card.counts and card.total is not None:
+        return f"{card.total:,}"
     if not card.counts:
         return "not checked, see the traps"
     good, defective = sum(c.good for c in card.counts), sum(c.defective for c in card.counts)

@@ -116,7 +116,7 @@ def question(one: Any, left_out: Counter[str]) -> MultipleChoice | None:
         why = "no text"
     elif task not in TASKS:
         why = f"of the unknown type {encodable(str(kind))[:40]!r}"
-    elif len(named) < 2 or len(named) != len(options) or not all(isinstance(v, str) for v in named.values()):
+    elif len(named) < 2 or len(named) != len(options or ()) or not all(isinstance(v, str) for v in named.values()):
         why = "fewer than two options"
     elif not all(len(k) == 1 and "A" <= k <= "Z" for k in named):
         why = "an option without a letter"

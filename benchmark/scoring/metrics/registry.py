@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.scoring.metrics import each_image, labels, operating, pixel, variants
+from benchmark.core.questions import TASKS
+from benchmark.scoring.metrics import choices, each_image, labels, operating, pixel, variants
 from benchmark.scoring.metrics.variants import Grid
 
-Source = Literal["pixels", "masks", "image_scores", "labels", "each_image"]
+Source = Literal["pixels", "masks", "image_scores", "labels", "each_image", "choices"]
 """What a prediction must bring: a score map or regions; a binary mask; an image score; a label; what its function
-asks of each image."""
+asks of each image; answers to multiple-choice questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,8 @@ class MetricSpec:
     level: Literal["pixel", "image"]
     source: Source
     function: Callable[..., Any]
-    """Of Counts (pixels, image_scores), MaskCounts (masks) or Confusion (labels); or of each SeenImage (each_image),
-    whose mean over the images where it is defined is the metric. NaN where undefined."""
+    """Of Counts (pixels, image_scores), MaskCounts (masks), Confusion (labels) or ChoiceCounts (choices); or of each
+    SeenImage (each_image), whose mean over the images where it is defined is the metric. NaN where undefined."""
     description: str
     beta: float | None = None
     """Set where the threshold of the largest F-beta is reported as well."""
@@ -168,7 +169,26 @@ _AT_RATES = tuple(
         ),
     )
 )
-METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
+_CHOICES = (
+    _spec("mmad_accuracy", "choices", choices.mean_accuracy, "accuracy of multiple-choice answers, mean over 7 tasks"),
+    *(
+        _spec(
+            f"mmad_{name.lower().replace(' ', '_')}",
+            "choices",
+            partial(choices.task_accuracy, task=at),
+            f"accuracy of multiple-choice answers: {name.lower()}"
+            + (", mean over good and defective images" if at == 0 else ""),
+        )
+        for at, name in enumerate(TASKS)
+    ),
+    _spec(
+        "mmad_accuracy_released",
+        "choices",
+        choices.released_accuracy,
+        "variant: mmad_accuracy as the released scorer, which drops unreadable answers and the one behind each",
+    ),
+)
+METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES, *_CHOICES)})
 """Name to spec, in the order in which a report lists them; read-only."""
 ORACLE_NOTE = "oracle: the best threshold for these very images and labels"
 """What a table says below itself where a title in it says ``oracle``."""

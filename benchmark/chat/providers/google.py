@@ -76,8 +76,11 @@ class Google:
 
     name = "google"
 
-    def __init__(self, settings: GoogleSettings, *, order: Order) -> None:
-        """Check the settings against the model's generation; nothing is connected yet."""
+    def __init__(self, settings: GoogleSettings, *, order: Order | None) -> None:
+        """Check the settings against the model's generation; nothing is connected yet.
+
+        Without an order nothing is said of the answer's form.
+        """
         check(profile_of(settings.model, settings.profile), settings.model, settings.sampling, settings.thinking)
         self.settings = settings
         self.model = settings.model
@@ -99,7 +102,7 @@ class Google:
             "media_resolution": s.media_resolution,
             "safety": s.safety,
             "response": s.response,
-            "schema": None if s.response == "text" else digest([self.order, schema(self.order)]),
+            "schema": None if self._schema is None else digest([self.order, self._schema]),
         }
 
     def open(self) -> None:
@@ -186,10 +189,14 @@ class Google:
             made["thinking_config"] = {"thinking_budget": s.thinking.budget}
         if s.media_resolution is not None:
             made["media_resolution"] = f"MEDIA_RESOLUTION_{s.media_resolution.upper()}"
-        if s.response != "text":
+        if self._schema is not None:
             made["response_mime_type"] = "application/json"
-            made["response_json_schema" if s.response == "json_schema" else "response_schema"] = schema(self.order)
+            made["response_json_schema" if s.response == "json_schema" else "response_schema"] = self._schema
         return made
+
+    @property
+    def _schema(self) -> dict[str, Any] | None:
+        return None if self.settings.response == "text" or self.order is None else schema(self.order)
 
     def _safety(self) -> dict[str, Any]:
         if self.settings.safety == "default":

@@ -52,8 +52,10 @@ class LocalModel:
 
     name = "hf_local"
 
-    def __init__(self, settings: LocalSettings, *, order: Order, context: Context) -> None:
+    def __init__(self, settings: LocalSettings, *, order: Order | None, context: Context) -> None:
         """Check the files and take their digest; the model is loaded with the first question.
+
+        Without an order nothing is said of the answer's form.
 
         Raises:
             WeightsError: there is no such folder, or it holds no safetensors.
@@ -84,7 +86,7 @@ class LocalModel:
             "precision": s.precision,
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
-            "instruction": instruction(self.order),
+            "instruction": None if self.order is None else instruction(self.order),
         }
 
     def open(self) -> None:
@@ -124,7 +126,7 @@ class LocalModel:
     def _inputs(self, processor: Any, question: Question) -> Any:
         from PIL import Image
 
-        words = (*question.parts, instruction(self.order))
+        words = question.parts if self.order is None else (*question.parts, instruction(self.order))
         content = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in words]
         images = [Image.open(io.BytesIO(p.data)).convert("RGB") for p in question.parts if not isinstance(p, str)]
         prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)

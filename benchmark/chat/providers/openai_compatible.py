@@ -47,8 +47,8 @@ class OpenAICompatible:
 
     name = "openai_compatible"
 
-    def __init__(self, settings: OpenAISettings, *, order: Order) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, settings: OpenAISettings, *, order: Order | None) -> None:
+        """Nothing is connected yet; without an order nothing is said of the answer's form."""
         self.settings = settings
         self.model = settings.model
         self.order = order
@@ -57,7 +57,9 @@ class OpenAICompatible:
     def facts(self) -> dict[str, Any]:
         """Return what changes an answer beside the question."""
         s = self.settings
-        words = schema(self.order) if s.response == "json_schema" else instruction(self.order)
+        words = None
+        if self.order is not None:
+            words = schema(self.order) if s.response == "json_schema" else instruction(self.order)
         return {
             "provider": self.name,
             "service": s.service,
@@ -110,6 +112,8 @@ class OpenAICompatible:
                 {"type": "image_url", "image_url": {"url": url} | ({"detail": s.detail} if s.detail else {})}
             )
         body: dict[str, Any] = {"model": s.model, s.max_tokens_name: s.max_output_tokens, **s.sampling.given()}
+        if self.order is None:
+            return {**body, "messages": [{"role": "user", "content": content}]}
         if s.response == "json_schema":
             plain = {k: v for k, v in schema(self.order).items() if k != "propertyOrdering"}
             strict = {"name": "answer", "strict": True, "schema": {**plain, "additionalProperties": False}}

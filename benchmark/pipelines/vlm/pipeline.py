@@ -121,7 +121,7 @@ class VisionLanguage(Pipeline):
             finally:
                 context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})
 
-    def _records(self, context: Context, drafter: Drafter, asker: Asker) -> Iterator[session.Answered]:
+    def _records(self, context: Context, drafter: session.Drafts, asker: Asker) -> Iterator[session.Answered]:
         unusable = partial(context.report, step="preparation")
         items = drafter.all(context.images(), unusable=unusable)
         if self.dry_run:

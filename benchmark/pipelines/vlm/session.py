@@ -6,6 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.chat.answers import Record
 from benchmark.chat.asking import Asker, estimate_tokens
@@ -16,10 +20,24 @@ from benchmark.chat.verdict import Usage
 from benchmark.core.errors import ConfigError, DataError, DryRun
 from benchmark.core.samples import Sample
 from benchmark.data.images import load_image
-from benchmark.pipelines.vlm.drafts import Drafter
 
 SHOWN = 10
 Answered = tuple[Sample, list[Record]]
+Image = NDArray[np.uint8]
+
+
+class Drafts(Protocol):
+    """What makes the questions about samples."""
+
+    def drafts(self, sample: Sample, decode: Callable[[], Image]) -> list[Draft]:
+        """Return the questions about a sample, whose image ``decode`` returns."""
+        ...
+
+    def all(
+        self, images: Iterable[tuple[Sample, Image]], *, unusable: Callable[[Sample, DataError], None]
+    ) -> Iterator[tuple[Sample, list[Draft]]]:
+        """Yield every sample with its drafts, its image prepared; ``unusable`` is told of those that cannot be."""
+        ...
 
 
 def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> Iterator[Answered]:
@@ -41,7 +59,7 @@ def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> Iterator[A
 
 
 def replay(
-    samples: Sequence[Sample], drafter: Drafter, asker: Asker, *, unusable: Callable[[Sample, DataError], None]
+    samples: Sequence[Sample], drafter: Drafts, asker: Asker, *, unusable: Callable[[Sample, DataError], None]
 ) -> Iterator[Answered]:
     """Yield every sample with its stored records, asking nothing.
 

@@ -101,7 +101,7 @@ class Google:
             "max_output_tokens": s.max_output_tokens,
             "media_resolution": s.media_resolution,
             "safety": s.safety,
-            "response": s.response,
+            "response": "text" if self.order is None else s.response,
             "schema": None if self._schema is None else digest([self.order, self._schema]),
         }
 

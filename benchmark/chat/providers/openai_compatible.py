@@ -67,7 +67,7 @@ class OpenAICompatible:
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
             "detail": s.detail,
-            "response": s.response,
+            "response": "text" if self.order is None else s.response,
             "schema": digest([self.order, words]),
         }
 

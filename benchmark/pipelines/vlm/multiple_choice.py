@@ -21,6 +21,7 @@ from benchmark.core.samples import Prediction, Sample
 from benchmark.pipelines.vlm import choices
 from benchmark.pipelines.vlm.pipeline import VisionLanguage
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
+from benchmark.pipelines.vlm.tracing import trace
 
 if TYPE_CHECKING:
     from benchmark.stages.context import Context
@@ -88,6 +89,7 @@ class AnswerChoices(VisionLanguage):
     ) -> Iterator[tuple[Sample, Prediction]]:
         with self._asker(context, provider) as asker, _stopping(context, asker):
             for sample, records in self._records(context, drafter, asker):
+                trace(context, sample, records, asker)
                 yield sample, choices.predict(sample, records, provider)
 
     def _plain(self, context: Context) -> Provider:

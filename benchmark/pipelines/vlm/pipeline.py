@@ -37,6 +37,7 @@ from benchmark.pipelines.vlm.drafts import Drafter
 from benchmark.pipelines.vlm.prepare import ImageSettings, ReferenceSettings, references
 from benchmark.pipelines.vlm.prompting import Layout, load_texts, text_for, texts_file
 from benchmark.pipelines.vlm.settings import AnswersSettings, ProviderSettings
+from benchmark.pipelines.vlm.tracing import trace
 
 if TYPE_CHECKING:
     from benchmark.stages.context import Context
@@ -111,6 +112,7 @@ class VisionLanguage(Pipeline):
                     done = records[0].prepared
                     if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
                         context.tell(WEAK_NOTE)
+                    trace(context, sample, records, asker)
                     yield sample, voting.predict(records, provider)
             except Stop as stop:
                 kept = asker.counted["reused"] + asker.counted["answered"]

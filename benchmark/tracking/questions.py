@@ -83,15 +83,17 @@ def _attributes(trace: Trace, trace_id: bytes, dataset: str) -> Iterator[tuple[s
     yield "mlflow.spanType", "CHAT_MODEL"
     yield "mlflow.spanInputs", {"image": trace.sample, "prompt": trace.prompt, "images_sha256": trace.images}
     yield "mlflow.spanOutputs", trace.answer if trace.answer is not None else {"state": trace.state}
-    yield "mlflow.llm.model", trace.model
-    yield "mlflow.llm.provider", trace.provider
+    yield "asked.model", trace.model
+    yield "asked.provider", trace.provider
     tokens = {"input_tokens": trace.prompt_tokens, "output_tokens": trace.output_tokens}
     if trace.how == "stored":
         yield "stored.tokens", tokens
         yield "stored.cost_usd", trace.cost_usd
     else:
         yield "mlflow.chat.tokenUsage", {**tokens, "total_tokens": sum(tokens.values())}
-        if trace.cost_usd is not None:
+        if trace.cost_usd is not None:  # without a cost MLflow looks named models up in a list on the network
+            yield "mlflow.llm.model", trace.model
+            yield "mlflow.llm.provider", trace.provider
             yield "mlflow.llm.cost", {"total_cost": trace.cost_usd}
     yield "attempts", trace.attempts
     yield "latency_s", trace.latency_s

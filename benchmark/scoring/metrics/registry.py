@@ -69,6 +69,25 @@ _f = pixel.f_beta_max
 _REGIONAL: dict[str, Any] = {"limited": True, "both_classes": True}
 _AT_100: dict[str, Any] = {"beta": 1.0, "grid": variants.LINSPACE_100}
 _AT_21: dict[str, Any] = {"beta": 1.0, "grid": variants.STEPS_21}
+_CHOICES = (
+    _spec("mmad_accuracy", "choices", choices.mean_accuracy, "accuracy of multiple-choice answers, mean over 7 tasks"),
+    _spec(
+        "mmad_accuracy_released",
+        "choices",
+        choices.released_accuracy,
+        "variant: mmad_accuracy as the released scorer, which drops unreadable answers and the one behind each",
+    ),
+    *(
+        _spec(
+            f"mmad_{name.lower().replace(' ', '_')}",
+            "choices",
+            partial(choices.task_accuracy, task=at),
+            f"accuracy of multiple-choice answers: {name.lower()}"
+            + (", mean over good and defective images" if at == 0 else ""),
+        )
+        for at, name in enumerate(TASKS)
+    ),
+)
 _SPECS = (
     _spec("ap", "pixels", pixel.ap, "pixel average precision, step sum"),
     _spec("f1_max", "pixels", _f, "best pixel F1 over every threshold", beta=1.0),
@@ -80,6 +99,7 @@ _SPECS = (
     ),
     _spec("iou", "masks", labels.iou_mean_defective, "mean over defective images of the IoU of the binary mask"),
     _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
+    *_CHOICES,
     _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
     _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
     _spec("precision", "labels", labels.precision, "share of images called defective that are", **_of("precision")),
@@ -169,26 +189,7 @@ _AT_RATES = tuple(
         ),
     )
 )
-_CHOICES = (
-    _spec("mmad_accuracy", "choices", choices.mean_accuracy, "accuracy of multiple-choice answers, mean over 7 tasks"),
-    *(
-        _spec(
-            f"mmad_{name.lower().replace(' ', '_')}",
-            "choices",
-            partial(choices.task_accuracy, task=at),
-            f"accuracy of multiple-choice answers: {name.lower()}"
-            + (", mean over good and defective images" if at == 0 else ""),
-        )
-        for at, name in enumerate(TASKS)
-    ),
-    _spec(
-        "mmad_accuracy_released",
-        "choices",
-        choices.released_accuracy,
-        "variant: mmad_accuracy as the released scorer, which drops unreadable answers and the one behind each",
-    ),
-)
-METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES, *_CHOICES)})
+METRICS = MappingProxyType({spec.name: spec for spec in (*_SPECS, *_AT_RATES)})
 """Name to spec, in the order in which a report lists them; read-only."""
 ORACLE_NOTE = "oracle: the best threshold for these very images and labels"
 """What a table says below itself where a title in it says ``oracle``."""

@@ -142,7 +142,8 @@ extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, Po
 COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pip compile --no-config pyproject.toml \
 	--universal --generate-hashes --python-version 3.11 --extra dev
 
-lock: $(READY) ## compile both lock files anew; ARGS=--upgrade moves the pins
+lock: ## compile both lock files anew; ARGS=--upgrade moves the pins
+	@test -x $(VENV)/bin/uv || $(MAKE) setup # an environment that lacks what pyproject.toml now asks for cannot be set up before
 	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
 	@$(COMPILE) --extra ray --extra optuna --extra postgres --extra huggingface -o requirements-extras.lock --quiet $(ARGS)
 

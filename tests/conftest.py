@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -19,6 +20,9 @@ logging.raiseExceptions = False  # a thread that a test gave up may log into its
 
 settings.register_profile("steady", derandomize=True, deadline=None)  # the same commit gives the same verdict
 settings.load_profile("steady")
+# Hypothesis also draws constants of the modules that happen to be loaded: another set in each worker, and at times
+# another one within a test, which then ends as flaky.
+providers._get_local_constants = lambda: providers._local_constants
 
 gc.disable()  # while hundreds of modules are imported; nothing of theirs is garbage
 

@@ -217,7 +217,7 @@ def pythons() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("installer", ["uv", "pip"])
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
 def test_newer_releases_change_nothing(index: Index, project: Path, tmp_path: Path, installer: str) -> None:
     """The kind of fault: a resolver took the newest release of a locked package that was asked for with an extra."""
     env = environment(index, tmp_path)
@@ -344,6 +344,7 @@ def test_pip_does_what_uv_cannot(index: Index, project: Path, tmp_path: Path, qu
     assert installed(project / ".venv") == LOCKED
 
 
+@pytest.mark.slow
 def test_extras_are_set_up_the_same_way(index: Index, project: Path, tmp_path: Path, quick_python: str) -> None:
     done = set_up(project, environment(index, tmp_path, TEST_PYTHON=quick_python), "extras")
     assert done.returncode == 0, done.stdout + done.stderr

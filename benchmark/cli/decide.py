@@ -26,8 +26,9 @@ def decide(
 ) -> int:
     """Judge a run's images by cost: decide sat-patchcore cost.miss=100 cost.overkill=1 rate=0.05."""
     from benchmark.core.table import show
+    from benchmark.report.charts import as_svg
     from benchmark.report.compare import choose_run, write
-    from benchmark.report.decision_table import figure, grid, judged
+    from benchmark.report.decision_table import figures, grid, judged
     from benchmark.results import files
     from benchmark.scoring.decision import Costs
 
@@ -44,7 +45,7 @@ def decide(
     table = grid(result, found)
     show(table)
     place = write(table, (out or results_root / "decisions") / result.id)
-    files.write_atomically(place.with_name(f"{place.name}.svg"), figure(found, name=result.id).encode())
+    files.write_atomically(place.with_name(f"{place.name}.svg"), as_svg(figures(found)[0][1]))
     print(f"written: {place}.md, .csv, .tex, .svg")
     return 0
 

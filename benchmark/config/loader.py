@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from benchmark.core.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
 PRIMARY = "config"
@@ -34,10 +37,8 @@ def load(words: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         HydraException: an override is refused.
     """
     from hydra import version
-    from hydra._internal.defaults_list import create_defaults_list
     from hydra.errors import ConfigCompositionException
     from hydra.types import RunMode
-    from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
     version.setbase("1.3")
@@ -45,17 +46,58 @@ def load(words: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
     try:
         parsed, repository = loader._parse_overrides_and_create_caching_repo(PRIMARY, list(words))
         loader.validate_sweep_overrides_legal(overrides=parsed, run_mode=RunMode.RUN, from_shell=False)
+        chosen = [one for one in parsed if not _sets_a_value(one)]
+        config, choices, others = _options(loader, repository, chosen)
+        loader._apply_overrides_to_config([one for one in parsed if _sets_a_value(one) or one in others], config)
+    except OmegaConfBaseException as error:
+        raise ConfigCompositionException from error
+    return config, choices
+
+
+def _sets_a_value(one: Override) -> bool:
+    """Whether an override sets or adds a dotted key, which is no group's and so changes no choice of options."""
+    return "." in one.key_or_group and one.package is None and not one.is_delete()
+
+
+Options = tuple["DictConfig", dict[str, Any], "list[Override]"]
+MOST_CHOICES = 16
+"""Choices of options of which the config is kept, a few hundred kB each."""
+_kept: OrderedDict[tuple[Any, ...], Options] = OrderedDict()
+
+
+def _options(loader: ConfigLoaderImpl, repository: Any, chosen: list[Override]) -> Options:
+    """Return the config of a choice of options, the option of each group, and the overrides that choose none.
+
+    What was composed before is taken again, while no file of ``conf/`` changed.
+    """
+    from hydra._internal.defaults_list import create_defaults_list
+    from omegaconf import OmegaConf, open_dict
+
+    key = (*(one.input_line for one in chosen), None, *_state(str(CONF)))
+    if key not in _kept:
         found = create_defaults_list(
-            repo=repository, config_name=PRIMARY, overrides_list=parsed, prepend_hydra=True, skip_missing=False
+            repo=repository, config_name=PRIMARY, overrides_list=chosen, prepend_hydra=True, skip_missing=False
         )
         config = loader._compose_config_from_defaults_list(found.defaults, repository)
         OmegaConf.set_struct(config, True)
-        loader._apply_overrides_to_config(found.config_overrides, config)
-    except OmegaConfBaseException as error:
-        raise ConfigCompositionException from error
-    with open_dict(config):
-        config.pop("hydra", None)
-    return config, dict(found.overrides.known_choices)
+        with open_dict(config):
+            config.pop("hydra", None)
+        _kept[key] = config, dict(found.overrides.known_choices), found.config_overrides
+        if len(_kept) > MOST_CHOICES:
+            _kept.popitem(last=False)
+    _kept.move_to_end(key)
+    config, choices, others = _kept[key]
+    return copy.deepcopy(config), dict(choices), others
+
+
+def _state(folder: str) -> Iterator[tuple[str, int, int]]:
+    """Name, time and size of every file below a folder."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _state(entry.path)
+        else:
+            facts = entry.stat()
+            yield entry.path, facts.st_mtime_ns, facts.st_size
 
 
 @cache

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.secrets import redact
@@ -70,6 +71,7 @@ def quoted_word(key: str, text: str) -> str:
     return shlex.quote(f"{key}={quoted(text)}")
 
 
+@lru_cache(maxsize=1024)
 def is_read(word: str) -> bool:
     """Say whether Hydra's grammar can read an override."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid
-from benchmark.report.page_figures import COLOURS, INK, inline
+from benchmark.report.charts import Spec, cost_over_threshold, reliability
 from benchmark.results import files
 from benchmark.results.schema import RunResult
 from benchmark.scoring.decision import Calibration, Costs, Decision, Scores, Truth, calibration, cost_curve, decisions
@@ -108,42 +106,15 @@ def _row(d: Decision, confidence: float) -> Iterator[str]:
     yield f"{d.cost:.4f}"
 
 
-def figure(found: Judged, *, name: str) -> str:
-    """Draw the cost of every threshold, and the reliability of scores that are probabilities, as SVG.
+def figures(found: Judged) -> list[tuple[str, Spec]]:
+    """Return charts with their titles: the cost of every threshold, and how reliable scores are as probabilities.
 
     Args:
         found: of one run.
-        name: makes the ids inside the SVG unique on the page.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
     thresholds, cost = cost_curve(found.scores, found.truth, found.costs)
-    finite = np.isfinite(thresholds)
-    style: Any = {"svg.hashsalt": name, "svg.fonttype": "path", "font.size": 9}
-    style |= {f"{part}color": INK for part in ("text.", "axes.label", "axes.edge", "xtick.", "ytick.")}
-    with mpl.rc_context(style):
-        drawn = Figure(figsize=(6.4, 2.8))  # a layout that is worked out takes as long as all of the drawing
-        drawn.subplots_adjust(left=0.1, right=0.985, bottom=0.18, top=0.96, wspace=0.24)
-        FigureCanvasSVG(drawn)
-        panels = drawn.subplots(1, 1 if found.calibration is None else 2, squeeze=False)[0]
-        panels[0].plot(thresholds[finite], cost[finite], color=COLOURS[0], drawstyle="steps-post")
-        best = found.decisions[0]
-        if best.threshold is not None and np.isfinite(best.threshold):
-            panels[0].axvline(best.threshold, color=COLOURS[3], linewidth=1.0, linestyle="--")
-        panels[0].set_xlabel("score from which an image is called defective")
-        panels[0].set_ylabel("cost of an image")
-        panels[0].set_ylim(bottom=0.0)
-        if found.calibration is not None:
-            panels[1].plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-            panels[1].plot(found.calibration.score, found.calibration.share, "o-", color=COLOURS[1], markersize=4)
-            panels[1].set_xlabel("score")
-            panels[1].set_ylabel("share of defective images")
-            panels[1].set_xlim(0, 1)
-            panels[1].set_ylim(0, 1)
-        for panel in panels:
-            panel.grid(alpha=0.25)
-        buffer = io.StringIO()
-        drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return inline(buffer.getvalue())
+    best = found.decisions[0].threshold
+    drawn = [("Cost of an image over thresholds", cost_over_threshold(thresholds, cost, chosen=best))]
+    if found.calibration is not None:
+        drawn.append(("Share of defective images over the score", reliability(found.calibration)))
+    return drawn

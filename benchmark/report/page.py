@@ -14,12 +14,12 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
-from benchmark.report import decision_table, page_figures
-from benchmark.report.decision_table import figure, judged
+from benchmark.report import charts, decision_table
+from benchmark.report.charts import Spec, critical_difference, library, precision_recall, short_labels
+from benchmark.report.decision_table import figures, judged
 from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.kept import kept
 from benchmark.report.page_data import boards, run_page, settings_apart
-from benchmark.report.page_figures import critical_difference, precision_recall, short_labels
 from benchmark.report.page_gallery import Galleries, collect
 from benchmark.report.ranks import LEVEL, method_names, rankings
 from benchmark.results import files
@@ -57,11 +57,14 @@ def build(
     results = [result for _, result in ordered]
     galleries = collect(ordered, limit=int(megabytes * 1e6))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    drawer = library()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.filters["json"] = json_for_page
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        chart_library=drawer,
+        script_hashes=" ".join(f"'{_hash(text)}'" for text in (script, drawer)),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=[_run(folder, result) for folder, result in ordered],
         datasets=boards(results),
@@ -74,6 +77,11 @@ def build(
         thumbnails=_size_text(galleries),
         blobs=list(_blobs(galleries)),
     )
+
+
+def _hash(script: str) -> str:
+    """The hash by which the page's policy lets a script run."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def json_for_page(value: Any) -> str:
@@ -129,18 +137,18 @@ def _run(folder: Path, result: RunResult) -> dict[str, Any]:
 
 
 def _kept_decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
-    """Draw the decisions of a run, or take those that an earlier report drew: they take most of its time."""
+    """Make the decisions of a run, or take those that an earlier report made: they take most of its time."""
     rows = folder / files.ROWS
     if not rows.exists():
         return None
     seed = str(result.config.get("run", {}).get("seed", 0))
-    made_by = (decision_table, page_figures, decision, intervals, sys.modules[__name__])
-    found = kept(lambda name: _decisions(folder, result, name), of=(rows, result.id, seed), by=made_by)
+    made_by = (decision_table, charts, decision, intervals, sys.modules[__name__])
+    found = kept(lambda _: _decisions(folder, result), of=(rows, result.id, seed), by=made_by)
     return None if found is None else dict(found)
 
 
-def _decisions(folder: Path, result: RunResult, name: str) -> dict[str, Any] | None:
-    """Thresholds by the usual costs, as a table and a picture; None where a run kept no scores of both classes."""
+def _decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
+    """Thresholds by the usual costs, as a table and charts; None where a run kept no scores of both classes."""
     try:
         found = judged(result, folder, costs=Costs(), rate=0.05)
     except ResultsError:
@@ -148,8 +156,13 @@ def _decisions(folder: Path, result: RunResult, name: str) -> dict[str, Any] | N
     table = decision_grid(result, found)
     return {
         "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
-        "svg": figure(found, name=f"cost-{name}"),
+        "charts": [_chart(alt, spec) for alt, spec in figures(found)],
     }  # fmt: skip
+
+
+def _chart(alt: str, spec: Spec) -> dict[str, Any]:
+    """What the template draws a chart from."""
+    return {"alt": alt, "height": int(spec["height"]) + 60, "spec": json_for_page(spec)}
 
 
 def _parts(folder: Path) -> Iterator[dict[str, Any]]:
@@ -176,16 +189,16 @@ def _curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
     for folder, result in runs:
         if (folder / REPLICATES).exists() and not result.meaningless:
             groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
-    for at, ((dataset, protocol), members) in enumerate(groups.items()):
+    for (dataset, protocol), members in groups.items():
         read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
         pooled = [(r.choices["pipeline"], details.curves) for r, details in read if details is not None]
         drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
         if not drawn:
             continue
         labels = short_labels([name for name, _ in drawn])
-        svg = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)), name=f"curve{at}")
+        spec = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)))
         alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
-        yield {"title": f"{dataset}, protocol {protocol}", "svg": svg, "alt": alt}
+        yield {"title": f"{dataset}, protocol {protocol}", **_chart(alt, spec)}
 
 
 def _ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
@@ -195,20 +208,21 @@ def _ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     for result in results:
         groups.setdefault((result.protocol.hash, result.dataset.fingerprint), []).append(result)
         groups.setdefault((result.protocol.hash, ""), []).append(result)
-    for at, ((_, fingerprint), members) in enumerate(groups.items()):
+    for (_, fingerprint), members in groups.items():
         names = method_names(members)
         found = [r for r in rankings(members, names) if fingerprint or len(r.datasets) > 1]
         if not found:
             continue
         where = ", ".join(found[0].datasets)
         pictures = []
-        for number, one in enumerate(found):
+        for one in found:
             better = [f"{a} over {b} (p {p:.3f})" for (a, b), (_, p) in one.wilcoxon.items() if p <= LEVEL]
             pictures.append(
                 {
                     "metric": one.metric,
-                    "svg": critical_difference(one, name=f"ranks{at}-{number}"),
-                    "alt": f"Average ranks by {one.metric} over {one.n} categories of {where}",
+                    **_chart(
+                        f"Average ranks by {one.metric} over {one.n} categories of {where}", critical_difference(one)
+                    ),
                     "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
                     + ("; ".join(better) or "no pair differs"),
                 }

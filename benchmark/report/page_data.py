@@ -165,11 +165,12 @@ def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]
         values = {_our_metric(r): r for r in reversed(rows)}  # of several the first, as in the paper's table
         about = protocols()[protocol]
         cells = [_paper_cell(values.get(m)) for m in metrics]
+        words = ["published", *(["protocol in part"] if about.match == "part" else [])]
         name = f"{method} ({paper})"
         yield {
             "paper": True, "partial": False, "name": name, "anchor": "", "differs": "",
             "protocol": about.preset or protocol, "n": "", "images": "", "cells": cells,
-            "tags": [{"text": "published", "bad": False, "title": about.because}],
+            "tags": [{"text": word, "bad": False, "title": about.because} for word in words],
             "text": f"{name} {dataset} {protocol} published",
         }  # fmt: skip
 

@@ -6,14 +6,18 @@ A table stands between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``; the re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.resources import CONF
 from benchmark.data.card import Card, card_names, load_card
 
-FILES = ("README.md", "datasets/README.md", "docs/glossary.md")
+if TYPE_CHECKING:
+    from benchmark.report.papers.published_row import PublishedRow
+
+FILES = ("README.md", "baselines/README.md", "datasets/README.md", "docs/glossary.md")
 
 _ORDER = (
     "sat",
@@ -113,12 +117,29 @@ def metric_table() -> str:
     return "\n".join(["| metric | what it is | needs | better |", "|---|---|---|---|", *rows])
 
 
+def published_table() -> str:
+    """One row for each paper and source: where its published numbers stand, how many, on what data, how measured."""
+    from benchmark.report.papers.published import published
+
+    groups: dict[tuple[str, str], list[PublishedRow]] = {}
+    for row in published():
+        groups.setdefault((row.paper, row.source), []).append(row)
+    rows = [
+        f"| `{paper}` | {_listed(r.table for r in own)} | {_listed(r.dataset for r in own)} | {len(own)} "
+        f"| {_listed(r.protocol for r in own)} | {_plain(source)} |"
+        for (paper, source), own in groups.items()
+    ]
+    head = ["| paper | place | datasets | numbers | protocols | source |", "|---|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "datasets": dataset_table,
     "permissions": permission_table,
     "options": option_table,
     "traps": trap_list,
     "metrics": metric_table,
+    "published": published_table,
 }
 
 
@@ -139,6 +160,10 @@ def _cards() -> list[Card]:
 def _plain(text: str) -> str:
     """Keep Markdown from reading ``*`` and ``_`` as emphasis, and ``<name>`` as HTML."""
     return re.sub(r"([*_<])", r"\\\1", text)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return "; ".join(_plain(word) for word in dict.fromkeys(words))
 
 
 def _counts(card: Card) -> str:

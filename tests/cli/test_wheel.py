@@ -74,6 +74,7 @@ def test_the_installed_package_is_the_one_that_runs(installed: Path, elsewhere: 
     assert checkout == "None"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_default_run_reproduce_report_and_doctor_work_from_another_folder(installed: Path, elsewhere: Path) -> None:
     done = call(installed, elsewhere, "run", *SMALL_SAT)

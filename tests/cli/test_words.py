@@ -136,6 +136,7 @@ def without_home(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
 
 
+@pytest.mark.slow
 def test_a_user_without_a_home_runs_and_tracks(tmp_path: Path) -> None:
     words = ("dataset=sat", "dataset.n_good=2", "dataset.n_defective=2", "dataset.n_train=2", "dataset.size=64")
     places = [f"run.{name}_root={tmp_path / name}" for name in ("data", "results", "cache")]

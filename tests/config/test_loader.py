@@ -31,6 +31,11 @@ LINES: list[tuple[str, ...]] = [
     ("+dataset=mtd",),
     ("pipeline@x=constant",),
     ("dataset.path=${x}",),
+    ("pipeline=constant", "pipeline.policy=prevalence"),
+    ("pipeline=constant", "pipeline.policy=always_good", "pipeline.policy=prevalence", "~tracking.experiment"),
+    ("pipeline=constant", "pipeline.policy.x=1"),
+    ("pipeline=constant", "~pipeline.policy"),
+    ("pipeline=constant", "protocol.image.positive.x=1", "run.limit=[1,{a: 2}]"),
 ]
 EVERY = [(f"{group}={name}",) for group in ("pipeline", "dataset", "experiment", "protocol") for name in options(group)]
 

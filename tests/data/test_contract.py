@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,13 @@ from tests.data.full_trees import BUILDERS, as_configured
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 NAMES = [name for name in card_names() if load_card(name).source.kind != "generated"]
 COUNTED = [name for name in NAMES if load_card(name).counts]
-MARKED = [pytest.param(n, marks=pytest.mark.slow) if load_card(n).total else n for n in NAMES]
-"""8,366 images take long to make and read; ``test_mmad`` has fewer."""
-COUNTED_AND_MARKED = [pytest.param(n, marks=pytest.mark.slow) if load_card(n).images > 3000 else n for n in COUNTED]
+
+
+def large_marked(names: list[str]) -> list[Any]:
+    """The same, thousands of images marked slow."""
+    return [pytest.param(n, marks=pytest.mark.slow) if (load_card(n).images or 0) > 3000 else n for n in names]
+
+
 PRESETS = [
     ("mvtec", 467, 1258),
     ("experiment=domain_gap_table1", 253, 76),
@@ -85,7 +90,7 @@ def test_every_dataset_has_a_card_and_an_option() -> None:
     assert set(card_names()) | set(OWN_DATA) == {option_values(o).get("name", "sat") for o in OPTIONS}
 
 
-@pytest.mark.parametrize("name", COUNTED)
+@pytest.mark.parametrize("name", large_marked(COUNTED))
 def test_counts_are_the_cards(name: str, full: Path) -> None:
     card = load_card(name)
     settings = dataset(name, subset=None)
@@ -98,7 +103,7 @@ def test_counts_are_the_cards(name: str, full: Path) -> None:
         assert {r.category for r in index.records} == set(card.categories)
 
 
-@pytest.mark.parametrize("name", MARKED)
+@pytest.mark.parametrize("name", large_marked(NAMES))
 def test_samples_keep_the_contract(name: str, full: Path) -> None:
     manifest = dataset(name, subset=None).manifest(built(full, name))
     assert manifest.expected_test == (len(manifest.test) if load_card(name).images else None)
@@ -117,7 +122,7 @@ def test_samples_keep_the_contract(name: str, full: Path) -> None:
         assert dataset(name, subset=None).manifest(full).fingerprint == manifest.fingerprint
 
 
-@pytest.mark.parametrize("name", COUNTED_AND_MARKED)
+@pytest.mark.parametrize("name", large_marked(COUNTED))
 def test_a_missing_image_is_told_and_goes_on_only_when_allowed(name: str, full: Path, tmp_path: Path) -> None:
     """Partial data: one good or defective image (with its mask) less than the card says."""
     data = built(full, name)

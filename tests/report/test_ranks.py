@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.report import page as report
-from benchmark.report.page_figures import _alike, critical_difference
+from benchmark.report.charts import alike, critical_difference
 from benchmark.report.ranks import compare_many, method_names, rank, rankings
 from benchmark.results import files
 from benchmark.results.schema import RunResult
@@ -35,21 +35,23 @@ def test_demsars_example() -> None:
     assert set(found.wilcoxon) == {(a, b) for i, a in enumerate(found.methods) for b in found.methods[i + 1 :]}
     for raw, corrected in found.wilcoxon.values():
         assert 0 < raw <= corrected <= 1
-    assert _alike(found) == [(found.ranks[0], found.ranks[-1])], "no two of them differ by Nemenyi's test"
+    assert alike(found) == [(found.ranks[0], found.ranks[-1])], "no two of them differ by Nemenyi's test"
 
 
 def test_bars_join_what_does_not_differ_and_only_that() -> None:
     values = np.tile([0.9, 0.85, 0.5, 0.1], (30, 1)) + np.random.default_rng(0).normal(0, 0.1, (30, 4))
     found = rank("ap", values, list("abcd"), ["x"])
     assert set(found.methods[:2]) == {"a", "b"} and found.methods[2:] == ("c", "d")
-    assert _alike(found) == [(found.ranks[0], found.ranks[1])]
+    assert alike(found) == [(found.ranks[0], found.ranks[1])]
 
 
 def test_methods_that_are_always_equal_do_not_differ() -> None:
     found = rank("ap", np.full((6, 3), 0.5), ["a", "b", "c"], ["x"])
     assert (found.friedman, set(found.ranks)) == (1.0, {2.0})
     assert all(p == (1.0, 1.0) for p in found.wilcoxon.values())
-    assert "<svg" in critical_difference(found, name="x")
+    bars, methods = (layer["data"]["values"] for layer in critical_difference(found)["layer"])
+    assert [bar["row"] for bar in bars] == [f"critical difference {found.critical:.2f}"]
+    assert [m["rank"] for m in methods] == [2.0, 2.0, 2.0]
 
 
 @pytest.fixture(scope="module")

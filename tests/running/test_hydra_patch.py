@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmark.running.hydra_patch import choices
 from tests.harness import ROOT, SMALL_SAT, places
 
@@ -51,6 +53,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.slow
 def test_points_are_what_they_are_when_each_is_composed_as_a_whole() -> None:
     from hydra import initialize_config_dir
     from hydra._internal.config_loader_impl import ConfigLoaderImpl

@@ -109,7 +109,19 @@ def find(
         "metric": metric,
     }
     given = {k: v for k, v in wanted.items() if v is not None}
-    return [r for r in (published() if rows is None else rows) if all(getattr(r, k) == v for k, v in given.items())]
+    if rows is None:
+        rows = published() if paper is None else _of_methods().get((paper, method), ())
+    return [r for r in rows if all(getattr(r, k) == v for k, v in given.items())]
+
+
+@functools.cache
+def _of_methods() -> dict[tuple[str, str | None], list[PublishedRow]]:
+    """Rows by paper and method, and by paper alone (method None): a table of a paper asks for each of its cells."""
+    found: dict[tuple[str, str | None], list[PublishedRow]] = {}
+    for row in published():
+        for method in (row.method, None):
+            found.setdefault((row.paper, method), []).append(row)
+    return found
 
 
 def _row(path: Path, line: int, values: dict[str, str], known_protocols: Sequence[str]) -> PublishedRow:

@@ -1,5 +1,6 @@
 "use strict";
-// Texts that came from models or file names reach the page through textContent alone.
+// Texts that came from models or file names reach the page through textContent, or inside HTML that was escaped as it was
+// written; the page's policy runs no script but this one and the charts' library.
 const $ = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const blob = (id) => JSON.parse($(id).textContent);
@@ -8,13 +9,38 @@ const make = (tag, properties = {}, ...children) => {
   element.append(...children);
   return element;
 };
+/** Call once with each element that matches, when it comes near the view: a page of hundreds of runs stands at once. */
+function whenSeen(selector, then, root = document) {
+  const waiting = new IntersectionObserver((seen) => {
+    for (const { isIntersecting, target } of seen) if (isIntersecting) { waiting.unobserve(target); then(target); }
+  }, { rootMargin: "300px" });
+  all(selector, root).forEach((element) => waiting.observe(element));
+}
 
 // Theme -------------------------------------------------------------------------------------------------------------
 $("theme").addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
+  all(".chart.drawn").forEach(drawChart);
 });
+
+// Charts: the library is run when the first of them comes into view ------------------------------------------------
+function chartLook() {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ink = colour("--ink"), line = colour("--line");
+  const axis = { labelColor: ink, titleColor: ink, domainColor: line, tickColor: line, gridColor: line, titleFontWeight: 400 };
+  return { background: null, font: "system-ui, sans-serif", axis, legend: { labelColor: ink }, rule: { color: ink }, view: { stroke: null } };
+}
+function drawChart(box) {
+  if (!window.vegaEmbed) document.head.append(make("script", { textContent: $("chart-library").textContent }));
+  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place" }));
+  box.classList.add("drawn");
+  const options = { renderer: "svg", ast: true, actions: false, config: chartLook() }; // ast: no code is made of texts
+  return vegaEmbed(place, JSON.parse(box.querySelector("script").textContent), options);
+}
+whenSeen(".chart", drawChart);
+addEventListener("beforeprint", () => all(".chart:not(.drawn)").filter((box) => box.checkVisibility()).forEach(drawChart));
 
 // Wide tables: what lies beyond the edge is told, and reached by keyboard too ----------------------------------------
 function watchWidth(box) {
@@ -31,7 +57,11 @@ function watchWidth(box) {
   box.addEventListener("scroll", look, { passive: true });
   new ResizeObserver(look).observe(box);
 }
-all(".scroll").forEach(watchWidth);
+function watchWidths(root = document) {
+  all(".scroll", root).forEach((box) => { box.tabIndex = 0; });
+  whenSeen(".scroll", watchWidth, root);
+}
+watchWidths();
 
 // Leaderboard -------------------------------------------------------------------------------------------------------
 function filterBoards() {
@@ -74,17 +104,53 @@ for (const head of all(".board th")) {
 }
 
 // Runs --------------------------------------------------------------------------------------------------------------
-for (const pick of all("select.pick")) {
-  pick.addEventListener("input", () => {
-    all(".bars", pick.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(pick.value); });
-  });
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("select.pick")) return;
+  all(".bars", target.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(target.value); });
+});
+/** Make what is inside a run when it is opened: hundreds of runs would be hundreds of thousands of elements. */
+function fill(details) {
+  const written = details.querySelector(":scope > script");
+  if (!written) return;
+  const inside = make("div", { innerHTML: JSON.parse(written.textContent) });
+  written.replaceWith(inside);
+  whenSeen(".chart", drawChart, inside);
+  watchWidths(inside);
 }
+all("details.later").forEach((details) => details.addEventListener("toggle", () => { if (details.open) fill(details); }));
 function openTarget() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target?.tagName === "DETAILS") target.open = true;
+  const target = !location.hash.startsWith("#?") && document.getElementById(location.hash.slice(1));
+  if (target?.tagName === "DETAILS") { fill(target); target.open = true; }
 }
 addEventListener("hashchange", openTarget);
 openTarget();
+
+// Address: what is chosen, searched and opened stands behind "#?", so that a link leads to it --------------------------
+const CHOICES = ["search", "f-dataset", "f-protocol", "f-paper", "f-partial", "g-run", "g-sort", "g-search", "g-view"]
+  .map($).filter(Boolean);
+const chosen = (element) => element.type === "checkbox" ? String(element.checked)
+  : element.id === "g-run" ? element.selectedOptions[0]?.textContent : element.value;
+const usual = new Map(CHOICES.map((element) => [element.id, chosen(element)]));
+function remember(image = null) {
+  const state = new URLSearchParams(CHOICES.map((e) => [e.id, chosen(e)]).filter(([id, value]) => value !== usual.get(id)));
+  if (image) state.set("image", image);
+  const text = state.toString();
+  history.replaceState(null, "", text ? `#?${text}` : "#");
+}
+/** Choose what the address says; returns the name of the image that it opens. */
+function recall() {
+  if (!location.hash.startsWith("#?")) return null;
+  const state = new URLSearchParams(location.hash.slice(2));
+  for (const element of CHOICES) {
+    const value = state.get(element.id) ?? usual.get(element.id);
+    if (element.type === "checkbox") element.checked = value === "true";
+    else if (element.id === "g-run") element.selectedIndex = Math.max(0, [...element.options].findIndex((o) => o.textContent === value));
+    else element.value = value;
+  }
+  filterBoards();
+  return state.get("image");
+}
+for (const element of CHOICES) element.addEventListener("input", () => remember());
 
 // Images ------------------------------------------------------------------------------------------------------------
 const PAGE = 60;
@@ -193,6 +259,7 @@ function show(at) {
   $("v-said").hidden = !image.rationale;
   $("v-prev").disabled = at === 0;
   $("v-next").disabled = at === list.length - 1;
+  remember(image.id);
   if (!$("viewer").open) $("viewer").showModal();
 }
 function overlay() {
@@ -208,6 +275,7 @@ if ($("gallery")) {
   $("v-prev").addEventListener("click", () => show(current - 1));
   $("v-next").addEventListener("click", () => show(current + 1));
   $("v-close").addEventListener("click", () => $("viewer").close());
+  $("viewer").addEventListener("close", () => remember());
   $("viewer").addEventListener("keydown", (event) => {
     if (event.target === $("v-slider") || event.target.tagName === "SELECT") return;
     if (event.key === "ArrowLeft") show(current - 1);
@@ -221,3 +289,11 @@ if ($("gallery")) {
   }, { rootMargin: "600px" });
   first.observe($("gallery"));
 }
+function follow() {
+  const image = recall();
+  if (!image || !$("gallery")) return;
+  listImages();
+  show(list.findIndex(({ id }) => id === image));
+}
+addEventListener("hashchange", follow);
+follow();

@@ -35,6 +35,7 @@ def tree(folder: Path, *, good: bool = True) -> str:
     return f"dataset.path={root.parent}"
 
 
+@pytest.mark.slow
 def test_shards_over_several_categories_end_with_the_result(tmp_path: Path) -> None:
     where = tree(tmp_path)
     shutil.copytree(tmp_path / "data/parts/metal_nut", tmp_path / "data/parts/tile")

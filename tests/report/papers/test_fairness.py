@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from benchmark.report.page_data import boards
 from benchmark.report.papers.fairness import (
     dataset_settings,
     is_partial,
     other_data,
+    own_metric,
     preset_hash,
     published_values,
     unfair,
@@ -68,6 +70,43 @@ def test_a_mean_over_some_categories_is_not_that_over_all(source: RunResult) -> 
     assert [r.paper for r in found["f1_max", "carpet"]] == ["repro_syduc7421"]
 
 
+def test_zero_shot_numbers_stand_beside_runs_of_their_method_data_and_square(source: RunResult) -> None:
+    def beside(pipeline: str, preset: str, protocol: str, metric: str) -> dict[str, set[str]]:
+        run_of = as_run(source, preset=preset, protocol=protocol, metric=metric)
+        run_of = run_of.model_copy(update={"choices": run_of.choices | {"pipeline": pipeline}})
+        return {category: {r.printed for r in rows} for (_, category), rows in published_values(run_of).items()}
+
+    found = beside("musc", "mvtec", "square_518", "image_auroc")
+    assert found["mean"] == {"97.8", "97.77"} and found["carpet"] == {"99.88"}
+    assert beside("musc", "visa", "square_518", "image_auroc")["mean"] == {"92.8", "92.57"}
+    assert beside("musc", "mvtec", "square_518", "aupro_200step")["mean"] == {"93.8", "93.45"}
+    assert beside("winclip", "mvtec", "square_240", "image_auroc")["mean"] == {"90.4"}
+    assert beside("anomaly_dino", "mvtec", "default", "aupro")["mean"] == {"91.7"}
+    for pipeline, preset, protocol, metric in (
+        ("musc", "mvtec", "square_240", "image_auroc"),
+        ("musc", "mvtec", "default", "image_auroc"),
+        ("musc", "mpdd", "square_518", "image_auroc"),
+        ("musc", "mvtec", "square_518", "aupro"),
+        ("padim", "mvtec", "square_518", "image_auroc"),
+        ("patchcore", "mvtec", "default", "image_auroc"),
+    ):
+        assert beside(pipeline, preset, protocol, metric) == {}
+
+
+def test_numbers_of_other_images_than_ours_say_so(source: RunResult) -> None:
+    square = as_run(source, preset="mvtec", protocol="square_518", metric="image_auroc")
+    (row,) = find(paper="musc_2024", dataset="mvtec", method="MuSc", metric="auroc_image")
+    assert [*unfair(square, row)] == [
+        "protocol agrees in part: masks are resized by bilinear weights and cut at a half there"
+    ]
+    (row,) = find(paper="dinomaly_2025", table="Table 1", dataset="mvtec", metric="auroc_image")
+    assert "dinomaly_crop has no counterpart" in "".join(unfair(square, row))
+    private = find(paper="robis_2025", category="mean", method="RoBiS")
+    public = as_run(source, preset="mvtec_ad_2", protocol="default", metric="aupro")
+    assert len(private) == 6 and all("not public" in "".join(unfair(public, r)) for r in private)
+    assert all(own_metric(public, r) is None for r in private)
+
+
 def test_five_textures_are_those_five(source: RunResult) -> None:
     row = one("saa_plus_2023", "f1_max_pixel", category="textures5")
     textures = ["wood", "tile", "carpet", "grid", "leather"]
@@ -109,3 +148,13 @@ def test_a_run_of_few_images_or_random_weights_is_not_compared(source: RunResult
     assert [*unfair_run(whole)] == []
     assert "images" in "".join(unfair_run(part))
     assert "random weights" in "".join(unfair_run(random))
+
+
+def test_the_leaderboard_marks_published_rows_whose_protocol_agrees_in_part(source: RunResult) -> None:
+    (board,) = boards([as_run(source, preset="mvtec", protocol="square_518", metric="image_auroc")])
+    tags = {row["name"]: [tag["text"] for tag in row["tags"]] for row in board["rows"] if row.get("paper")}
+    assert tags["MuSc (musc_2024)"] == ["published", "protocol in part"]
+    assert tags["Dinomaly (dinomaly_2025)"] == ["published"]
+    assert not any("AdaCLIP" in name for name in tags), "second-hand"
+    (board,) = boards([as_run(source, preset="mvtec_ad_2", protocol="default", metric="image_auroc")])
+    assert not any(row.get("paper") for row in board["rows"]), "the server's images are not ours"

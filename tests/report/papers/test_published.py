@@ -23,6 +23,20 @@ ROWS_OF_FILE = {
     "saa_plus_third_party.csv": 298,
     "anomalyvlm_2025.csv": 16,
     "mllm_mmad.csv": 40,
+    "winclip_2023.csv": 200,
+    "winclip_zqhang.csv": 1015,
+    "winclip_caoyunkang.csv": 116,
+    "aprilgan_2023.csv": 64,
+    "anomalyclip_2024.csv": 184,
+    "adaclip_2024.csv": 7,
+    "anomalydino_2025.csv": 94,
+    "musc_2024.csv": 245,
+    "patchcore_2022.csv": 156,
+    "ader_2024.csv": 32,
+    "anomalib_readmes.csv": 96,
+    "dinomaly_2025.csv": 266,
+    "robis_2025.csv": 180,
+    "mvtec_ad_2_quoted.csv": 26,
 }
 
 # IAP-AS, PAKDD 2025, Table 1, as printed: AP and F1-max for CLIPseg, WinCLIP, SDP, SAA+, EVF-SAM, IAP-AS.

@@ -7,6 +7,7 @@ one page. The library that draws them comes whole in one piece from ``vl-convert
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -205,3 +206,9 @@ def _axis(name: str, *, domain: list[float] | None = None) -> Spec:
 
 def _rounded(values: Any) -> list[float]:
     return [float(f"{v:.6g}") for v in np.asarray(values, dtype=np.float64)]
+
+
+def json_for_page(value: Any) -> str:
+    """Write JSON that is safe inside a script element: no ``<``, so that no text can end it."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

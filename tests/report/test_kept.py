@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.report import decision_table, page
+from benchmark.report import decision_table
+from benchmark.report import page_sections as page
 from benchmark.report.kept import kept
 from tests.harness import SMALL_SAT, run
 

@@ -223,6 +223,30 @@ def test_a_link_leads_to_what_was_chosen_and_opened(page: Page, page_file: Path)
     assert page.complaints() == []
 
 
+def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    page.run("const r = document.getElementById('g-run'), o = [...r.options]")
+    page.run(
+        "r.value = o.find(x => x.textContent.includes('sat × constant')).value; r.dispatchEvent(new Event('input'))"
+    )
+    page.run("document.querySelector('.tile').click()")
+    names = page.run("[...document.getElementById('v-beside').options].map(x => x.textContent)")
+    assert names[0] == "no other run" and any("sat × reference" in name for name in names)
+    assert not any("folder" in name for name in names), "a run on other images is no neighbour"
+    assert page.run("document.getElementById('v-other').hidden")
+    page.run("const b = document.getElementById('v-beside')")
+    page.run(
+        "b.value = o.find(x => x.textContent.includes('sat × reference')).value; b.dispatchEvent(new Event('input'))"
+    )
+    assert page.run("document.querySelectorAll('#v-other img').length") == 2
+    assert "sat × reference_difference" in page.run("document.querySelector('#v-other figcaption').textContent")
+    page.run("document.getElementById('viewer').focus()")
+    page.key("ArrowRight")
+    page.until("b.value && !document.getElementById('v-other').hidden")
+    assert page.complaints() == []
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool) -> None:
     script = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")

@@ -249,6 +249,7 @@ function show(at) {
     make("div", { className: "stack" }, picture(image, layer, `${name} of ${image.id}`)
       ?? make("span", { className: "soft", textContent: layer !== "truth" ? "none" : image.masked ? "no defect" : "no mask: label alone" })),
     make("figcaption", { textContent: name }))));
+  offerOthers();
   overlay();
   const facts = [["category", image.category], ["truth", image.defective ? image.type : "good"],
     ["called", image.called === null ? null : image.called ? "defective" : "good"], ["image score", image.score_value],
@@ -263,7 +264,22 @@ function show(at) {
   if (!$("viewer").open) $("viewer").showModal();
 }
 function overlay() {
-  $("v-stack").replaceChildren(...stack(list[current], $("v-layer").value, Number($("v-slider").value) / 100));
+  const layer = $("v-layer").value, strength = Number($("v-slider").value) / 100;
+  $("v-stack").replaceChildren(...stack(list[current], layer, strength));
+  const other = $("v-beside").value && run(Number($("v-beside").value)).images.find(({ id }) => id === list[current].id);
+  $("v-other").hidden = !other;
+  if (!other) return;
+  $("v-other").querySelector(".stack").replaceChildren(...stack(other, layer, strength));
+  const name = $("v-beside").selectedOptions[0].textContent;
+  $("v-other").querySelector("figcaption").textContent = [name, verdict(other), numbers(other)].filter(Boolean).join(" · ");
+}
+/** Offer the other runs on the same images. */
+function offerOthers() {
+  const own = $("g-run").selectedOptions[0];
+  const others = [...$("g-run").options].filter((o) => o !== own && o.dataset.pool === own.dataset.pool);
+  const kept = others.some((o) => o.value === $("v-beside").value) ? $("v-beside").value : "";
+  $("v-beside").replaceChildren(new Option("no other run", ""), ...others.map((o) => new Option(o.textContent, o.value)));
+  $("v-beside").value = kept;
 }
 if ($("gallery")) {
   for (const id of ["g-run", "g-sort", "g-search", "g-view"]) $(id).addEventListener("input", listImages);
@@ -272,6 +288,7 @@ if ($("gallery")) {
     .observe($("more"));
   $("v-layer").addEventListener("input", overlay);
   $("v-slider").addEventListener("input", overlay);
+  $("v-beside").addEventListener("input", overlay);
   $("v-prev").addEventListener("click", () => show(current - 1));
   $("v-next").addEventListener("click", () => show(current + 1));
   $("v-close").addEventListener("click", () => $("viewer").close());

@@ -1,0 +1,120 @@
+"""What the page shows of runs beside their numbers: decisions, breakdowns, curves and ranks, each with its charts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.core.errors import ResultsError
+from benchmark.report import charts, decision_table
+from benchmark.report.charts import Spec, critical_difference, json_for_page, precision_recall, short_labels
+from benchmark.report.decision_table import figures, judged
+from benchmark.report.decision_table import grid as decision_grid
+from benchmark.report.kept import kept
+from benchmark.report.page_tables import cell_text
+from benchmark.report.ranks import LEVEL, method_names, rankings
+from benchmark.results import files
+from benchmark.results.replicates import REPLICATES, read_replicates
+from benchmark.results.schema import RunResult
+from benchmark.scoring import decision
+from benchmark.scoring.decision import Costs
+from benchmark.scoring.metrics import intervals
+from benchmark.scoring.metrics.registry import title
+
+Run = tuple[Path, RunResult]
+
+
+def kept_decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
+    """Make the decisions of a run, or take those that an earlier report made: they take most of its time."""
+    rows = folder / files.ROWS
+    if not rows.exists():
+        return None
+    seed = str(result.config.get("run", {}).get("seed", 0))
+    made_by = (decision_table, charts, decision, intervals, sys.modules[__name__])
+    found = kept(lambda _: _decisions(folder, result), of=(rows, result.id, seed), by=made_by)
+    return None if found is None else dict(found)
+
+
+def _decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
+    """Thresholds by the usual costs, as a table and charts; None where a run kept no scores of both classes."""
+    try:
+        found = judged(result, folder, costs=Costs(), rate=0.05)
+    except ResultsError:
+        return None
+    table = decision_grid(result, found)
+    return {
+        "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
+        "charts": [_chart(alt, spec) for alt, spec in figures(found)],
+    }  # fmt: skip
+
+
+def _chart(alt: str, spec: Spec) -> dict[str, Any]:
+    """What the template draws a chart from."""
+    return {"alt": alt, "height": int(spec["height"]) + 60, "spec": json_for_page(spec)}
+
+
+def parts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Metrics by defect type, size and image, one table for all of a category."""
+    rows = files.read_breakdown(folder)
+    for category in dict.fromkeys(str(r["category"]) for r in rows):
+        own = [r for r in rows if r["category"] == category]
+        metrics = list(dict.fromkeys(str(r["metric"]) for r in own))
+        lines: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in own:
+            lines.setdefault((str(row["by"]), str(row["part"])), {})[str(row["metric"])] = row
+        cells = []
+        for (by, part), values in lines.items():
+            sizes = max(values.values(), key=lambda r: int(r["n"]))
+            shown = ["" if m not in values else cell_text(values[m]["value"]) for m in metrics]
+            cells.append([by.replace("_", " "), part, f"{sizes['n_defective']} of {sizes['n']}", *shown])
+        columns = ["by", "part", "defective", *(title(m) for m in metrics)]
+        yield {"title": f"By defect type, size and image: {category}", "columns": columns, "rows": cells}
+
+
+def curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
+    """One figure for each dataset and protocol."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for folder, result in runs:
+        if (folder / REPLICATES).exists() and not result.meaningless:
+            groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
+    for (dataset, protocol), members in groups.items():
+        read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
+        pooled = [(r.choices["pipeline"], details.curves) for r, details in read if details is not None]
+        drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
+        if not drawn:
+            continue
+        labels = short_labels([name for name, _ in drawn])
+        spec = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)))
+        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
+        yield {"title": f"{dataset}, protocol {protocol}", **_chart(alt, spec)}
+
+
+def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Average ranks of the methods of each dataset, and of all datasets together, under each protocol."""
+    results = [result for _, result in runs]
+    groups: dict[tuple[str, str], list[RunResult]] = {}
+    for result in results:
+        groups.setdefault((result.protocol.hash, result.dataset.fingerprint), []).append(result)
+        groups.setdefault((result.protocol.hash, ""), []).append(result)
+    for (_, fingerprint), members in groups.items():
+        names = method_names(members)
+        found = [r for r in rankings(members, names) if fingerprint or len(r.datasets) > 1]
+        if not found:
+            continue
+        where = ", ".join(found[0].datasets)
+        pictures = []
+        for one in found:
+            better = [f"{a} over {b} (p {p:.3f})" for (a, b), (_, p) in one.wilcoxon.items() if p <= LEVEL]
+            pictures.append(
+                {
+                    "metric": one.metric,
+                    **_chart(
+                        f"Average ranks by {one.metric} over {one.n} categories of {where}", critical_difference(one)
+                    ),
+                    "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
+                    + ("; ".join(better) or "no pair differs"),
+                }
+            )
+        yield {"title": f"{where}, protocol {members[0].protocol.name}", "pictures": pictures}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.chat.question import digest
+from benchmark.chat.question import Draft, digest
 from benchmark.chat.reply import Reply
 from benchmark.core.errors import StoreError
 from benchmark.results.files import write_atomically
 
 log = logging.getLogger(__name__)
 Folder = Literal["answers", "misses"]
+_FOLDERS: tuple[Folder, Folder] = ("answers", "misses")
+_RECIPE = re.compile(rb'"recipe"\s*:\s*"([0-9a-f]{64})"')
 
 
 class Record(BaseModel):
@@ -80,7 +83,8 @@ class AnswerStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._by_recipe: dict[str, str] | None = None
+        self._keys: dict[str, set[str]] | None = None
+        """Recipe to the keys of its records."""
 
     def get(self, key: str, folder: Folder = "answers") -> Record | None:
         """Return a record, or None; a damaged one is set aside with a warning."""
@@ -113,6 +117,8 @@ class AnswerStore:
         """Write a record at once and whole; an answer takes the place of an earlier miss."""
         sealed = record.sealed()
         write_atomically(self._path(record.key, folder), sealed.model_dump_json(indent=1).encode())
+        if self._keys is not None:
+            self._keys.setdefault(record.recipe, set()).add(record.key)
         if folder == "answers":
             self._path(record.key, "misses").unlink(missing_ok=True)
 
@@ -125,16 +131,35 @@ class AnswerStore:
                 number += 1
             path.replace(aside)
 
-    def by_recipe(self, recipe: str) -> Record | None:
-        """Return the record that was made from the same files and settings, an answer before a miss."""
-        if self._by_recipe is None:
-            self._by_recipe = {}
-            folders: tuple[Folder, ...] = ("misses", "answers")
-            for folder in folders:
-                for record in self.records(folder):
-                    self._by_recipe[record.recipe] = record.key
-        key = self._by_recipe.get(recipe)
-        return None if key is None else self.get(key) or self.get(key, "misses")
+    def find(
+        self, key: str, draft: Draft, request: Mapping[str, Any], prepared: Mapping[str, Any], folder: Folder
+    ) -> Record | None:
+        """Return the record of a question, also where the library that prepared its image makes other bytes today.
+
+        Args:
+            key: of the question.
+            draft: that it was made from.
+            request: its facts.
+            prepared: how its image was prepared.
+            folder: where to look.
+        """
+        record = self.get(key, folder)
+        others = [] if record is not None else self.keys_of(draft.recipe)
+        for other in others:
+            found = self.get(other, folder)
+            if found is not None and draft.asked_by(request, prepared, stored=found):
+                return found
+        return record
+
+    def keys_of(self, recipe: str) -> list[str]:
+        """Return the keys under which there are, or were, records of a recipe, in order."""
+        if self._keys is None:
+            found: dict[str, set[str]] = {}
+            for folder in _FOLDERS:
+                for path in (self.root / folder).glob("??/*.json"):
+                    found.setdefault(_recipe_in(path) or "", set()).add(path.stem)
+            self._keys = found
+        return sorted(self._keys.get(recipe, ()))
 
     def records(self, folder: Folder = "answers") -> Iterator[Record]:
         """Yield all whole records of a folder in the order of their keys."""
@@ -146,3 +171,13 @@ class AnswerStore:
     def holds_any(self, model: str) -> bool:
         """Say whether there is an answer of a model."""
         return any(record.request.get("model") == model for record in self.records())
+
+
+def _recipe_in(path: Path) -> str | None:
+    """Read the recipe of a record from the head of its file; the record itself is read where it is wanted."""
+    try:
+        with path.open("rb") as file:
+            found = _RECIPE.search(file.read(1024))
+    except OSError:
+        return None
+    return found[1].decode() if found else None

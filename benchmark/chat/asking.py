@@ -115,7 +115,7 @@ class Asker:
             if key in self._under_way:
                 self.counted["shared"] += 1
                 return self._under_way[key]
-            stored = self._stored(key)
+            stored = self._stored(draft, key, request, prepared)
             if stored is not None:
                 self.counted["reused"] += 1
                 self._works = self._works or stored.reply is not None
@@ -144,21 +144,27 @@ class Asker:
             running.add_done_callback(lambda r: future.cancel() if r.cancelled() else None)
         return future
 
-    def _stored(self, key: str) -> Record | None:
+    def _stored(self, draft: Draft, key: str, request: dict[str, Any], prepared: dict[str, Any]) -> Record | None:
         if key in self._settled:
             return self._settled[key] or self.store.get(key)
-        return None if self.refresh else self._answer(key)
+        return None if self.refresh else self._answer(draft, key, request, prepared)
 
-    def _answer(self, key: str) -> Record | None:
+    def answer_to(self, draft: Draft) -> Record | None:
+        """Return the stored answer to a draft that a run would take instead of asking; None: it would ask."""
+        question, prepared = draft.make()
+        request = question.facts(self._facts)
+        return None if self.refresh else self._answer(draft, digest(request), request, prepared)
+
+    def _answer(self, draft: Draft, key: str, request: dict[str, Any], prepared: dict[str, Any]) -> Record | None:
         """Return what the store has and what is an answer, as replies are read today.
 
         A reply that an earlier version could not read is one where today's reads it; what was taken for an answer
         although the model did nothing is asked again.
         """
-        kept = self.store.get(key)
+        kept = self.store.find(key, draft, request, prepared, "answers")
         if kept is not None and kept.reply is not None:
             return kept if reading(self.provider, kept.reply).is_answer else None
-        missed = self.store.get(key, "misses")
+        missed = self.store.find(key, draft, request, prepared, "misses")
         record = None if missed is None else self._read_anew(missed)
         if record is not None:
             self.store.put(record, "answers")
@@ -193,7 +199,7 @@ class Asker:
         key: str,
     ) -> Record:
         """Get one answer and keep it at once."""
-        stored = self._stored(key)  # another process may have asked while this one waited
+        stored = self._stored(draft, key, request, prepared)  # another process may have asked while this one waited
         if stored is not None:
             self.counted["reused"] += 1
             return self._checked(stored)
@@ -243,7 +249,8 @@ class Asker:
     def _keep(self, record: Record) -> Record:
         answered = record.reply is not None and reading(self.provider, record.reply).blocked is None
         if answered and self.refresh:
-            self.store.retire(record.key)
+            for key in {record.key, *self.store.keys_of(record.recipe)}:
+                self.store.retire(key)
         self.store.put(record, "answers" if answered else "misses")
         with self._lock:
             self._settled[record.key] = None if answered else record
@@ -339,15 +346,23 @@ class Asker:
 
     def find(self, draft: Draft) -> Record | None:
         """Return what is recorded for a draft, an answer or a miss, without asking; None where nothing is."""
-        found = self.store.by_recipe(draft.recipe)
+        keys = self.store.keys_of(draft.recipe)
+        found = self._recorded(keys[0]) if len(keys) == 1 else None
         if found is None:
-            question, _ = draft.make()
-            key = digest(question.facts(self._facts))
-            found = self.store.get(key) or self.store.get(key, "misses")
+            question, prepared = draft.make()
+            request = question.facts(self._facts)
+            key = digest(request)
+            found = self.store.find(key, draft, request, prepared, "answers")
+            found = found or self.store.find(key, draft, request, prepared, "misses")
+        if found is None:  # prepared otherwise than today, which a replay does not mind
+            found = next((record for key in keys if (record := self._recorded(key)) is not None), None)
         if found is None:
             return None
         self.counted["reused"] += 1
         return self._checked(self._read_anew(found) or found)
+
+    def _recorded(self, key: str) -> Record | None:
+        return self.store.get(key) or self.store.get(key, "misses")
 
 
 def estimate_tokens(question: Question) -> int:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 _KEY = re.compile(r'"key"\s*:\s*"([0-9a-f]{64})"')
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"})
 """States after which nothing more happens (without their prefix)."""
-PROMPT_TOKENS = 8000
-"""Taken for each question where the budget is checked: two images at most."""
+IMAGE_TOKENS = 4000
+"""Taken for each image of a question, and for no fewer than two, where the budget is checked."""
 
 
 SECONDS_A_MB = 10
@@ -124,7 +124,9 @@ class Batches:
         """Send what the store does not hold, and return how many questions that are."""
         number, most = 0, 0.0
         for records, lines in self._files(drafts):
-            most += self.factor * len(records) * cost_at_most(self.price, PROMPT_TOKENS, self.max_output_tokens)
+            most += self.factor * sum(
+                cost_at_most(self.price, _most_tokens(record), self.max_output_tokens) for record in records
+            )
             self.budget.check(most)  # of all jobs that are under way
             name = f"benchmark-{secrets.token_hex(8)}"
             path = self.folder / f"{name}.job.json"
@@ -145,7 +147,8 @@ class Batches:
             question, prepared = draft.make()
             request = question.facts(facts)
             key = digest(request)
-            if key in seen or self._is_kept(key):
+            kept = self.store.find(key, draft, request, prepared, "answers")
+            if key in seen or self._is_answer(kept):
                 continue
             seen.add(key)
             line = json.dumps({"key": key, "request": self.provider.batch_request(question)})
@@ -229,7 +232,7 @@ class Batches:
 
         lines = dict(_lines(content))
         for record in job.records:
-            if self._is_kept(record.key):
+            if self._is_answer(self.store.get(record.key)):
                 continue  # kept before this process was stopped
             body = lines.get(record.key)
             changes: dict[str, Any] = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -246,13 +249,16 @@ class Batches:
             done = record.model_copy(update=changes)
             self.store.put(done, "answers" if done.reply is not None and blocked is None else "misses")
 
-    def _is_kept(self, key: str) -> bool:
-        kept = self.store.get(key)
+    def _is_answer(self, kept: Record | None) -> bool:
         return kept is not None and kept.reply is not None and reading(self.provider, kept.reply).is_answer
 
     def _forget(self, path: Path, job: Job) -> None:
         path.with_name(f"{job.display_name}.jsonl").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+
+
+def _most_tokens(record: Record) -> int:
+    return IMAGE_TOKENS * max(2, sum("image" in part for part in record.request["parts"]))
 
 
 def _lines(content: bytes) -> Iterator[tuple[str, str]]:

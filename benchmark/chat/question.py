@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 FORMAT = 1
 """Raised when the meaning of a key changes; older answers are then no longer found."""
@@ -36,6 +36,8 @@ class Question:
     parts: tuple[Part, ...]
     draw: int
     """Which of several equal requests this is, from 0."""
+    frame: Mapping[str, Any] | None = None
+    """How the image lies in its file (JSON values), where an answer with places depends on it; None: it does not."""
 
     def facts(self, provider: Mapping[str, Any]) -> dict[str, Any]:
         """Return all that the answer depends on, as JSON values: no image bytes, no key.
@@ -44,7 +46,22 @@ class Question:
             provider: the provider's name, model, API version and settings that change the answer.
         """
         parts = [{"text": p} if isinstance(p, str) else {"image": p.mime, "sha256": p.sha256} for p in self.parts]
-        return {"format": FORMAT, **provider, "parts": parts, "draw": self.draw}
+        frame = {} if self.frame is None else {"frame": dict(self.frame)}
+        return {"format": FORMAT, **provider, "parts": parts, "draw": self.draw, **frame}
+
+
+class Stored(Protocol):
+    """What a record says of the question that it answers."""
+
+    @property
+    def request(self) -> Mapping[str, Any]:
+        """See ``Question.facts``."""
+        ...
+
+    @property
+    def prepared(self) -> Mapping[str, Any]:
+        """How the image was made from its file."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +76,23 @@ class Draft:
     """
     make: Callable[[], tuple[Question, dict[str, Any]]] = field(repr=False)
     """Builds the question, and says how its image was prepared."""
+    alike: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = field(default=lambda _, __: True, repr=False)
+    """Whether two preparations of its image differ by no more than versions of one library do."""
+
+    def asked_by(self, request: Mapping[str, Any], prepared: Mapping[str, Any], *, stored: Stored) -> bool:
+        """Say whether a stored answer of the same recipe is one to this question, made by another library version.
+
+        Args:
+            request: facts of this question.
+            prepared: how its image was prepared.
+            stored: what is stored.
+        """
+        return _without_pixels(stored.request) == _without_pixels(request) and self.alike(stored.prepared, prepared)
+
+
+def _without_pixels(request: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [{"image": part["image"]} if "image" in part else part for part in request.get("parts", [])]
+    return {name: value for name, value in request.items() if name != "frame"} | {"parts": parts}
 
 
 def digest(facts: Any) -> str:

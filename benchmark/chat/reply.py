@@ -57,6 +57,11 @@ def first(values: Any) -> Any:
     return values[0] if isinstance(values, list) and values else None
 
 
+def items(values: Any) -> list[Any]:
+    """Return a list; empty for all else."""
+    return values if isinstance(values, list) else []
+
+
 def word(value: Any) -> str | None:
     """Return a text that can be written; None for everything that is not a text."""
     return encodable(value) if isinstance(value, str) else None

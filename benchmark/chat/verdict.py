@@ -1,4 +1,4 @@
-"""From a model's text to a label: the answer's schema, and its validation by this package."""
+"""From a model's text to a label: its validation by this package."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.chat.form import Form
 from benchmark.chat.json_objects import json_objects, read_json, without_thinking
+from benchmark.chat.places import confidence_in
 from benchmark.core.samples import Outcome
 from benchmark.core.text import each_text, encodable
 
-Order = Literal["reasoning_first", "label_first"]
 Label = Literal["OK", "NOK"]
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
 
@@ -24,6 +25,9 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
     reasoning: str
     label: Label
+    confidence: Any = None
+    """Read where the form asks for it."""
+    defects: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,15 @@ class Usage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Token:
+    """One token of an answer, and what else might have stood in its place."""
+
+    text: str
+    logprobs: tuple[tuple[str, float], ...]
+    """(token, natural logarithm of its probability) of the likeliest ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """The parts of a raw reply that matter, whichever provider it came from."""
 
@@ -49,6 +62,8 @@ class Reading:
     model_version: str | None = None
     response_id: str | None = None
     usage: Usage = field(default_factory=Usage)
+    tokens: tuple[Token, ...] = ()
+    """Of the answer, where log-probabilities were asked for and given."""
     unreadable: str | None = None
     """Why the reply cannot be read, though it is one."""
 
@@ -64,47 +79,22 @@ class Verdict:
 
     outcome: Outcome
     status: str
-    """``json``, ``fenced`` or ``embedded`` where valid; else ``bad_label``, ``not_json``, ``truncated``, ``empty``,
-    ``blocked``, or ``failed``."""
+    """``json``, ``fenced``, ``embedded`` or ``list`` where valid; else ``bad_label``, ``bad_defects``, ``not_json``,
+    ``truncated``, ``empty``, ``blocked``, or ``failed``."""
     label: Label | None = None
     reasoning: str | None = None
+    confidence: float | None = None
+    """Of the label, in [0, 1]; None where none was asked for or given."""
+    defects: tuple[Any, ...] = ()
+    """The places that were named, as they came (JSON values); see ``read_places``."""
     message: str | None = None
 
 
-def schema(order: Order) -> dict[str, Any]:
-    """Return the JSON schema of the answer; with reasoning first the model thinks before it labels."""
-    fields = {
-        "reasoning": {"type": "string", "description": "The specific reason for the label."},
-        "label": {
-            "type": "string",
-            "enum": ["OK", "NOK"],
-            "description": "NOK if the image contains an anomaly or defect, OK if it contains none.",
-        },
-    }
-    names = ["reasoning", "label"] if order == "reasoning_first" else ["label", "reasoning"]
-    return {"type": "object", "properties": {n: fields[n] for n in names}, "required": names, "propertyOrdering": names}
-
-
-def instruction(order: Order) -> str:
-    """Return the words that ask for the same JSON from a model without structured output."""
-    first, second = (
-        ('"reasoning": "…", ', '"label": "OK" or "NOK"')
-        if order == "reasoning_first"
-        else (
-            '"label": "OK" or "NOK", ',
-            '"reasoning": "…"',
-        )
-    )
-    return (
-        f"Answer with one JSON object and nothing else: {{{first}{second}}}. "
-        "The label is NOK if the image contains an anomaly or defect, OK if it contains none."
-    )
-
-
-def judge(reading: Reading) -> Verdict:
+def judge(reading: Reading, form: Form) -> Verdict:
     """Validate a reply: blocked, invalid, or ok with its label and reasoning.
 
-    The last valid answer behind the model's thinking counts: what stands before it is a draft.
+    The last valid answer behind the model's thinking counts: what stands before it is a draft. Where places are asked
+    for, a bare list of them is an answer too, as models write it that were trained to point: NOK if it holds any.
     """
     if reading.blocked:
         return Verdict(outcome="blocked", status="blocked", message=f"blocked: {reading.blocked}")
@@ -113,16 +103,27 @@ def judge(reading: Reading) -> Verdict:
         return Verdict(outcome="invalid", status="not_json", message=message)
     text = (reading.text or "").strip()
     problem: str | None = None
-    for found, status in reversed(_found(text)):
+    status = "bad_label"
+    for found, where in reversed(_found(text, lists=form.places)):
         try:
             answer = Answer.model_validate(each_text(found, encodable))
         except ValidationError as error:
             first = error.errors()[0]
             problem = problem or f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
             continue
-        return Verdict(outcome="ok", status=status, label=answer.label, reasoning=answer.reasoning)
+        if form.places and not isinstance(answer.defects, list):
+            status, problem = ("bad_defects", "defects: must be a list") if problem is None else (status, problem)
+            continue
+        return Verdict(
+            outcome="ok",
+            status=where,
+            label=answer.label,
+            reasoning=answer.reasoning,
+            confidence=confidence_in(answer.confidence) if form.confidence else None,
+            defects=tuple(answer.defects) if form.places else (),
+        )
     if problem is not None:
-        return Verdict(outcome="invalid", status="bad_label", message=problem)
+        return Verdict(outcome="invalid", status=status, message=problem)
     if reading.truncated:
         return Verdict(outcome="invalid", status="truncated", message="the answer ended at the token limit")
     if not text:
@@ -131,22 +132,25 @@ def judge(reading: Reading) -> Verdict:
     return Verdict(outcome="invalid", status="not_json", message="the answer holds no JSON object")
 
 
-def _found(text: str) -> list[tuple[dict[str, Any], str]]:
-    """Return the JSON objects of a text in order, each with where it was found."""
+def _found(text: str, *, lists: bool) -> list[tuple[dict[str, Any], str]]:
+    """Return the JSON objects of a text in order, each with where it was found; a list of places becomes one."""
     whole = _whole(text)
-    if whole is not None:
+    if isinstance(whole, dict):
         return [(whole, "json")]
     said = without_thinking(text).strip()
     whole = _whole(said)
-    if whole is not None:
+    if isinstance(whole, dict):
         return [(whole, "json")]
-    fenced = {json.dumps(found) for block in _FENCE.findall(said) if (found := _whole(block)) is not None}
-    return [(found, "fenced" if json.dumps(found) in fenced else "embedded") for found in json_objects(said)]
+    blocks = [_whole(block) for block in _FENCE.findall(said)]
+    pointed = [found for found in (whole, *blocks) if lists and isinstance(found, list)][-1:]
+    listed = [({"reasoning": "", "label": "NOK" if last else "OK", "defects": last}, "list") for last in pointed]
+    fenced = {json.dumps(found) for found in blocks if isinstance(found, dict)}
+    objects = [(found, "fenced" if json.dumps(found) in fenced else "embedded") for found in json_objects(said)]
+    return [*listed, *objects]
 
 
-def _whole(text: str) -> dict[str, Any] | None:
+def _whole(text: str) -> Any:
     try:
-        found = read_json(text)
+        return read_json(text)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None

@@ -278,7 +278,9 @@ class Prediction:
     mask: NDArray[np.bool_] | None = None
     """(H, W) binary decision; IoU is taken from it."""
     image_score: float | None = None
-    """Larger is more defective."""
+    """Larger is more defective; None: the largest score of the map, if there is one."""
+    unscored: bool = False
+    """True: the image has no score, not even that of its map."""
     label: bool | None = None
     """True: the image is called defective."""
     rationale: str | None = None

@@ -22,7 +22,8 @@ _FILES = ("*/_annotations.coco.json", "annotations/*.json", "*.json", "*/*.json"
 """Where the JSON files of a folder lie (Roboflow; COCO and CVAT; others); the first place that has some is taken."""
 _IMAGES = ("", "images", "data", "JPEGImages", "images/default")
 """Folders that ``file_name`` may be below, beside those of the JSON file and of the split."""
-_MOST_PIXELS = 2**28
+MOST_PIXELS = 2**28
+"""Of an image that run lengths or shapes are of."""
 
 
 class Coco(Dataset):
@@ -90,8 +91,8 @@ class Coco(Dataset):
     def _rows(
         self, file: Path, data: dict[str, Any], places: Places, marker: Marker, problems: list[str]
     ) -> Iterator[Listed]:
-        images = _by_id(file, data["images"], "image", problems)
-        categories = _by_id(file, data["categories"], "category", problems)
+        images = by_id(file, data["images"], "image", problems)
+        categories = by_id(file, data["categories"], "category", problems)
         names = {key: str(one.get("name", key)) for key, one in categories.items()}
         marks = _marks(file, data["annotations"], images, names, problems)
         split = "" if self.path == file else split_in(file.relative_to(self.path or file).as_posix())
@@ -100,7 +101,7 @@ class Coco(Dataset):
             where = f"{file}, image {one.get('id')}"
             try:
                 image = places.find(str(one.get("file_name") or ""), where, base=base)
-                size = _size(one) or next((s for mark in marks[key] if (s := mark.size)), None)
+                size = size_of(one) or next((s for mark in marks[key] if (s := mark.size)), None)
             except DataError as error:
                 problems.append(str(error))
             except ValueError as error:
@@ -127,7 +128,7 @@ def _checked(file: Path, data: Any) -> dict[str, Any]:
     return {**data, **{name: data.get(name, []) for name in _LISTS}}
 
 
-def _key(value: object) -> str:
+def id_text(value: object) -> str:
     """Return an id as text: 1, 1.0 and "1" are one; raises ValueError for what is no id."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -136,11 +137,12 @@ def _key(value: object) -> str:
     return str(value).strip()
 
 
-def _by_id(file: Path, entries: Sequence[Any], what: str, problems: list[str]) -> dict[str, dict[str, Any]]:
+def by_id(file: Path, entries: Sequence[Any], what: str, problems: list[str]) -> dict[str, dict[str, Any]]:
+    """Return entries by their id as text; those without one, and ids that stand there twice, are problems."""
     found: dict[str, dict[str, Any]] = {}
     for at, entry in enumerate(entries, start=1):
         try:
-            key = _key(entry["id"])
+            key = id_text(entry["id"])
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{file}, {what} number {at}: no usable id ({error}); give each one of its own")
             continue
@@ -159,13 +161,13 @@ def _marks(
         where = f"{file}, annotation number {at}"
         try:
             where = f"{file}, annotation {one['id']}" if "id" in one else where
-            image = _key(one["image_id"])
+            image = id_text(one["image_id"])
             if image not in images:
                 raise ValueError(f"there is no image {image}")
-            name = _key(one["category_id"]) if names else ""
+            name = id_text(one["category_id"]) if names else ""
             if names and name not in names:
                 raise ValueError(f"there is no category {name}")
-            marks[image].append(_mark(one, names.get(name, "defect"), _size(images[image])))
+            marks[image].append(read_mark(one, names.get(name, "defect"), size_of(images[image])))
         except KeyError as error:
             problems.append(f"{where}: it has no {error}; write it, or remove the annotation")
         except (ValueError, TypeError, AttributeError) as error:
@@ -173,13 +175,13 @@ def _marks(
     return marks
 
 
-def _mark(one: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> Mark:
+def read_mark(one: Mapping[str, Any], name: str, size: tuple[int, int] | None) -> Mark:
     """Read one annotation; raises ValueError, TypeError or KeyError where it cannot be drawn."""
     crowd = bool(one.get("iscrowd"))
     drawn = one.get("segmentation")
     if drawn and isinstance(drawn, dict):
         height, width = drawn["size"]
-        if type(height) is not int or type(width) is not int or not 0 < height * width <= _MOST_PIXELS:
+        if type(height) is not int or type(width) is not int or not 0 < height * width <= MOST_PIXELS:
             raise ValueError(f"its run lengths have the size {drawn['size']}, which no image has")
         if size not in (None, (width, height)):
             raise ValueError(f"its run lengths are of {width}x{height} (width x height), its image of {size}")
@@ -200,7 +202,7 @@ def _polygon(values: Sequence[object]) -> Shape:
     return Shape(kind="polygon", points=coordinates(values))
 
 
-def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return (width, height) as an image's entry says, None where it does not; raises ValueError for another thing."""
     width, height = image.get("width"), image.get("height")
     if not width and not height:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ _RACY_NS = 2_000_000_000
 1 s on some network mounts) without a new modification time, so its row is not trusted."""
 _SAVE_EVERY_SECONDS = 30.0
 _BATCH = 256
+_AT_ONCE = 8
+"""Files that a thread reads before it hands them over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def _read_stale(
     try:
         with Progress(f"Indexing {root.name}", len(stale)) as progress, ThreadPoolExecutor(threads) as pool:
             for batch in _batches(stale, _BATCH):
-                for name, row in zip(batch, pool.map(read, batch), strict=True):
+                read_some = pool.map(lambda names: list(map(read, names)), _batches(batch, _AT_ONCE))
+                for name, row in zip(batch, chain.from_iterable(read_some), strict=True):
                     if isinstance(row, FileFacts):  # looked at anew by every run, as it may be fixed
                         facts[name] = row
                         continue

@@ -38,9 +38,9 @@ BATCH = 8
 class PatchCore(Pipeline):
     """PatchCore (Roth et al., CVPR 2022, arXiv 2106.08265) on the good training images of each category.
 
-    Written on this package's features, because anomalib cannot share an environment with it: anomalib installs a
-    second OpenCV over the first (opencv-python-headless), and its CLIP models want an open_clip below 2.26.1. It is
-    no zero-shot method; the result says so.
+    Written on this package's features, so that it needs no further library and takes any backbone; anomalib's own runs
+    as ``pipeline=anomalib pipeline.model=patchcore``, and agrees with this one to rounding
+    (tests/pipelines/test_anomalib.py). It is no zero-shot method; the result says so.
     """
 
     backbone: Annotated[Backbone, group_option("pipeline.backbone")]

@@ -2,132 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import ConfigError, DataError
-from benchmark.core.samples import Prediction, Sample
+from benchmark.core.samples import MaskSet, Prediction, Regions, Sample
 from benchmark.core.settings import FilePath, FolderPath
+from benchmark.pipelines.saved_batches import read_batches
+from benchmark.pipelines.saved_coco import CocoSettings, read_coco
+from benchmark.pipelines.saved_export import exported, own_export
+from benchmark.pipelines.saved_files import read_map, read_mask, resized
+from benchmark.pipelines.saved_layouts import find_layout, refuse_picture
+from benchmark.pipelines.saved_names import filled, find_files, refuse_shared
+from benchmark.pipelines.saved_table import read_table
+from benchmark.results.export_coco import IMAGES
 
 if TYPE_CHECKING:
-    from benchmark.results.export_index import ExportIndex
     from benchmark.stages.context import Context
 
-MAPS = (".npy", ".npz", ".tiff", ".tif", ".png")
-MARKS = ("", "_map", "_score", "_anomaly_map", "_heatmap")
-"""What programs put behind an image's stem for its score map."""
-MASK_MARKS = ("_mask", "_pred", "_pred_mask")
+T = TypeVar("T")
+Source = Mapping[str, Callable[[], Prediction]]
+"""What reads the prediction of an image, or a part of it, by the image's id."""
 
 
 class Saved(Pipeline):
-    """Reads the prediction of each image from files that carry its path or name."""
+    """Reads the prediction of each image from files that carry its path or name.
+
+    What the files of one image say holds before the table, and that before COCO.
+    """
 
     path: FolderPath | None
-    """Folder of maps and masks, or what ``run.export`` wrote; None: there are image scores and labels only."""
+    """Folder of maps and masks, of batches that anomalib saved, or what ``run.export`` wrote; None: there is none."""
     maps: str | None
     """Where a map lies below the folder: ``{path}`` (of the image, without its ending), ``{category}``, ``{type}``,
-    ``{stem}``; None: ``{path}`` or ``{stem}`` with a usual ending."""
+    ``{stem}``; None: a layout that is known, or ``{path}`` or ``{stem}`` with a usual ending."""
     masks: str | None
     """Likewise for binary masks; None: ``{path}_mask.png`` and its like."""
     table: FilePath | None
     """CSV with a column ``image``, and ``score``, ``label`` or both."""
+    coco: FilePath | None
+    """COCO results, or an object with ``images`` and ``annotations``: regions with or without scores."""
+    coco_images: FilePath | None
+    """JSON file with the list ``images`` that the results' numbers are of; None: the file itself, or ``coco.json``
+    beside it."""
+    coco_boxes: Literal["error", "mask"]
+    """What a box without an outline is: refused, or a region of all pixels in it."""
+    coco_threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    """The mask is the union of the regions of this score or more; None: of all."""
     resize: Literal["error", "linear", "nearest"]
-    """What becomes of a map or mask of another size than its image."""
+    """What becomes of a map or mask of another size than its image; regions and masks are resized by ``nearest``."""
     on_missing: Literal["row", "error"]
     """``row``: an image without a prediction is a failed answer."""
 
     def check(self, context: Context) -> None:
         """Refuse settings that name nothing to read."""
-        if self.path is None and self.table is None:
+        if self.missing():
             raise ConfigError(
                 "pipeline=saved reads predictions: give pipeline.path=<folder of score maps or masks>, "
-                "pipeline.table=<CSV of image, score, label>, or both"
+                "pipeline.coco=<COCO results>, pipeline.table=<CSV of image, score, label>, or several"
             )
         if self.path is not None and not self.path.is_dir():
-            raise DataError(f"{self.path}: no such folder; give pipeline.path=<folder of score maps or masks>")
+            word = {".json": "coco", ".csv": "table"}.get(self.path.suffix.lower()) if self.path.is_file() else None
+            fix = (
+                f"a file; give it as pipeline.{word}"
+                if word
+                else "no such folder; give pipeline.path=<folder of score maps or masks>"
+            )
+            raise DataError(f"{self.path}: {fix}")
 
     def missing(self) -> tuple[str, str | None] | None:
         """Return that nothing is named to read, where that is so."""
-        named = self.path is not None or self.table is not None
-        return None if named else ("give pipeline.path or pipeline.table", None)
+        named = {self.path, self.table, self.coco} != {None}
+        return None if named else ("give pipeline.path, pipeline.coco or pipeline.table", None)
 
     def refuses(self, use: Use) -> str | None:
         """Refuse tiles: the files are of whole images."""
         return "its files are of whole images" if use == "tiles" else None
 
     def reads(self, dataset: str) -> Mapping[str, Path]:
-        """Return folder and table: what they hold is part of the run."""
-        places = {"path": self.path, "table": self.table}
+        """Return folder and files: what they hold is part of the run."""
+        places = {"path": self.path, "table": self.table, "coco": self.coco, "coco_images": self._coco_images()}
         return {key: place for key, place in places.items() if place is not None and place.exists()}
 
     def not_in_result(self) -> tuple[str, ...]:
-        """Return folder and table: where they lie is not."""
-        return ("path", "table")
+        """Return folder and files: where they lie is not."""
+        return ("path", "table", "coco", "coco_images")
 
     def plan(self, context: Context) -> Plan:
         """Plan to read each image's files when its turn comes.
 
         Raises:
-            DataError: nothing in the folder and the table is of any image, or (``on_missing: error``) not of each.
+            DataError: nothing in the folder and the files is of any image, or (``on_missing: error``) not of each.
         """
-        from benchmark.pipelines.saved_table import read_table
-
-        if self.path is not None and (index := self._own()) is not None:
-            return self._plan_own(context, self.path, index)
-        rows = {} if self.table is None else read_table(self.table, context.samples)
-        files = {s.id: self._files(s) for s in context.samples}
-        _refuse_shared(files)
-        self._tell_missing(context, [s for s in context.samples if s.id not in rows and not files[s.id]])
+        sources = [source for source in self._sources(context) if source]
+        self._tell_missing(context, [s for s in context.samples if not any(s.id in source for source in sources)])
 
         def predict(one: ImageResults) -> Prediction:
-            score, label = rows.get(one.sample.id, (None, None))
-            found = files[one.sample.id]
-            if not found and one.sample.id not in rows:
-                return Prediction(outcome="failed", message="no saved prediction")
-            return Prediction(
-                score_map=self._sized(read_map(found["map"]), one.sample) if "map" in found else None,
-                mask=self._sized(read_mask(found["mask"]), one.sample) if "mask" in found else None,
-                image_score=score,
-                label=label,
-            )
+            parts = [source[one.sample.id]() for source in sources if one.sample.id in source]
+            return self._sized(_merged(parts), one.sample)
 
         return Plan(predict=predict)
 
-    def _own(self) -> ExportIndex | None:
-        """Return the index where the folder is an export of ours and no setting says how to read it otherwise."""
-        from benchmark.pipelines.saved_export import own_export
+    def _sources(self, context: Context) -> list[Source]:
+        """Return what holds predictions, that which goes before others first."""
+        sources: list[Source] = []
+        by_rule = self.maps is None and self.masks is None
+        if by_rule and self.table is None and self.coco is None and (index := own_export(self.path)) is not None:
+            assert self.path is not None
+            sources, notes = exported(self.path, index, context.samples, self._coco_settings())
+            context.notes += notes
+            return sources
+        batches = read_batches(self.path, context.samples) if self.path is not None and by_rule else None
+        if batches is not None:
+            sources.append(batches[0])
+            context.notes += batches[1]
+        elif self.path is not None:
+            layout = find_layout(self.path, context.categories) if by_rule else None
+            files = {
+                s.id: found
+                for s in context.samples
+                if (found := find_files(self.path, s, maps=self.maps, masks=self.masks, layout=layout))
+            }
+            refuse_shared(files)
+            if layout is not None and layout.pictures and (shown := [f["map"] for f in files.values() if "map" in f]):
+                refuse_picture(shown[0])
+            if layout is not None and files:
+                context.notes.append(f"predictions are found as in {layout.name}")
+            sources.append({key: partial(_of_files, found) for key, found in files.items()})
+        if self.table is not None:
+            rows = read_table(self.table, context.samples)
+            sources.append({key: partial(Prediction, image_score=s, label=label) for key, (s, label) in rows.items()})
+        if self.coco is not None:
+            source, notes = read_coco(self.coco, context.samples, self._coco_settings())
+            context.notes += notes
+            sources.append(source)
+        return sources
 
-        return own_export(self.path) if {self.maps, self.masks, self.table} == {None} else None
+    def _coco_images(self) -> Path | None:
+        if self.coco_images is not None or self.coco is None:
+            return self.coco_images
+        return beside if (beside := self.coco.with_name(IMAGES)).is_file() and beside != self.coco else None
 
-    def _plan_own(self, context: Context, folder: Path, index: ExportIndex) -> Plan:
-        from benchmark.pipelines.saved_export import exported_files, exported_rows
-        from benchmark.results.export_files import read_regions
-
-        rows = exported_rows(folder, index, context.samples)
-        files = {s.id: exported_files(folder, index, s) for s in context.samples}
-        self._tell_missing(context, [s for s in context.samples if s.id not in rows and not files[s.id]])
-
-        def predict(one: ImageResults) -> Prediction:
-            found, row = files[one.sample.id], rows.get(one.sample.id)
-            if row is None and not found:
-                return Prediction(outcome="failed", message="no saved prediction")
-            said = Prediction() if row is None else row.prediction(has_map=bool(found.keys() & {"map", "regions"}))
-            if said.outcome != "ok":
-                return said
-            return replace(
-                said,
-                score_map=self._sized(read_map(found["map"]), one.sample) if "map" in found else None,
-                regions=read_regions(found["regions"]) if "regions" in found else None,
-                mask=self._sized(read_mask(found["mask"]), one.sample) if "mask" in found else None,
-            )
-
-        return Plan(predict=predict)
+    def _coco_settings(self) -> CocoSettings:
+        return CocoSettings(images=self.coco_images, boxes=self.coco_boxes, threshold=self.coco_threshold)
 
     def _tell_missing(self, context: Context, without: list[Sample]) -> None:
         """Note images without a prediction, or raise DataError where that is so of all or not allowed."""
@@ -136,148 +159,73 @@ class Saved(Pipeline):
         if without:
             context.notes.append(f"{len(without)} images have no saved prediction, the first is {without[0].id}")
 
-    def _files(self, sample: Sample) -> dict[str, Path]:
-        """Find map and mask of a sample.
-
-        Raises:
-            DataError: several files could be the one.
-        """
-        if self.path is None:
-            return {}
-        found: dict[str, Path] = {}
-        usual = {
-            "map": (self.maps, [f"{mark}{ending}" for mark in MARKS for ending in MAPS]),
-            "mask": (self.masks, [f"{mark}.png" for mark in MASK_MARKS]),
-        }
-        for kind, (pattern, endings) in usual.items():
-            if pattern is not None:
-                wanted = [pattern]
-            else:
-                wanted = [f"{place}{ending}" for place in ("{path}", "{stem}") for ending in endings]
-            there = dict.fromkeys(p for w in wanted if (p := self.path / self._filled(w, sample)).is_file())
-            if len(there) > 1:
-                names = " and ".join(str(p) for p in list(there)[:2])
-                raise DataError(f"{names} could both be the {kind} of {sample.id}; say which with pipeline.{kind}s")
-            found |= dict.fromkeys([kind], next(iter(there))) if there else {}
-        return found
-
-    def _filled(self, pattern: str, sample: Sample) -> str:
-        path = PurePosixPath(sample.id)
-        words = {
-            "path": str(path.with_suffix("")), "stem": path.stem, "category": sample.category,
-            "type": sample.defect_type,
-        }  # fmt: skip
-        try:
-            return pattern.format(**words)
-        except (KeyError, IndexError, ValueError) as error:
-            known = ", ".join(f"{{{word}}}" for word in words)
-            raise ConfigError(
-                f"{pattern!r} is no pattern of pipeline.maps or pipeline.masks: it knows {known}"
-            ) from error
-
-    def _sized(self, values: NDArray[Any], sample: Sample) -> NDArray[Any]:
+    def _sized(self, said: Prediction, sample: Sample) -> Prediction:
+        """Return a prediction at the size of its image; raises DataError where ``resize`` allows no other."""
         from benchmark.data.images import image_shape
 
+        parts = [said.score_map, said.mask, None if said.regions is None else said.regions.masks]
+        if all(part is None for part in parts):
+            return said
         shape = image_shape(sample.image, sample.reading)
-        if values.shape == shape:
-            return values
+        other = next((part.shape for part in parts if part is not None and part.shape != shape), None)
+        if other is None:
+            return said
         if self.resize == "error":
             raise DataError(
-                f"{sample.id}: its saved prediction is {values.shape[1]}x{values.shape[0]} (width x height), the image "
+                f"{sample.id}: its saved prediction is {other[1]}x{other[0]} (width x height), the image "
                 f"{shape[1]}x{shape[0]}; save it at image size, or give pipeline.resize=linear"
             )
-        import cv2
-
-        nearest = self.resize == "nearest" or values.dtype == np.bool_
-        resized: NDArray[Any] = cv2.resize(
-            values.astype(np.float32), shape[::-1], interpolation=cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        return replace(
+            said,
+            score_map=None
+            if said.score_map is None
+            else resized(said.score_map, shape, linear=self.resize == "linear"),
+            mask=None if said.mask is None else resized(said.mask, shape, linear=False),
+            regions=None if said.regions is None else _resized(said.regions, shape),
         )
-        return resized.astype(np.bool_) if values.dtype == np.bool_ else resized
 
     def _nothing(self, without: list[Sample]) -> str:
         first = without[0]
-        wanted = self._filled(self.maps or "{path}.npy", first)
+        wanted = filled(self.maps or "{path}.npy", first)
         there = [] if self.path is None else [p for p in self.path.rglob("*") if p.is_file()]
         seen = f"; there is {min(there).relative_to(self.path)}" if there and self.path is not None else ""
         return (
-            f"{self.path or self.table}: no prediction of {len(without)} images, the first is {first.id}: expected "
-            f"{wanted} (or another usual ending, or the name alone) or a row of pipeline.table{seen}; say how they are "
-            "named with pipeline.maps, such as {category}/{type}/{stem}.tiff"
+            f"{self.path or self.table or self.coco}: no prediction of {len(without)} images, the first is {first.id}: "
+            f"expected {wanted} (or another usual ending, or the name alone) or an entry of pipeline.table or "
+            f"pipeline.coco{seen}; say how they are named with pipeline.maps, as {{category}}/{{type}}/{{stem}}.tiff"
         )
 
 
-def _refuse_shared(files: Mapping[str, Mapping[str, Path]]) -> None:
-    """Raise DataError where one file would be the prediction of several images: names repeat across folders."""
-    owner: dict[Path, str] = {}
-    for sample, found in files.items():
-        for kind, path in found.items():
-            if owner.setdefault(path, sample) != sample:
-                raise DataError(
-                    f"{path} would be the {kind} of several images, {owner[path]} and {sample}: keep their folders "
-                    f"below pipeline.path, or say with pipeline.{kind}s how they are named"
-                )
+def _of_files(found: Mapping[str, Path]) -> Prediction:
+    return Prediction(
+        score_map=read_map(found["map"]) if "map" in found else None,
+        mask=read_mask(found["mask"]) if "mask" in found else None,
+    )
 
 
-def read_map(path: Path) -> NDArray[Any]:
-    """Read a score map, (H, W) float32 or float64, larger is more defective; of a PNG, the share of the highest level.
-
-    Raises:
-        DataError: it cannot be read, is not of one channel, or holds NaN or infinite values.
-    """
-    values = _array(path)
-    if values.dtype.kind not in "fiub":
-        raise DataError(f"{path}: a score map of numbers is needed, this is {values.dtype}")
-    if values.dtype.kind != "f":
-        highest = np.iinfo(values.dtype).max if path.suffix.lower() == ".png" and values.dtype.kind == "u" else 1
-        values = values.astype(np.float32) / np.float32(highest)
-    elif values.dtype != np.float64:
-        values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: NaN or infinite scores")
-    return values
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a binary mask, (H, W): what is not 0 is defect; raises DataError as ``read_map`` does."""
-    marked: NDArray[np.bool_] = _array(path) != 0
-    return marked
+def _merged(parts: Sequence[Prediction]) -> Prediction:
+    """Return what several sources say together: of each part what the first one says that says anything."""
+    if not parts:
+        return Prediction(outcome="failed", message="no saved prediction")
+    failed = next((part for part in parts if part.outcome != "ok"), None)
+    if failed is not None:
+        return failed
+    dense = next((part for part in parts if part.score_map is not None or part.regions is not None), Prediction())
+    return Prediction(
+        score_map=dense.score_map,
+        regions=dense.regions,
+        mask=_first(part.mask for part in parts),
+        image_score=_first(part.image_score for part in parts),
+        label=_first(part.label for part in parts),
+        rationale=_first(part.rationale for part in parts),
+    )
 
 
-def _array(path: Path) -> NDArray[Any]:
-    """Read the only array of a file, without axes of length 1; never a pickle."""
-    from benchmark.data.images import opened
-
-    if path.suffix.lower() in (".npy", ".npz"):
-        try:
-            read = np.load(path, allow_pickle=False)
-            if isinstance(read, np.lib.npyio.NpzFile):
-                with read:
-                    if len(read.files) != 1:
-                        raise DataError(
-                            f"{path}: holds {len(read.files)} arrays ({', '.join(read.files[:5])}); keep one"
-                        )
-                    read = read[read.files[0]]
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"{path}: cannot be read as a NumPy array ({error}); write it with numpy.save") from error
-        values = np.asarray(read)
-    elif path.suffix.lower() in (".tif", ".tiff"):
-        values = _tiff(path)
-    else:
-        with opened(path) as image:
-            values = np.asarray(image)
-    values = np.squeeze(values)
-    if values.ndim != 2:
-        raise DataError(f"{path}: one channel is needed, (height, width); this has the shape {values.shape}")
-    return values
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)
 
 
-def _tiff(path: Path) -> NDArray[Any]:
-    """Read the first page of a TIFF, of 16-bit floats too, which Pillow does not know."""
-    import tifffile
-
-    try:
-        return np.asarray(tifffile.imread(path, key=0))
-    except Exception as error:  # whatever a damaged file makes of a parser
-        raise DataError(f"{path}: not a TIFF that can be read ({error}); write it anew") from error
+def _resized(regions: Regions, shape: tuple[int, int]) -> Regions:
+    masks = (resized(regions.masks.decode([at])[0], shape, linear=False) for at in range(len(regions.masks)))
+    codes = [MaskSet.encode(mask[None]).counts[0] for mask in masks]
+    return replace(regions, masks=MaskSet.from_counts(shape, codes))

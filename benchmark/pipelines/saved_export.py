@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Outcome, Prediction, Sample
 from benchmark.core.table import csv_cell
+from benchmark.pipelines.saved_coco import CocoSettings, read_coco
+from benchmark.pipelines.saved_files import read_map, read_mask
+from benchmark.results.export_coco import IMAGES, RESULTS
+from benchmark.results.export_files import read_regions
 from benchmark.results.export_index import INDEX, TABLE, ExportIndex, Kind, read_index
 
 _OUTCOMES = get_args(Outcome)
@@ -35,6 +40,7 @@ class ExportedRow:
             outcome=self.outcome,
             message=self.message,
             image_score=None if has_map and self.score_of == "map" else self.score,
+            unscored=self.score is None and self.outcome == "ok",
             label=self.label,
             rationale=self.rationale,
         )
@@ -56,7 +62,30 @@ def own_export(folder: Path | None) -> ExportIndex | None:
     return found
 
 
-def exported_files(folder: Path, index: ExportIndex, sample: Sample) -> dict[str, Path]:
+def exported(
+    folder: Path, index: ExportIndex, samples: Sequence[Sample], coco: CocoSettings
+) -> tuple[list[Mapping[str, Callable[[], Prediction]]], list[str]]:
+    """Return what reads the predictions of an export, by sample, and notes for the result.
+
+    Maps, or the regions that they were drawn of, go before what COCO results say of places, and so do masks.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    files = {s.id: found for s in samples if (found := _files(folder, index, s))}
+    from_coco: Mapping[str, Callable[[], Prediction]] = {}
+    notes: list[str] = []
+    if "coco" in index.forms and not {"maps", "masks"} <= set(index.forms):
+        from_coco, notes = read_coco(folder / RESULTS, samples, replace(coco, images=folder / IMAGES))
+    mapped = {key for key, found in files.items() if found.keys() & {"map", "regions"}} | from_coco.keys()
+    rows = {
+        key: partial(row.prediction, has_map=key in mapped)
+        for key, row in exported_rows(folder, index, samples).items()
+    }
+    return [rows, {key: partial(_of_files, found) for key, found in files.items()}, from_coco], notes
+
+
+def _files(folder: Path, index: ExportIndex, sample: Sample) -> dict[str, Path]:
     """Return the files of an image by what they hold; regions take the place of the map that is drawn of them."""
     kinds: dict[str, Kind] = {"map": "maps", "regions": "regions", "mask": "masks"}
     listed = {"map": "maps", "regions": "maps", "mask": "masks"}
@@ -68,6 +97,14 @@ def exported_files(folder: Path, index: ExportIndex, sample: Sample) -> dict[str
     if "regions" in found:
         del found["map"]
     return found
+
+
+def _of_files(found: Mapping[str, Path]) -> Prediction:
+    return Prediction(
+        score_map=read_map(found["map"]) if "map" in found else None,
+        regions=read_regions(found["regions"]) if "regions" in found else None,
+        mask=read_mask(found["mask"]) if "mask" in found else None,
+    )
 
 
 def exported_rows(folder: Path, index: ExportIndex, samples: Sequence[Sample]) -> dict[str, ExportedRow]:

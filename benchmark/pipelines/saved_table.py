@@ -30,39 +30,61 @@ def read_table(path: Path, samples: Sequence[Sample]) -> dict[str, Row]:
         DataError: as ``read_rows``, or a row names an unknown image or one twice, or holds what is no number or label;
             file, line and fix are named.
     """
-    by_end = _ends(samples)
+    names = Names(samples)
     found: dict[str, Row] = {}
     for row in read_rows(path, NAMES, needs=("image",)):
         if not {"score", "label"} & row.values.keys():
             raise DataError(f"{path}: needs a column score or label beside image")
-        sample = _named(row.text("image"), by_end, row.where)
+        sample = _named(row.text("image"), names, row.where)
         if sample in found:
             raise DataError(f"{row.where}: {row.text('image')} stands there twice; keep one row an image")
         found[sample] = (_number(row.text("score"), row.where), row.label())
     return found
 
 
-def _ends(samples: Sequence[Sample]) -> dict[str, str | None]:
-    """Every end of every sample's path to its id; None where several samples have it."""
-    found: dict[str, str | None] = {}
-    for sample in samples:
-        parts = PurePosixPath(sample.id).parts
-        for at in range(len(parts)):
-            end = "/".join(parts[at:])
-            found[end] = None if end in found else sample.id
-    return found
+class Names:
+    """Finds images by what other programs call them: the path below the dataset, or an end of it that is unique."""
 
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._ids = {sample.id for sample in samples}
+        self.by_end: dict[str, str | None] = {}
+        """Every end of every path to its image; None where several images have it."""
+        for sample in samples:
+            for end in _ends(sample.id):
+                self.by_end[end] = None if end in self.by_end else sample.id
 
-def _named(name: str, by_end: dict[str, str | None], where: str) -> str:
-    plain = name.replace("\\", "/").removeprefix("./")
-    parts = PurePosixPath(plain).parts
-    for at in range(len(parts)):  # the table may name a longer path than the dataset's own
-        end = "/".join(parts[at:])
-        if end in by_end:
-            if (sample := by_end[end]) is None:
-                raise DataError(f"{where}: several images are called {end}; write the path below the dataset's folder")
+    def of(self, name: str, where: str) -> str | None:
+        """Return the image of which a name is the path, an end of it, or a longer one; None: there is none.
+
+        Raises:
+            DataError: several images are called so; names ``where``.
+        """
+        first, *shorter = _ends(plain(name)) or [""]
+        if first in self.by_end and first not in self._ids:
+            if (sample := self.by_end[first]) is None:
+                raise DataError(
+                    f"{where}: several images are called {first}; write the path below the dataset's folder"
+                )
             return sample
-    raise DataError(f"{where}: no image {name!r} in the dataset; {near_matches(plain, list(by_end))}")
+        return next((end for end in (first, *shorter) if end in self._ids), None)
+
+
+def plain(name: str) -> str:
+    """Return a path with slashes, without what says that it begins here."""
+    return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def _ends(path: str) -> list[str]:
+    """Return every end of a path, the longest first."""
+    parts = PurePosixPath(path).parts
+    return ["/".join(parts[at:]) for at in range(len(parts))]
+
+
+def _named(name: str, names: Names, where: str) -> str:
+    for end in _ends(plain(name)):  # what they have in common may be an end of both
+        if (sample := names.of(end, where)) is not None:
+            return sample
+    raise DataError(f"{where}: no image {name!r} in the dataset; {near_matches(plain(name), list(names.by_end))}")
 
 
 def _number(text: str, where: str) -> float | None:

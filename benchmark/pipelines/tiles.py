@@ -111,6 +111,7 @@ def merge(cut: Cut, tiles: Iterator[Prediction], how: Literal["maximum", "mean"]
         score_map=canvas.merged(cut.places),
         mask=mask if all(p.mask is not None for p in kept) else None,
         image_score=best.image_score if all(p.image_score is not None for p in kept) else None,
+        unscored=any(p.unscored for p in kept),
         label=None if None in labels else any(labels),
         rationale=best.rationale,
         extra={**_facts(kept), "tiles": len(kept)},

@@ -26,6 +26,8 @@ IMAGES = "coco.json"
 RESULTS = "coco_results.json"
 CATEGORY = {"id": 1, "name": "defect", "supercategory": "defect"}
 """The only class: a region is a defect, of whatever product."""
+UNLOCATED = "unlocated"
+"""Key of an image whose prediction says nothing of places, or that has none: it is not one without defects."""
 
 
 class CocoWriter:
@@ -87,7 +89,9 @@ class CocoWriter:
         """
         self._images += 1
         height, width = shape
-        facts = {"id": self._images, "file_name": sample.id, "height": height, "width": width}
+        facts: dict[str, Any] = {"id": self._images, "file_name": sample.id, "height": height, "width": width}
+        if prediction.regions is None and mask is None:
+            facts[UNLOCATED] = True
         self._write(self._whole, self._images, facts)
         if truth is not None and truth.known and truth.mask.shape == shape:
             for part in parts(truth.mask):

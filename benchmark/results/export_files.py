@@ -38,7 +38,7 @@ def score_of(prediction: Prediction, scores: NDArray[Any] | None) -> float | Non
     """Return the image score of a prediction, or the largest of its map, ``drawn``, where it has none."""
     if prediction.image_score is not None:
         return float(prediction.image_score)
-    return None if scores is None else float(scores.max())
+    return None if scores is None or prediction.unscored else float(scores.max())
 
 
 def write_map(path: Path, scores: NDArray[Any]) -> None:

@@ -192,6 +192,13 @@ def identity(config: RunConfig, composed: Mapping[str, Any], dataset: str) -> di
     return dict(redact_values(plain(recorded(kept)))) | read_files(config.pipeline, dataset)
 
 
+def options_of(config: RunConfig) -> dict[str, str]:
+    """Return group to option for the result: those of parts of the pipeline that change no prediction stay out."""
+    idle = {f"pipeline.{key}" for key in config.pipeline.not_in_result()}
+    chosen = recorded_choices(config.choices)
+    return {group: option for group, option in chosen.items() if group.partition("@")[2] not in idle}
+
+
 def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
     """Return ``{"files": {dotted key: SHA-256}}`` of the files that a pipeline's settings name, {} if none.
 
@@ -283,7 +290,7 @@ def assemble(
     from benchmark.pipelines.constant import baseline_rows
 
     manifest, samples = context.manifest, context.samples
-    choices = recorded_choices(config.choices)
+    choices = options_of(config)
     labels = [bool(s.defective) for s in samples]
     scored = _scored_labels(rows, config.protocol)
     weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]

@@ -57,7 +57,7 @@ def prediction_inside(prediction: Prediction, roi: NDArray[np.bool_], where: str
         mask=mask,
         label=prediction.label if mask is None or prediction.label is None else bool(mask.any()),
     )
-    found = largest(inside)
+    found = None if prediction.unscored else largest(inside)
     return inside if found is None else replace(inside, image_score=found)
 
 

@@ -158,7 +158,7 @@ def _answer(
         label = {"defective": True, "good": False}.get(protocol.failures, not defective)
         return math.inf if label else -math.inf, label
     image_score = prediction.image_score
-    if image_score is None:
+    if image_score is None and not prediction.unscored:
         image_score = table.high if table is not None else largest(prediction)
     if image_score is not None and not math.isfinite(image_score):
         raise DataError(f"{sample.id}: the image score is {image_score}; it must be a finite number")

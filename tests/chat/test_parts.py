@@ -12,19 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.chat.access import Calls
+from benchmark.chat.form import Form
 from benchmark.chat.ledger import Ledger
 from benchmark.chat.limits import Budget, Limiter, Stop
 from benchmark.chat.pricing import Price, cost, load_prices
 from benchmark.chat.profiles import profile_of
 from benchmark.chat.question import Question, SentImage, digest
 from benchmark.chat.secrets import api_key
-from benchmark.chat.verdict import Reading, Usage, judge, schema
+from benchmark.chat.verdict import Reading, Usage, judge
 from benchmark.config.prompt_files import FOLDER
 from benchmark.core.errors import ConfigError
 from benchmark.core.secrets import redact
 from benchmark.pipelines.vlm import voting
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
 
+LABEL = Form(order="reasoning_first")
 CALLS = Calls(
     max_concurrency=4,
     attempts=3,
@@ -40,7 +42,7 @@ CALLS = Calls(
 
 @given(st.text(max_size=60), st.booleans())
 def test_any_text_gets_a_verdict(text: str, truncated: bool) -> None:
-    verdict = judge(Reading(text=text, truncated=truncated))
+    verdict = judge(Reading(text=text, truncated=truncated), LABEL)
     assert (verdict.label is not None) == (verdict.outcome == "ok")
     assert verdict.outcome in ("ok", "invalid") and (verdict.outcome == "ok" or verdict.message)
 
@@ -50,18 +52,18 @@ def test_a_valid_answer_survives_its_wrapping(reason: str, label: str, wrapping:
     text = wrapping.replace("{}", json.dumps({"reasoning": reason, "label": label}))
     if "```" in reason:
         return
-    verdict = judge(Reading(text=text))
+    verdict = judge(Reading(text=text), LABEL)
     assert (verdict.label, verdict.reasoning) == (label, reason)
 
 
 @pytest.mark.parametrize("label", ["ok", "Nok", "", None, 1, ["OK"], "OK "])
 def test_only_the_two_labels_are_taken(label: object) -> None:
-    assert judge(Reading(text=json.dumps({"reasoning": "", "label": label}))).status == "bad_label"
+    assert judge(Reading(text=json.dumps({"reasoning": "", "label": label})), LABEL).status == "bad_label"
 
 
 def test_the_schema_keeps_its_order() -> None:
-    assert schema("reasoning_first")["propertyOrdering"] == ["reasoning", "label"]
-    assert schema("label_first")["propertyOrdering"] == ["label", "reasoning"]
+    assert LABEL.schema()["propertyOrdering"] == ["reasoning", "label"]
+    assert Form(order="label_first").schema()["propertyOrdering"] == ["label", "reasoning"]
 
 
 def test_a_key_depends_on_every_part_and_on_nothing_else() -> None:

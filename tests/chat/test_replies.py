@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.chat.answers import AnswerStore, Record
+from benchmark.chat.form import Form
 from benchmark.chat.json_objects import json_objects, without_thinking
 from benchmark.chat.providers.base import Provider, reading
 from benchmark.chat.providers.google import Google
@@ -23,6 +24,7 @@ from benchmark.chat.question import digest
 from benchmark.chat.reply import body_text, object_in
 from benchmark.chat.verdict import Reading, judge
 
+LABEL = Form(order="reasoning_first")
 ANSWER = '{"reasoning": "a scratch", "label": "NOK"}'
 DRAFT = '{"reasoning": "smooth", "label": "OK"}'
 OPENAI = {
@@ -84,7 +86,7 @@ def changed(reply: Any, path: tuple[Any, ...], value: Any) -> Any:
 def is_total(of: Provider, body: str, folder: Path) -> Reading:
     """Read, judge, keep and read again; returns the reading."""
     read = reading(of, body)
-    verdict = judge(read)
+    verdict = judge(read, LABEL)
     assert verdict.outcome in ("ok", "invalid", "blocked") and (verdict.label is None) == (verdict.outcome != "ok")
     for text in (read.text, read.finish, read.model_version, read.response_id, verdict.reasoning, verdict.message):
         assert text is None or isinstance(text.encode(), bytes)
@@ -106,7 +108,7 @@ def test_a_usual_reply_is_read_from_its_bytes_and_from_its_values(name: str) -> 
     of, reply = PROVIDERS[name]
     read = reading(of, body_text(json.dumps(reply).encode()))
     assert read == reading(of, reply)
-    assert judge(read).label == "NOK" and read.is_answer and read.model_version == "m"
+    assert judge(read, LABEL).label == "NOK" and read.is_answer and read.model_version == "m"
     assert (read.usage.prompt, read.usage.output) == (5, 3)
 
 
@@ -145,7 +147,7 @@ def chat(content: Any) -> dict[str, Any]:
     ],
 )
 def test_content_in_parts_is_their_text(content: Any) -> None:
-    verdict = judge(reading(PROVIDERS["openai"][0], json.dumps(chat(content))))
+    verdict = judge(reading(PROVIDERS["openai"][0], json.dumps(chat(content))), LABEL)
     assert (verdict.outcome, verdict.label, verdict.reasoning) == ("ok", "NOK", "a scratch")
 
 
@@ -176,13 +178,13 @@ def test_what_is_an_answer(name: str, reply: Any, answer: bool) -> None:
 )
 def test_odd_usage_counts_nothing(usage: Any) -> None:
     read = reading(PROVIDERS["openai"][0], json.dumps({**OPENAI, "usage": usage}))
-    assert (read.usage.prompt, read.usage.output) == (0, 0) and judge(read).label == "NOK"
+    assert (read.usage.prompt, read.usage.output) == (0, 0) and judge(read, LABEL).label == "NOK"
 
 
 def test_a_reply_that_is_too_deep_is_an_answer_that_is_kept() -> None:
     deep = json.dumps(OPENAI)[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
     read = reading(PROVIDERS["openai"][0], deep)
-    assert read.is_answer and judge(read).outcome == "invalid" and "read" in str(judge(read).message)
+    assert read.is_answer and judge(read, LABEL).outcome == "invalid" and "read" in str(judge(read, LABEL).message)
     assert object_in("nothing") == {}
 
 
@@ -190,15 +192,15 @@ def test_a_reply_that_is_too_deep_is_an_answer_that_is_kept() -> None:
 def test_how_deep_is_too_deep_does_not_depend_on_the_interpreter(depth: int, *, read: bool) -> None:
     """Python 3.13 reads JSON that 3.11 cannot, and nothing behind it could take it apart."""
     inside = "[" * depth + "]" * depth
-    found = judge(reading(PROVIDERS["openai"][0], json.dumps(OPENAI)[:-1] + f', "x": {inside}}}'))
+    found = judge(reading(PROVIDERS["openai"][0], json.dumps(OPENAI)[:-1] + f', "x": {inside}}}'), LABEL)
     assert (found.label == "NOK", found.outcome) == (read, "ok" if read else "invalid")
     in_objects = '{"a":' * depth + "1" + "}" * depth
-    found = judge(reading(PROVIDERS["openai"][0], json.dumps(OPENAI)[:-1] + f', "x": {in_objects}}}'))
+    found = judge(reading(PROVIDERS["openai"][0], json.dumps(OPENAI)[:-1] + f', "x": {in_objects}}}'), LABEL)
     assert found.outcome == ("ok" if read else "invalid")
     for value in (inside, in_objects):
         said = copy.deepcopy(OPENAI)
         said["choices"][0]["message"]["content"] = f'{{"reasoning": "a dent", "label": "NOK", "x": {value}}} or {value}'
-        assert judge(reading(PROVIDERS["openai"][0], json.dumps(said))).outcome in ("ok", "invalid")
+        assert judge(reading(PROVIDERS["openai"][0], json.dumps(said)), LABEL).outcome in ("ok", "invalid")
 
 
 THOUGHTS = {
@@ -221,7 +223,7 @@ THOUGHTS = {
 
 @pytest.mark.parametrize("text", THOUGHTS.values(), ids=THOUGHTS)
 def test_the_last_valid_answer_behind_the_thinking_counts(text: str) -> None:
-    assert judge(Reading(text=text)).label == "NOK"
+    assert judge(Reading(text=text), LABEL).label == "NOK"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_the_last_valid_answer_behind_the_thinking_counts(text: str) -> None:
     [f"<think>{DRAFT}", f"<think>it may be {DRAFT} or {ANSWER}", f"<think>{DRAFT}</think>", "<think></think> OK"],
 )
 def test_a_draft_alone_is_no_answer(text: str) -> None:
-    verdict = judge(Reading(text=text))
+    verdict = judge(Reading(text=text), LABEL)
     assert (verdict.outcome, verdict.label) == ("invalid", None)
 
 
@@ -260,7 +262,7 @@ ENDLESS = {
 @pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
 def test_a_long_text_takes_no_long_time(text: str) -> None:
     start = time.process_time()
-    assert judge(Reading(text=text)).outcome == "invalid"
-    assert judge(Reading(text=text + ANSWER)).outcome in ("ok", "invalid")
+    assert judge(Reading(text=text), LABEL).outcome == "invalid"
+    assert judge(Reading(text=text + ANSWER), LABEL).outcome in ("ok", "invalid")
     assert time.process_time() - start < 8
     assert isinstance(without_thinking(text), str)

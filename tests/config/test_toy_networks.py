@@ -13,7 +13,7 @@ from benchmark.core.errors import ConfigError
 from tests.harness import SMALL_SAT, compose, places, run, typed
 from tests.tiny_models import one_thread  # noqa: F401
 
-SERVICES = {"gemini", "gemini_2_5_pro", "vlm_endpoint", "vlm_local", "evf_sam"}
+SERVICES = {"gemini", "gemini_2_5_pro", "vlm_endpoint", "vlm_local", "evf_sam", "anomalib"}
 """Pipelines whose models run elsewhere."""
 WITH_RAM = {"iap_as_paper_code", "iap_as_paper_text"}
 

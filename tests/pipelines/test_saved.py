@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError
-from benchmark.pipelines.saved import read_map, read_mask
+from benchmark.pipelines.saved_files import read_map, read_mask
 from tests.data.dataset_trees import save
 from tests.harness import run
 

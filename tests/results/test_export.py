@@ -16,7 +16,7 @@ from PIL import Image
 from benchmark.config.pipeline import ImageResults
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, ResultsError
 from benchmark.core.samples import Prediction, Sample
-from benchmark.pipelines.saved import read_map
+from benchmark.pipelines.saved_files import read_map
 from benchmark.results import export_files
 from benchmark.results.export import Export
 from benchmark.results.export_index import EXPORT, read_index

@@ -7,17 +7,20 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from benchmark.chat.access import HttpAccess
+from benchmark.chat.form import Form
+from benchmark.chat.logprobs import LOGPROBS, token_in
 from benchmark.chat.profiles import Sampling, Thinking, check, profile_of
 from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw, refusal
 from benchmark.chat.question import Question, digest
-from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
+from benchmark.chat.reply import Reply, body_text, first, items, joined, number, object_in, part, word
 from benchmark.chat.secrets import api_key
-from benchmark.chat.verdict import Order, Reading, Usage, schema
+from benchmark.chat.verdict import Reading, Token, Usage
 from benchmark.core.deadline import within
 from benchmark.core.errors import ConfigError
 from benchmark.core.secrets import redact
@@ -76,15 +79,15 @@ class Google:
 
     name = "google"
 
-    def __init__(self, settings: GoogleSettings, *, order: Order | None) -> None:
+    def __init__(self, settings: GoogleSettings, *, form: Form | None) -> None:
         """Check the settings against the model's generation; nothing is connected yet.
 
-        Without an order nothing is said of the answer's form.
+        Without a form nothing is said of the answer's.
         """
         check(profile_of(settings.model, settings.profile), settings.model, settings.sampling, settings.thinking)
         self.settings = settings
         self.model = settings.model
-        self.order = order
+        self.form = form
         self._client: Client | None = None
         self._lock = threading.Lock()
 
@@ -101,9 +104,25 @@ class Google:
             "max_output_tokens": s.max_output_tokens,
             "media_resolution": s.media_resolution,
             "safety": s.safety,
-            "response": "text" if self.order is None else s.response,
-            "schema": None if self._schema is None else digest([self.order, self._schema]),
+            "response": "text" if self.form is None else s.response,
+            "schema": self._schema_digest(),
+            **({"logprobs": LOGPROBS} if self._logprobs else {}),
         }
+
+    def _schema_digest(self) -> str | None:
+        if self.settings.response == "text" or self.form is None:
+            return digest(self._words) if self._words else None
+        return digest([self.form.order, self.form.schema()])
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        """What asks for the JSON of places where no schema is sent; labels are left to the prompt."""
+        form = self.form
+        return (form.instruction(),) if self.settings.response == "text" and form is not None and form.places else ()
+
+    @property
+    def _logprobs(self) -> bool:
+        return self.form is not None and self.form.logprobs
 
     def open(self) -> None:
         """Build the client; raises ConfigError where the key or the credentials are missing."""
@@ -169,7 +188,7 @@ class Google:
 
         parts = [
             types.Part.from_text(text=p) if isinstance(p, str) else types.Part.from_bytes(data=p.data, mime_type=p.mime)
-            for p in question.parts
+            for p in (*question.parts, *self._words)
         ]
         return [types.Content(role="user", parts=parts)]
 
@@ -189,14 +208,12 @@ class Google:
             made["thinking_config"] = {"thinking_budget": s.thinking.budget}
         if s.media_resolution is not None:
             made["media_resolution"] = f"MEDIA_RESOLUTION_{s.media_resolution.upper()}"
-        if self._schema is not None:
+        if s.response != "text" and self.form is not None:
             made["response_mime_type"] = "application/json"
-            made["response_json_schema" if s.response == "json_schema" else "response_schema"] = self._schema
+            made["response_json_schema" if s.response == "json_schema" else "response_schema"] = self.form.schema()
+        if self._logprobs:
+            made |= {"response_logprobs": True, "logprobs": LOGPROBS}
         return made
-
-    @property
-    def _schema(self) -> dict[str, Any] | None:
-        return None if self.settings.response == "text" or self.order is None else schema(self.order)
 
     def _safety(self) -> dict[str, Any]:
         if self.settings.safety == "default":
@@ -209,7 +226,7 @@ class Google:
             {"text": p}
             if isinstance(p, str)
             else {"inline_data": {"mime_type": p.mime, "data": base64.b64encode(p.data).decode()}}
-            for p in question.parts
+            for p in (*question.parts, *self._words)
         ]
         return {
             "contents": [{"role": "user", "parts": parts}],
@@ -239,6 +256,7 @@ class Google:
                 output=number(part(used, "candidatesTokenCount", "candidates_token_count")) + thoughts,
                 cached=number(part(used, "cachedContentTokenCount", "cached_content_token_count")),
             ),
+            tokens=_tokens(part(candidate, "logprobsResult", "logprobs_result")),
         )
 
     def count_tokens(self, question: Question) -> int | None:
@@ -256,6 +274,15 @@ class Google:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+
+def _tokens(found: Any) -> tuple[Token, ...]:
+    chosen = items(part(found, "chosenCandidates", "chosen_candidates"))
+    likely = items(part(found, "topCandidates", "top_candidates"))
+    return tuple(
+        token_in(one, items(part(others, "candidates")), name="token", value=("logProbability", "log_probability"))
+        for one, others in zip_longest(chosen, likely[: len(chosen)])
+    )
 
 
 @contextmanager

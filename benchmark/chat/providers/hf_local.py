@@ -7,19 +7,24 @@ import io
 import json
 import threading
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from benchmark.chat.form import Form
+from benchmark.chat.logprobs import LOGPROBS, tokens_of_chat
 from benchmark.chat.profiles import Sampling
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.question import Question
 from benchmark.chat.reply import Reply, body_text, number, object_in, part, word
-from benchmark.chat.verdict import Order, Reading, Usage, instruction
+from benchmark.chat.verdict import Reading, Usage
 from benchmark.core.errors import WeightsError
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.stages.context import Context
 from benchmark.weights.used import WeightsUsed
+
+if TYPE_CHECKING:
+    import torch
 
 
 class LocalAccess(Settings):
@@ -52,17 +57,17 @@ class LocalModel:
 
     name = "hf_local"
 
-    def __init__(self, settings: LocalSettings, *, order: Order | None, context: Context) -> None:
+    def __init__(self, settings: LocalSettings, *, form: Form | None, context: Context) -> None:
         """Check the files and take their digest; the model is loaded with the first question.
 
-        Without an order nothing is said of the answer's form.
+        Without a form nothing is said of the answer's.
 
         Raises:
             WeightsError: there is no such folder, or it holds no safetensors.
         """
         self.settings = settings
         self.model = settings.model
-        self.order = order
+        self.form = form
         self.context = context
         self.sha256 = model_digest(settings.access.path)
         context.note_weights(
@@ -86,8 +91,13 @@ class LocalModel:
             "precision": s.precision,
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
-            "instruction": None if self.order is None else instruction(self.order),
+            "instruction": None if self.form is None else self.form.instruction(),
+            **({"logprobs": LOGPROBS} if self._logprobs else {}),
         }
+
+    @property
+    def _logprobs(self) -> bool:
+        return self.form is not None and self.form.logprobs
 
     def open(self) -> None:
         """Load the model."""
@@ -111,22 +121,29 @@ class LocalModel:
                 given = {k: v for k, v in s.sampling.given().items() if k != "seed"}
                 torch.manual_seed((s.sampling.seed or 0) + question.draw)
                 made = model.generate(
-                    **inputs, max_new_tokens=s.max_output_tokens, do_sample="temperature" in given, **given
+                    **inputs,
+                    max_new_tokens=s.max_output_tokens,
+                    do_sample="temperature" in given,
+                    return_dict_in_generate=True,
+                    output_logits=self._logprobs,
+                    **given,
                 )
             except torch.OutOfMemoryError:
                 raise CallError("out of memory: use a smaller pipeline.image.max_side", kind="request") from None
         sent = int(inputs["input_ids"].shape[1])
-        new = made[0, sent:]
+        new = made.sequences[0, sent:]
         ends = model.generation_config.eos_token_id
         ended = len(new) > 0 and int(new[-1]) in (ends if isinstance(ends, list) else [ends])
         text = processor.decode(new, skip_special_tokens=True)
         reply = {"text": text, "prompt_tokens": sent, "output_tokens": len(new), "ended": ended, "model": s.model}
+        if self._logprobs:
+            reply["logprobs"] = {"content": _likeliest(processor, new.tolist(), made.logits)}
         return Raw(body=body_text(json.dumps(reply)), software=f"transformers {transformers.__version__}")
 
     def _inputs(self, processor: Any, question: Question) -> Any:
         from PIL import Image
 
-        words = question.parts if self.order is None else (*question.parts, instruction(self.order))
+        words = question.parts if self.form is None else (*question.parts, self.form.instruction())
         content = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in words]
         images = [Image.open(io.BytesIO(p.data)).convert("RGB") for p in question.parts if not isinstance(p, str)]
         prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
@@ -142,6 +159,7 @@ class LocalModel:
             finish="stop" if ended else "length",
             model_version=word(part(found, "model")),
             usage=Usage(prompt=number(part(found, "prompt_tokens")), output=number(part(found, "output_tokens"))),
+            tokens=tokens_of_chat(part(found, "logprobs")),
         )
 
     def count_tokens(self, question: Question) -> int | None:
@@ -151,6 +169,27 @@ class LocalModel:
 
     def close(self) -> None:
         """Nothing is closed: the model stays loaded for the next job of a sweep."""
+
+
+def _likeliest(processor: Any, chosen: list[int], logits: Any) -> list[dict[str, Any]]:
+    """Return the tokens of an answer with their likeliest rivals, in the shape of chat completions.
+
+    Args:
+        processor: knows the tokens' texts.
+        chosen: (T,) numbers of the tokens.
+        logits: T tensors (1, vocabulary), before anything was done to them.
+    """
+    import torch
+
+    def named(token: int, logprobs: torch.Tensor) -> dict[str, Any]:
+        return {"token": processor.decode([token]), "logprob": float(logprobs[token])}
+
+    found = []
+    for token, raw in zip(chosen, logits, strict=True):
+        logprobs = torch.log_softmax(raw[0].float(), dim=-1).cpu()
+        best = torch.topk(logprobs, min(LOGPROBS, len(logprobs))).indices.tolist()
+        found.append({**named(token, logprobs), "top_logprobs": [named(each, logprobs) for each in best]})
+    return found
 
 
 def model_digest(folder: Path | None) -> str:

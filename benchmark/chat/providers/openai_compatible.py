@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from benchmark.chat.access import HttpAccess
+from benchmark.chat.form import Form
+from benchmark.chat.logprobs import LOGPROBS, tokens_of_chat
 from benchmark.chat.profiles import Sampling
 from benchmark.chat.providers.base import PASSING, CallError, Kind, Raw, refusal
 from benchmark.chat.question import Question, digest
 from benchmark.chat.reply import Reply, body_text, first, joined, number, object_in, part, word
 from benchmark.chat.secrets import api_key
-from benchmark.chat.verdict import Order, Reading, Usage, instruction, schema
+from benchmark.chat.verdict import Reading, Usage
 from benchmark.core.deadline import within
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
@@ -47,19 +49,20 @@ class OpenAICompatible:
 
     name = "openai_compatible"
 
-    def __init__(self, settings: OpenAISettings, *, order: Order | None) -> None:
-        """Nothing is connected yet; without an order nothing is said of the answer's form."""
+    def __init__(self, settings: OpenAISettings, *, form: Form | None) -> None:
+        """Nothing is connected yet; without a form nothing is said of the answer's."""
         self.settings = settings
         self.model = settings.model
-        self.order = order
+        self.form = form
         self._key: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return what changes an answer beside the question."""
         s = self.settings
+        form = self.form
         words = None
-        if self.order is not None:
-            words = schema(self.order) if s.response == "json_schema" else instruction(self.order)
+        if form is not None:
+            words = form.schema() if s.response == "json_schema" else form.instruction()
         return {
             "provider": self.name,
             "service": s.service,
@@ -67,8 +70,9 @@ class OpenAICompatible:
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
             "detail": s.detail,
-            "response": "text" if self.order is None else s.response,
-            "schema": digest([self.order, words]),
+            "response": "text" if form is None else s.response,
+            "schema": digest([form and form.order, words]),
+            **({"logprobs": LOGPROBS} if form and form.logprobs else {}),
         }
 
     def open(self) -> None:
@@ -112,16 +116,18 @@ class OpenAICompatible:
                 {"type": "image_url", "image_url": {"url": url} | ({"detail": s.detail} if s.detail else {})}
             )
         body: dict[str, Any] = {"model": s.model, s.max_tokens_name: s.max_output_tokens, **s.sampling.given()}
-        if self.order is None:
+        form = self.form
+        if form is None:
             return {**body, "messages": [{"role": "user", "content": content}]}
         if s.response == "json_schema":
-            plain = {k: v for k, v in schema(self.order).items() if k != "propertyOrdering"}
-            strict = {"name": "answer", "strict": True, "schema": {**plain, "additionalProperties": False}}
+            strict = {"name": "answer", "strict": True, "schema": _strict(form.schema())}
             body["response_format"] = {"type": "json_schema", "json_schema": strict}
         else:
-            content.append({"type": "text", "text": instruction(self.order)})
+            content.append({"type": "text", "text": form.instruction()})
             if s.response == "json_object":
                 body["response_format"] = {"type": "json_object"}
+        if form.logprobs:
+            body |= {"logprobs": True, "top_logprobs": LOGPROBS}
         return {**body, "messages": [{"role": "user", "content": content}]}
 
     def read(self, reply: Reply) -> Reading:
@@ -144,6 +150,7 @@ class OpenAICompatible:
                 output=number(part(used, "completion_tokens")),
                 cached=number(part(part(used, "prompt_tokens_details"), "cached_tokens")),
             ),
+            tokens=tokens_of_chat(part(choice, "logprobs")),
         )
 
     def count_tokens(self, question: Question) -> int | None:
@@ -152,6 +159,16 @@ class OpenAICompatible:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _strict(schema: Any) -> Any:
+    """Return a schema as strict output wants it: closed objects, and no order beside that of the properties."""
+    if isinstance(schema, list):
+        return [_strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: _strict(value) for name, value in schema.items() if name != "propertyOrdering"}
+    return {**plain, "additionalProperties": False} if schema.get("type") == "object" else plain
 
 
 def _connected(error: requests.RequestException) -> Kind:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.chat.answers import Record
+from benchmark.chat.form import Order
 from benchmark.chat.letters import Chosen, choose
 from benchmark.chat.providers.base import Provider, reading
-from benchmark.chat.question import Draft, Part, Question, SentImage, digest
-from benchmark.chat.verdict import Order, Reading
-from benchmark.core.errors import DataError
+from benchmark.chat.question import Draft, Question, SentImage, digest
+from benchmark.chat.verdict import Reading
 from benchmark.core.questions import DETECTION, TASKS, MultipleChoice, says_defective
 from benchmark.core.samples import Outcome, Prediction, Sample
-from benchmark.data.align import AlignSettings
-from benchmark.pipelines.vlm.prepare import VERSION, ImageSettings, encode, prepare, shrink
-from benchmark.pipelines.vlm.prompting import Layout
+from benchmark.pipelines.vlm.drafts import Drafter
+from benchmark.pipelines.vlm.prepare import VERSION, ImageSettings, Reference, alike, prepare
+from benchmark.pipelines.vlm.references import Find, of_sample
 
 Image = NDArray[np.uint8]
 Row = Mapping[str, Any]
@@ -33,23 +33,10 @@ ENDINGS: Mapping[Order, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoiceDrafter:
+class ChoiceDrafter(Drafter):
     """Makes the questions about a sample, one for each of its multiple-choice questions and each draw."""
 
-    provider: Mapping[str, Any]
-    """What the provider says of itself."""
-    texts: Mapping[str, str]
-    """Category to the words before every question."""
     order: Order
-    templates: Mapping[str, Sample]
-    """Id to sample, of those that are shown beside others."""
-    shots: int
-    """Templates that are shown with an image."""
-    layout: Layout
-    image: ImageSettings
-    align: AlignSettings
-    """Switched off."""
-    draws: int
 
     def drafts(self, sample: Sample, decode: Callable[[], Image]) -> list[Draft]:
         """Return the drafts of every question in turn; the image is prepared once for all of them.
@@ -59,7 +46,7 @@ class ChoiceDrafter:
             decode: returns the image, (H, W, 3) uint8 RGB.
         """
         assert sample.questions is not None
-        shown = [self.templates[name] for name in sample.questions.templates[: self.shots]]
+        shown = self.references(sample) if self.shown else ()
         facts = {
             "provider": dict(self.provider),
             "preparation": VERSION,
@@ -78,48 +65,30 @@ class ChoiceDrafter:
 
             def make() -> tuple[Question, dict[str, Any]]:
                 sent, done = prepared()
-                parts = self._parts([sent_template(one, self.image.max_side) for one in shown], sent, prompt)
+                parts = self.layout.parts(references=[one.sent for one in shown], image=sent, prompt=prompt)
                 return Question(parts=parts, draw=draw), done
 
-            return Draft(sample_id=sample.id, recipe=digest({**facts, "prompt": prompt, "draw": draw}), make=make)
+            recipe = digest({**facts, "prompt": prompt, "draw": draw})
+            return Draft(sample_id=sample.id, recipe=recipe, make=make, alike=alike)
 
         return [draft(asked, draw) for asked in sample.questions.asked for draw in range(self.draws)]
 
-    def _parts(self, shown: Sequence[SentImage], image: SentImage, prompt: str) -> tuple[Part, ...]:
-        parts: list[Part] = []
-        for place in self.layout.order:
-            if place == "prompt":
-                parts.append(prompt)
-                continue
-            caption = self.layout.reference_caption if place == "reference" else self.layout.image_caption
-            for sent in shown if place == "reference" else [image]:
-                parts += [caption, sent] if caption else [sent]
-        return tuple(parts)
 
-    def all(
-        self, images: Iterable[tuple[Sample, Image]], *, unusable: Callable[[Sample, DataError], None]
-    ) -> Iterator[tuple[Sample, list[Draft]]]:
-        """Yield every sample with its drafts; ``unusable`` is told of those whose image cannot be prepared."""
-        for sample, image in images:
-            drafts = self.drafts(sample, partial(_same, image))
-            try:
-                drafts[0].make()
-            except DataError as error:
-                unusable(sample, error)
-                continue
-            yield sample, drafts
+def templates(samples: Iterable[Sample], shots: int, settings: ImageSettings) -> Find:
+    """Return what finds the defect-free images that a sample is shown with: the first of those that its data lists.
 
+    Args:
+        samples: all of the data set.
+        shots: how many are shown.
+        settings: size and encoding.
+    """
+    known = {sample.id: sample for sample in samples}
 
-def _same(image: Image) -> Image:
-    return image
+    def find(sample: Sample) -> tuple[Reference, ...]:
+        listed = sample.questions.templates[:shots] if sample.questions is not None else ()
+        return tuple(of_sample(known[name], settings) for name in listed)
 
-
-@lru_cache(maxsize=64)
-def sent_template(sample: Sample, max_side: int | None) -> SentImage:
-    """Return a defect-free image as it is sent; raises DataError where it cannot be read."""
-    from benchmark.data.images import load_image
-
-    return encode(shrink(load_image(sample.image, sample.reading), max_side))
+    return find
 
 
 def worded(asked: MultipleChoice, order: Order) -> str:

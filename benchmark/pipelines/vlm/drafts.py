@@ -14,8 +14,9 @@ from benchmark.chat.question import Draft, Question, SentImage, digest
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Sample
 from benchmark.data.align import AlignSettings
-from benchmark.pipelines.vlm.prepare import VERSION, ImageSettings, Reference, prepare
+from benchmark.pipelines.vlm.prepare import VERSION, ImageSettings, alike, frame, prepare
 from benchmark.pipelines.vlm.prompting import Layout
+from benchmark.pipelines.vlm.references import Find
 
 Image = NDArray[np.uint8]
 
@@ -28,14 +29,15 @@ class Drafter:
     """What the provider says of itself."""
     texts: Mapping[str, str]
     """Category to prompt."""
-    references: Mapping[str, Reference]
-    """Category to reference; empty: none."""
+    references: Find
     shown: bool
-    """Whether the reference is sent."""
+    """Whether the references are sent."""
     layout: Layout
     image: ImageSettings
     align: AlignSettings
     draws: int
+    places: bool = False
+    """Whether an answer depends on how the image lies in its file."""
 
     def drafts(self, sample: Sample, decode: Callable[[], Image]) -> list[Draft]:
         """Return one draft for each draw; the image is decoded and prepared once for all of them, when asked for.
@@ -44,15 +46,17 @@ class Drafter:
             sample: the image.
             decode: returns it, (H, W, 3) uint8 RGB.
         """
-        reference = self.references.get(sample.category)
+        references = self.references(sample)
+        first = references[0] if references else None
+        hashes = [reference.sha256 for reference in references]
         prompt = self.texts[sample.category]
         facts = {
             "provider": dict(self.provider),
             "preparation": VERSION,
             "image": sample.sha256,
-            "reference": None if reference is None else reference.sha256,
-            "shown": self.shown and reference is not None,
-            "align": self.align.model_dump() if reference is not None else None,
+            "reference": hashes if len(hashes) > 1 else hashes[0] if hashes else None,
+            "shown": self.shown and bool(references),
+            "align": self.align.model_dump() if references else None,
             "encoding": self.image.model_dump(),
             "layout": self.layout.model_dump(mode="json"),
             "prompt": prompt,
@@ -60,16 +64,16 @@ class Drafter:
 
         @cache
         def prepared() -> tuple[SentImage, dict[str, Any]]:
-            return prepare(decode(), reference, settings=self.image, aligning=self.align, where=str(sample.image))
+            return prepare(decode(), first, settings=self.image, aligning=self.align, where=str(sample.image))
 
         def question(draw: int) -> tuple[Question, dict[str, Any]]:
             sent, done = prepared()
-            shown = reference.sent if reference is not None and self.shown else None
-            parts = self.layout.parts(reference=shown, image=sent, prompt=prompt)
-            return Question(parts=parts, draw=draw), done
+            shown = [reference.sent for reference in references] if self.shown else []
+            parts = self.layout.parts(references=shown, image=sent, prompt=prompt)
+            return Question(parts=parts, draw=draw, frame=frame(done) if self.places else None), done
 
         return [
-            Draft(sample_id=sample.id, recipe=digest({**facts, "draw": draw}), make=_bound(question, draw))
+            Draft(sample_id=sample.id, recipe=digest({**facts, "draw": draw}), make=_bound(question, draw), alike=alike)
             for draw in range(self.draws)
         ]
 
@@ -83,8 +87,8 @@ class Drafter:
             unusable: told of a sample whose image cannot be prepared; raises where that ends the run.
         """
         for sample, image in images:
-            drafts = self.drafts(sample, _given(image))
             try:
+                drafts = self.drafts(sample, _given(image))
                 drafts[0].make()
             except DataError as error:
                 unusable(sample, error)

@@ -53,6 +53,10 @@ class AnswerChoices(VisionLanguage):
                 "pipeline.reference.kind and pipeline.align.motion must be none: what is shown beside an image comes "
                 "with its questions (pipeline.shots)"
             )
+        if self.answer != "label" or self.refine != "none" or self.image_score != "share":
+            raise ConfigError(
+                "pipeline.answer, refine and image_score are of gemini and vlm_…: here a letter is answered"
+            )
         bare = [s for s in context.samples if s.questions is None]
         if bare:
             raise ConfigError(
@@ -75,8 +79,8 @@ class AnswerChoices(VisionLanguage):
             provider=provider.facts(),
             texts={c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in context.categories},
             order=self.answer_order,
-            templates={s.id: s for s in context.manifest.samples if not s.defective},
-            shots=self.shots,
+            references=choices.templates(context.manifest.samples, self.shots, self.image),
+            shown=self.shots > 0,
             layout=self.layout,
             image=self.image,
             align=self.align,
@@ -94,10 +98,10 @@ class AnswerChoices(VisionLanguage):
 
     def _plain(self, context: Context) -> Provider:
         if isinstance(self.provider, GoogleSettings):
-            return Google(self.provider, order=None)
+            return Google(self.provider, form=None)
         if isinstance(self.provider, LocalSettings):
-            return LocalModel(self.provider, order=None, context=context)
-        return OpenAICompatible(self.provider, order=None)
+            return LocalModel(self.provider, form=None, context=context)
+        return OpenAICompatible(self.provider, form=None)
 
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return how the calls went, and the answers to each task."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +18,7 @@ from benchmark.chat.access import Calls
 from benchmark.chat.answers import AnswerStore
 from benchmark.chat.asking import Asker
 from benchmark.chat.batching import Batches, BatchSettings
+from benchmark.chat.form import Coordinates, Form, Kind, MaskAs, Order
 from benchmark.chat.ledger import Ledger
 from benchmark.chat.limits import Budget, Limiter, Stop
 from benchmark.chat.pricing import load_prices
@@ -25,22 +27,30 @@ from benchmark.chat.providers.google import Google, GoogleSettings
 from benchmark.chat.providers.hf_local import LocalModel, LocalSettings
 from benchmark.chat.providers.openai_compatible import OpenAICompatible
 from benchmark.chat.question import Draft, digest
-from benchmark.chat.verdict import Order
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan, Use
 from benchmark.core.atomic import remove_leftovers
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import NameOrFile
 from benchmark.data.align import WEAK_NOTE, AlignSettings, is_weak
+from benchmark.models.backbone import Backbone
+from benchmark.models.choice import Networks
+from benchmark.models.sam_stages import embedded, embedding_stage
+from benchmark.models.segmenter import Segmenter
 from benchmark.pipelines.vlm import session, voting
 from benchmark.pipelines.vlm.drafts import Drafter
-from benchmark.pipelines.vlm.prepare import ImageSettings, ReferenceSettings, references
+from benchmark.pipelines.vlm.drawing import Placed, refined
+from benchmark.pipelines.vlm.prepare import ImageSettings
 from benchmark.pipelines.vlm.prompting import Layout, load_texts, text_for, texts_file
+from benchmark.pipelines.vlm.references import ReferenceSettings, feature_stage, nearest, references
 from benchmark.pipelines.vlm.settings import AnswersSettings, ProviderSettings
 from benchmark.pipelines.vlm.tracing import trace
 
 if TYPE_CHECKING:
+    from benchmark.models.choice import WeightsRequest
     from benchmark.stages.context import Context
+    from benchmark.stages.stage import Stage
 
 
 class VisionLanguage(Pipeline):
@@ -57,8 +67,18 @@ class VisionLanguage(Pipeline):
     custom_prompt: str | None
     """``{category}`` stands for the category."""
     answer_order: Order
+    answer: Kind
+    """``label`` alone, or defects with their place too."""
+    coordinates: Coordinates
+    mask_as: MaskAs
+    refine: Literal["none", "sam"]
+    """``sam``: a region is the mask that SAM draws for the box, not the box itself."""
+    sam: Annotated[Segmenter, group_option("pipeline.sam")]
+    image_score: voting.ImageScore
     layout: Layout
     reference: ReferenceSettings
+    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
+    """Its features say which good images are nearest."""
     align: AlignSettings
     image: ImageSettings
     draws: int = Field(ge=1)
@@ -73,6 +93,7 @@ class VisionLanguage(Pipeline):
     expected_output_tokens: int = Field(ge=1)
     """Of one answer with its thinking, for ``dry_run``."""
     dry_run: bool
+    allow_random_weights: bool
 
     def refuses(self, use: Use) -> str | None:
         """Refuse tiles beside a reference, which would be shown another place."""
@@ -87,12 +108,40 @@ class VisionLanguage(Pipeline):
     def not_in_result(self) -> tuple[str, ...]:
         """Return the settings that change no answer, so that a replay elsewhere has the same result."""
         budget = ("pricing", "budget_usd", "expected_output_tokens", "dry_run")
-        return ("provider.access", "answers", "calls", "batch", *budget)
+        used = {
+            ("answer", "coordinates", "refine"): self.answer != "label",
+            ("mask_as",): self.answer == "masks",
+            ("sam",): self.refine == "sam",
+            ("image_score",): self.image_score != "share",
+            ("backbone",): self.reference.kind == "nearest",
+            ("reference.number",): self.reference.number > 1,
+            ("allow_random_weights",): bool(self.networks().wanted),
+        }
+        idle = [name for names, is_used in used.items() if not is_used for name in names]
+        return ("provider.access", "answers", "calls", "batch", *budget, *idle)
+
+    def networks(self) -> Networks:
+        """Return SAM where it draws the regions, and the feature network where references are chosen by it."""
+        wanted: dict[str, WeightsRequest] = {}
+        if self.refine == "sam":
+            wanted |= self.sam.wanted()
+        if self.reference.kind == "nearest":
+            wanted |= self.backbone.wanted()
+        return Networks(wanted=wanted, allow_random=self.allow_random_weights)
+
+    def check(self, context: Context) -> None:
+        """Raise ConfigError for settings that do not go together."""
+        if self.refine == "sam" and self.answer != "boxes":
+            raise ConfigError("pipeline.refine=sam draws masks for boxes: it needs pipeline.answer=boxes")
+        if self.reference.kind == "none" and self.align.motion != "none":
+            raise ConfigError(
+                "pipeline.align.motion needs a reference: set it to none, or choose pipeline.reference.kind"
+            )
 
     def plan(self, context: Context) -> Plan:
-        """Plan label, share of defective answers and reasoning of every sample.
+        """Plan label, image score and reasoning of every sample, and its regions where places are asked for.
 
-        There is no stage: rate limits belong to a project, so jobs that share the work would gain nothing. Answers
+        Answers are no stage: rate limits belong to a project, so jobs that share the work would gain nothing. Answers
         are asked for when the plan is carried out; that raises ``DryRun`` with ``dry_run``, and BenchmarkError where a
         quota, the budget or a dead service ended the run, which the same command goes on with.
 
@@ -101,11 +150,20 @@ class VisionLanguage(Pipeline):
             DataError: no reference.
         """
         provider = self._provider(context)
-        return Plan(predict_all=partial(self._predict_all, context, provider, self._drafter(context, provider)))
+        sam = embedding_stage(context, self.sam, context.chosen) if self.refine == "sam" else None
+        features = feature_stage(context, self.backbone) if self.reference.kind == "nearest" else None
+        stages = tuple(stage for stage in (sam, features) if stage is not None)
+        drafter = self._drafter(context, provider)
+        return Plan(
+            stages=dict.fromkeys(context.categories, stages) if stages else {},
+            predict_all=lambda _: self._predict_all(context, provider, drafter, sam=sam, features=features),
+        )
 
     def _predict_all(
-        self, context: Context, provider: Provider, drafter: Drafter, _: object
+        self, context: Context, provider: Provider, drafter: Drafter, *, sam: Stage | None, features: Stage | None
     ) -> Iterator[tuple[Sample, Prediction]]:
+        if features is not None:
+            drafter = replace(drafter, references=nearest(self.reference, context, features, self.image))
         with self._asker(context, provider) as asker:
             try:
                 for sample, records in self._records(context, drafter, asker):
@@ -113,7 +171,10 @@ class VisionLanguage(Pipeline):
                     if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
                         context.tell(WEAK_NOTE)
                     trace(context, sample, records, asker)
-                    yield sample, voting.predict(records, provider)
+                    refine = None if sam is None else partial(self._refined, context, sam, sample)
+                    prediction = voting.predict(records, provider, self._form, score=self.image_score, refine=refine)
+                    if sample.id not in context.failed:
+                        yield sample, prediction
             except Stop as stop:
                 kept = asker.counted["reused"] + asker.counted["answered"]
                 raise BenchmarkError(
@@ -123,11 +184,29 @@ class VisionLanguage(Pipeline):
             finally:
                 context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})
 
-    def _records(self, context: Context, drafter: session.Drafts, asker: Asker) -> Iterator[session.Answered]:
+    def _refined(self, context: Context, stage: Stage, sample: Sample, placed: Placed) -> Placed:
+        """Draw masks for boxes; an image that SAM cannot take is reported as failed."""
+        for _, artifact in context.run(stage, [sample]):
+            return refined(placed, self.sam.load(context, context.chosen), embedded(artifact))
+        return placed
+
+    @property
+    def _form(self) -> Form:
+        return Form(
+            order=self.answer_order,
+            answer=self.answer,
+            coordinates=self.coordinates,
+            mask_as=self.mask_as,
+            confidence=self.image_score == "confidence",
+            logprobs=self.image_score == "logprobs",
+        )
+
+    def _records(self, context: Context, drafter: Drafter, asker: Asker) -> Iterator[session.Answered]:
         unusable = partial(context.report, step="preparation")
-        items = drafter.all(context.images(), unusable=unusable)
+        left = [sample for sample in context.samples if sample.id not in context.failed]
+        items = drafter.all(context.images(left), unusable=unusable)
         if self.dry_run:
-            raise session.estimate(items, asker, output_tokens=self.expected_output_tokens)
+            raise session.estimate(items, asker, drafter, output_tokens=self.expected_output_tokens)
         if self.answers.mode != "replay" and self.batch.mode == "off":
             yield from session.ask(items, asker)
             return
@@ -159,26 +238,25 @@ class VisionLanguage(Pipeline):
 
     def _provider(self, context: Context) -> Provider:
         if isinstance(self.provider, GoogleSettings):
-            return Google(self.provider, order=self.answer_order)
+            return Google(self.provider, form=self._form)
         if isinstance(self.provider, LocalSettings):
-            return LocalModel(self.provider, order=self.answer_order, context=context)
-        return OpenAICompatible(self.provider, order=self.answer_order)
+            return LocalModel(self.provider, form=self._form, context=context)
+        return OpenAICompatible(self.provider, form=self._form)
 
     def _drafter(self, context: Context, provider: Provider) -> Drafter:
         texts = load_texts(self.prompts, dataset=context.manifest.dataset)
-        if self.reference.kind == "none" and self.align.motion != "none":
-            raise ConfigError(
-                "pipeline.align.motion needs a reference: set it to none, or choose pipeline.reference.kind"
-            )
+        ask = self._form.request()
+        prompts = {c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in context.categories}
         return Drafter(
             provider=provider.facts(),
-            texts={c: text_for(texts, self.prompt, custom=self.custom_prompt, category=c) for c in context.categories},
-            references=references(self.reference, context.manifest, context.categories, self.image),
+            texts=prompts if ask is None else {c: f"{text}\n{ask}" for c, text in prompts.items()},
+            references=references(self.reference, context, self.image),
             shown=self.reference.shown,
             layout=self.layout,
             image=self.image,
             align=self.align,
             draws=self.draws,
+            places=self._form.places,
         )
 
     def _asker(self, context: Context, provider: Provider) -> Asker:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.chat.question import SentImage
-from benchmark.core.errors import ConfigError, DataError
-from benchmark.core.samples import Manifest, Reading
-from benchmark.core.settings import FilePath, Settings
+from benchmark.core.errors import DataError
+from benchmark.core.samples import Reading
+from benchmark.core.settings import Settings
 from benchmark.data.align import AlignSettings, align
 
 VERSION = 1
 """Raised when the same file would be sent as another image."""
 Image = NDArray[np.uint8]
-
-
-class ReferenceSettings(Settings):
-    """The defect-free image that others are aligned to and compared with."""
-
-    kind: Literal["none", "per_category", "fixed"]
-    """``per_category``: a good training image of the sample's category; ``fixed``: the file ``path`` for all."""
-    path: FilePath | None
-    index: int = Field(ge=0)
-    """Which good training image of the category, in the dataset's order."""
-    shown: bool
-    """False: it is only aligned to."""
 
 
 class ImageSettings(Settings):
@@ -50,49 +38,26 @@ class Reference:
     path: Path
     sha256: str
     """Of the file."""
-    image: Image
-    """(H, W, 3) RGB."""
-    sent: SentImage
+    reading: Reading
+    settings: ImageSettings
+
+    @property
+    def image(self) -> Image:
+        """(H, W, 3) RGB; raises DataError where it cannot be read."""
+        return _loaded(self)[0]
+
+    @property
+    def sent(self) -> SentImage:
+        """As it is sent."""
+        return _loaded(self)[1]
 
 
-def references(
-    settings: ReferenceSettings, manifest: Manifest, categories: Sequence[str], image: ImageSettings
-) -> dict[str, Reference]:
-    """Choose and encode the reference of every category; empty where none is used.
-
-    Raises:
-        DataError: a category without such a training image, or a file that cannot be read.
-        ConfigError: ``fixed`` without a path.
-    """
-    if settings.kind == "none":
-        return {}
-    if settings.kind == "fixed":
-        if settings.path is None:
-            raise ConfigError("pipeline.reference.kind=fixed needs pipeline.reference.path=<an image file>")
-        path = settings.path
-        if not path.is_file():
-            raise DataError(f"{path}: no such reference image; give pipeline.reference.path=<an image file>")
-        one = _reference(path, manifest.reading, hashlib.sha256(path.read_bytes()).hexdigest(), image)
-        return dict.fromkeys(categories, one)
-    found = {}
-    for category in categories:
-        good = [s for s in manifest.train if s.category == category and not s.defective]
-        if settings.index >= len(good):
-            raise DataError(
-                f"category {category!r} of dataset {manifest.dataset!r} has {len(good)} good training images, "
-                f"pipeline.reference.index={settings.index} needs one more; use pipeline.reference.kind=none with "
-                "pipeline.align.motion=none, or kind=fixed with a path"
-            )
-        chosen = good[settings.index]
-        found[category] = _reference(chosen.image, chosen.reading, chosen.sha256, image)
-    return found
-
-
-def _reference(path: Path, reading: Reading, sha256: str, settings: ImageSettings) -> Reference:
+@lru_cache(maxsize=16)
+def _loaded(reference: Reference) -> tuple[Image, SentImage]:
     from benchmark.data.images import load_image
 
-    image = load_image(path, reading)
-    return Reference(path=path, sha256=sha256, image=image, sent=encode(shrink(image, settings.max_side)))
+    image = load_image(reference.path, reference.reading)
+    return image, encode(shrink(image, reference.settings.max_side))
 
 
 def prepare(
@@ -122,9 +87,35 @@ def prepare(
         image = aligned.image
         correlation = None if aligned.correlation is None else round(aligned.correlation, 4)
         done |= {"aligned": aligned.aligned, "correlation": correlation}
+        if aligned.aligned:
+            done["matrix"] = [[round(float(value), 6) for value in row] for row in aligned.matrix]
     sent = shrink(image, settings.max_side)
     done |= {"sent_height": sent.shape[0], "sent_width": sent.shape[1]}
     return encode(sent), done
+
+
+def frame(done: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an image lies in its file, as the key of an answer with places has it: size and rounded warp."""
+    matrix = done.get("matrix")
+    warp = None if matrix is None else [[round(value, 3) for value in row] for row in matrix]
+    return {"height": done["height"], "width": done["width"], "matrix": warp}
+
+
+def alike(stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Say whether two preparations of one image with equal settings show the same, up to versions of a library.
+
+    Sizes are equal, and warps differ by no pixel at any corner; of answers that were stored without their warp, the
+    correlation with the reference is the same up to a hundredth.
+    """
+    names = ("height", "width", "sent_height", "sent_width", "aligned")
+    if any(stored.get(name) != now.get(name) for name in names):
+        return False
+    if "matrix" in stored and "matrix" in now:
+        corners = np.array([(x, y, 1) for x in (0, now["width"] - 1) for y in (0, now["height"] - 1)], dtype=np.float64)
+        moved = corners @ (np.array(stored["matrix"]) - np.array(now["matrix"])).T
+        return bool(np.abs(moved).max() <= 1.0)
+    before, after = stored.get("correlation"), now.get("correlation")
+    return before == after or (before is not None and after is not None and abs(before - after) <= 0.01)
 
 
 def shrink(image: Image, max_side: int | None) -> Image:

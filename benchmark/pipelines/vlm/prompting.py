@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -47,15 +48,16 @@ class Layout(Settings):
             raise ValueError("the reference has to come before the image: prompts speak of the last image given")
         return self
 
-    def parts(self, *, reference: SentImage | None, image: SentImage, prompt: str) -> tuple[Part, ...]:
-        """Put texts and images in order."""
+    def parts(self, *, references: Sequence[SentImage], image: SentImage, prompt: str) -> tuple[Part, ...]:
+        """Put texts and images in order, each reference under its caption."""
         parts: list[Part] = []
         for place in self.order:
             if place == "prompt":
                 parts.append(prompt)
                 continue
-            sent, caption = (reference, self.reference_caption) if place == "reference" else (image, self.image_caption)
-            if sent is not None:
+            is_reference = place == "reference"
+            caption = self.reference_caption if is_reference else self.image_caption
+            for sent in references if is_reference else [image]:
                 parts += [caption, sent] if caption else [sent]
         return tuple(parts)
 

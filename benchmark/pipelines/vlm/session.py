@@ -5,39 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.chat.answers import Record
 from benchmark.chat.asking import Asker, estimate_tokens
 from benchmark.chat.pricing import cost
 from benchmark.chat.providers.base import CallError
-from benchmark.chat.question import Draft, digest
+from benchmark.chat.question import Draft, Question
 from benchmark.chat.verdict import Usage
 from benchmark.core.errors import ConfigError, DataError, DryRun
 from benchmark.core.samples import Sample
 from benchmark.data.images import load_image
+from benchmark.pipelines.vlm.drafts import Drafter
 
 SHOWN = 10
 Answered = tuple[Sample, list[Record]]
-Image = NDArray[np.uint8]
-
-
-class Drafts(Protocol):
-    """What makes the questions about samples."""
-
-    def drafts(self, sample: Sample, decode: Callable[[], Image]) -> list[Draft]:
-        """Return the questions about a sample, whose image ``decode`` returns."""
-        ...
-
-    def all(
-        self, images: Iterable[tuple[Sample, Image]], *, unusable: Callable[[Sample, DataError], None]
-    ) -> Iterator[tuple[Sample, list[Draft]]]:
-        """Yield every sample with its drafts, its image prepared; ``unusable`` is told of those that cannot be."""
-        ...
 
 
 def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> Iterator[Answered]:
@@ -59,7 +42,7 @@ def ask(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker) -> Iterator[A
 
 
 def replay(
-    samples: Sequence[Sample], drafter: Drafts, asker: Asker, *, unusable: Callable[[Sample, DataError], None]
+    samples: Sequence[Sample], drafter: Drafter, asker: Asker, *, unusable: Callable[[Sample, DataError], None]
 ) -> Iterator[Answered]:
     """Yield every sample with its stored records, asking nothing.
 
@@ -95,38 +78,53 @@ def replay(
         )
 
 
-def estimate(items: Iterable[tuple[Sample, list[Draft]]], asker: Asker, *, output_tokens: int) -> DryRun:
-    """Return what a run would ask and cost; nothing is asked beyond a free count of tokens.
+def estimate(
+    items: Iterable[tuple[Sample, list[Draft]]], asker: Asker, drafter: Drafter, *, output_tokens: int
+) -> DryRun:
+    """Return what a run would ask and cost, and what of it is for references; nothing is asked beyond free counts.
 
     Args:
         items: samples with their drafts.
         asker: of the run.
+        drafter: makes the same question without its references.
         output_tokens: expected for each answer, thinking included.
     """
     stored = missing = 0
-    first: Draft | None = None
-    guess = 0
-    for _, drafts in items:
+    first: tuple[Sample, Question] | None = None
+    for sample, drafts in items:
         for draft in drafts:
-            question, _ = draft.make()
-            if asker.store.get(digest(question.facts(asker.provider.facts()))) is not None:
+            if asker.answer_to(draft) is not None:
                 stored += 1
                 continue
             missing += 1
-            first, guess = first or draft, guess or estimate_tokens(question)
-    prompt, how = guess, "guessed"
+            first = first or (sample, draft.make()[0])
+    prompt, how, of_references = 0, "guessed", ""
     if first is not None:
-        try:
-            asker.provider.open()
-            counted = asker.provider.count_tokens(first.make()[0])
-            prompt, how = (counted, "counted by the service") if counted is not None else (prompt, how)
-        except (ConfigError, CallError):
-            how = "guessed, as the service cannot be asked"
+        sample, question = first
+        image = partial(load_image, sample.image, sample.reading)
+        without = replace(drafter, shown=False).drafts(sample, image)[0].make()[0]
+        (prompt, bare), how = _tokens(asker, question, without)
+        if number := len(drafter.references(sample)) * drafter.shown:
+            part = cost(asker.price, Usage(prompt=(prompt - bare) * missing))
+            price = "" if part is None else f", about {part:.2f} USD"
+            of_references = f"; of these, {prompt - bare} prompt tokens each are for references ({number} shown){price}"
     usage = Usage(prompt=prompt * missing, output=output_tokens * missing)
     usd = cost(asker.price, usage)
     price = "no price is known" if usd is None else f"about {usd:.2f} USD"
     return DryRun(
         f"dry run: {stored} answers are stored, {missing} questions would be asked of {asker.provider.model}: "
         f"{usage.prompt} prompt tokens ({prompt} each, {how}), {usage.output} output tokens "
-        f"({output_tokens} each, assumed), {price}"
+        f"({output_tokens} each, assumed), {price}{of_references}"
     )
+
+
+def _tokens(asker: Asker, *questions: Question) -> tuple[list[int], str]:
+    """Return the tokens of questions, and how they are known."""
+    guessed = [estimate_tokens(question) for question in questions]
+    try:
+        asker.provider.open()
+        counted = [asker.provider.count_tokens(question) for question in questions]
+    except (ConfigError, CallError):
+        return guessed, "guessed, as the service cannot be asked"
+    known = [n for n in counted if n is not None]
+    return (known, "counted by the service") if len(known) == len(questions) else (guessed, "guessed")

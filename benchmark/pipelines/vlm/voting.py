@@ -3,43 +3,112 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmark.chat.answers import Record
+from benchmark.chat.form import Form
+from benchmark.chat.logprobs import probability
 from benchmark.chat.providers.base import Provider, reading
 from benchmark.chat.question import digest
 from benchmark.chat.verdict import Reading, Verdict, judge
 from benchmark.core.samples import Prediction
+from benchmark.pipelines.vlm.drawing import NOTES, Placed, place
 from benchmark.scoring.metrics.labels import balanced_accuracy, confusion, f_beta, precision, recall
 
 Row = Mapping[str, Any]
+ImageScore = Literal["share", "confidence", "logprobs"]
+"""The share of valid answers that call the image defective; how sure the model says it is, or 1 less that where it
+calls the image good; or the probability of NOK against OK in the answer's tokens. The mean over the valid answers."""
+Refine = Callable[[Placed], Placed]
 
 
-def predict(records: Sequence[Record], provider: Provider) -> Prediction:
+def predict(
+    records: Sequence[Record], provider: Provider, form: Form, *, score: ImageScore, refine: Refine | None = None
+) -> Prediction:
     """Take the majority of the valid answers; a tie counts as defective, as a slip costs more than a second look.
 
-    The image score is the share of valid answers that call the image defective. Without a valid answer the
-    outcome is that of the first one.
+    Regions of several answers make a score map, the mean over the valid ones, and a mask where half of them or more
+    see a defect. Without a valid answer the outcome is that of the first one.
+
+    Args:
+        records: the answers about one image, one of each draw.
+        provider: reads them.
+        form: how they were asked for.
+        score: what the image score is.
+        refine: draws the regions of an answer anew.
     """
     readings = [None if r.reply is None else reading(provider, r.reply) for r in records]
-    verdicts = [_verdict(record, read) for record, read in zip(records, readings, strict=True)]
-    valid = [v for v in verdicts if v.label is not None]
+    verdicts = [_verdict(record, read, form) for record, read in zip(records, readings, strict=True)]
+    placed: list[Placed | None] = [None] * len(records)
+    if form.places:
+        placed = [
+            None if v.label is None else place(v, r.prepared, form) for v, r in zip(verdicts, records, strict=True)
+        ]
+        verdicts = [_usable(verdict, found) for verdict, found in zip(verdicts, placed, strict=True)]
+    valid = [i for i, v in enumerate(verdicts) if v.label is not None]
     facts = _facts(records, readings, verdicts)
+    if form.places:
+        facts |= _notes(placed, valid)
     if not valid:
         return Prediction(outcome=verdicts[0].outcome, message=verdicts[0].message, extra=facts)
-    share = sum(v.label == "NOK" for v in valid) / len(valid)
+    share = sum(verdicts[i].label == "NOK" for i in valid) / len(valid)
     called = share >= 0.5
-    reasons = [v.reasoning for v in valid if (v.label == "NOK") == called]
-    return Prediction(image_score=share, label=called, rationale=reasons[0], extra=facts)
+    agreeing = next(i for i in valid if (verdicts[i].label == "NOK") == called)
+    rationale = verdicts[agreeing].reasoning
+    image_score: float | None = share
+    if score != "share":
+        sure = [s for i in valid if (s := _score(verdicts[i], readings[i], score)) is not None]
+        image_score, facts = (float(np.mean(sure)) if sure else None), {**facts, "scored": len(sure)}
+    said = Prediction(image_score=image_score, unscored=image_score is None, label=called, extra=facts)
+    regions = [one if refine is None or not len(one.masks) else refine(one) for i in valid if (one := placed[i])]
+    if not regions:
+        return replace(said, rationale=rationale)
+    shown = regions[valid.index(agreeing)]
+    return replace(_drawn(said, regions), rationale=f"{rationale} [{shown}]".strip() if len(shown.masks) else rationale)
 
 
-def _verdict(record: Record, read: Reading | None) -> Verdict:
+def _score(verdict: Verdict, read: Reading | None, score: ImageScore) -> float | None:
+    """Return how likely an answer holds the image for defective, in [0, 1]; None where it does not say."""
+    if score == "logprobs":
+        return None if read is None else probability(read.tokens, verdict)
+    sure = verdict.confidence
+    return sure if sure is None or verdict.label == "NOK" else 1.0 - sure
+
+
+def _drawn(said: Prediction, regions: Sequence[Placed]) -> Prediction:
+    if len(regions) == 1:
+        return replace(said, regions=regions[0].regions, mask=regions[0].masks.union())
+    shape = regions[0].masks.shape
+    scores, votes = np.zeros(shape, dtype=np.float64), np.zeros(shape, dtype=np.int64)
+    for one in regions:
+        scores += one.regions.exact_map()
+        votes += one.masks.union()
+    return replace(said, score_map=(scores / len(regions)).astype(np.float32), mask=2 * votes >= len(regions))
+
+
+def _verdict(record: Record, read: Reading | None, form: Form) -> Verdict:
     if read is None:
         return Verdict(outcome="failed", status="failed", message=record.failure)
-    return judge(read)
+    return judge(read, form)
+
+
+def _usable(verdict: Verdict, placed: Placed | None) -> Verdict:
+    """An answer that names defects of which none has a place is invalid."""
+    if placed is None or placed.unusable is None:
+        return verdict
+    return Verdict(outcome="invalid", status="bad_defects", message=placed.unusable)
+
+
+def _notes(placed: Sequence[Placed | None], valid: Sequence[int]) -> dict[str, int | str | None]:
+    noted = Counter(dict.fromkeys(NOTES, 0))
+    for one in placed:
+        noted.update(one.notes if one is not None else {})
+    words = " ".join(f"{name}={n}" for name, n in noted.items() if n)
+    return {"n_regions": sum(len(p.masks) for i in valid if (p := placed[i])), "places": words or None}
 
 
 def _facts(
@@ -61,7 +130,10 @@ def _facts(
 
 
 def tables(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-    """Return what the labels rest on: how the calls went, what invalid answers would change, how draws differ."""
+    """Return what the labels rest on: how the calls went, what invalid answers would change, how draws differ.
+
+    Of answers with places also how many regions were used, and what was noted of the others.
+    """
     asked = [row for row in rows if row.get("votes") is not None]
     if not asked:
         return {}
@@ -69,7 +141,18 @@ def tables(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
     draws = max(len(str(row["votes"]).split()) for row in asked)
     if draws > 1:
         found["draws"] = _draws(asked, draws)
+    if any(row.get("n_regions") is not None for row in asked):
+        found["places"] = [_places(asked)]
     return found
+
+
+def _places(rows: Sequence[Row]) -> dict[str, Any]:
+    noted: Counter[str] = Counter()
+    for row in rows:
+        for word in str(row["places"] or "").split():
+            name, _, n = word.partition("=")
+            noted[name] += int(n)
+    return {"regions": sum(int(row["n_regions"] or 0) for row in rows), **{name: noted[name] for name in NOTES}}
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, Any]:

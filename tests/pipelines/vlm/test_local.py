@@ -99,3 +99,21 @@ def test_a_local_model_is_asked_multiple_choice_questions_in_plain_text(tmp_path
     assert record.request["instruction"] is None, "two equal questions are asked once"
     (*_, text) = [part["text"] for part in record.request["parts"] if "text" in part]
     assert text.endswith("A. Yes.\nB. No.\n\nAnswer with the letter of the right option and nothing else.")
+
+
+def test_a_local_model_s_own_logits_make_an_image_score(tmp_path: Path, model: Path) -> None:
+    """Random weights never write a label, so the likeliest tokens are looked at in the reply itself."""
+    import json
+    import math
+
+    given = (f"pipeline.provider.access.path={model}", "pipeline.provider.max_output_tokens=3")
+    where = context(tmp_path, images(tmp_path / "images", 1))
+    predict(pipeline(tmp_path, *given, "pipeline.image_score=logprobs", name="vlm_local"), where)
+    (record,) = AnswerStore(tmp_path / "answers").records()
+    reply = json.loads(str(record.body))
+    assert record.request["logprobs"] == 5 and len(reply["logprobs"]["content"]) == reply["output_tokens"]
+    for token in reply["logprobs"]["content"]:
+        likely = [one["logprob"] for one in token["top_logprobs"]]
+        assert likely == sorted(likely, reverse=True) and len(likely) == 5
+        assert likely[0] == token["logprob"]  # the likeliest token is taken
+        assert 0 < sum(math.exp(value) for value in likely) <= 1 + 1e-6

@@ -222,6 +222,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], type[Exception], str]] = {
     ),
     "too many shots": (("pipeline.shots=3",), DataError, "2 defect-free images are listed beside it, pipeline.shots=3"),
     "no templates": (("dataset.templates=none",), DataError, "dataset.templates=random or similar"),
+    "places": (("pipeline.answer=boxes",), ConfigError, "here a letter is answered"),
     "a reference": (("pipeline.reference.kind=per_category",), ConfigError, "must be none"),
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmark.chat.form import Form
 from benchmark.chat.providers.base import CallError, Raw
 from benchmark.chat.providers.openai_compatible import OpenAICompatible, _explained
 from benchmark.chat.verdict import Reading, Usage
@@ -90,7 +91,7 @@ def test_the_servers_own_delay_is_kept(status: int, asked: str | None, seconds: 
     ],
 )
 def test_tokens_are_read_from_the_reply(used: Any, usage: Usage) -> None:
-    provider = OpenAICompatible(SimpleNamespace(model="m"), order="reasoning_first")  # type: ignore[arg-type]
+    provider = OpenAICompatible(SimpleNamespace(model="m"), form=Form(order="reasoning_first"))  # type: ignore[arg-type]
     choice = {"message": {"content": "c"}, "finish_reason": "length"}
     read = provider.read({"choices": [choice], "usage": used, "model": "m-1", "id": "r"})
     assert (read.usage, read.text, read.truncated, read.finish) == (usage, "c", True, "length")

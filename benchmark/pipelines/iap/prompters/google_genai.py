@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.chat.form import Form
 from benchmark.chat.providers.google import Google, GoogleSettings
 from benchmark.core.errors import ConfigError
 from benchmark.core.settings import Settings
@@ -37,4 +38,4 @@ class GooglePrompter(Settings):
 
     def _google(self) -> Google:
         with own_keys():
-            return Google(self.provider, order="reasoning_first")
+            return Google(self.provider, form=Form(order="reasoning_first"))

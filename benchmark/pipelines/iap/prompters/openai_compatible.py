@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.chat.form import Form
 from benchmark.chat.providers.openai_compatible import OpenAICompatible, OpenAISettings
 from benchmark.chat.question import Question
 from benchmark.core.errors import ConfigError
@@ -54,4 +55,4 @@ class OpenAIPrompter(Settings):
         return ask(self._chat(), request, self.retries, allow_model_drift=self.allow_model_drift)
 
     def _chat(self) -> Chat:
-        return Chat(self.provider, order="reasoning_first")
+        return Chat(self.provider, form=Form(order="reasoning_first"))

@@ -30,7 +30,7 @@ Adapt = Callable[[dict[str, "torch.Tensor"]], dict[str, "torch.Tensor"]]
 def _folder_or_name(model: str) -> str:
     if model == "???":
         raise ValueError("is not set; this option wants it to be given")
-    if not Path(model).is_dir() and not hub.is_well_formed(f"{hub.PREFIX}{model}"):
+    if not Path(model).is_dir() and (":" in model or not hub.is_well_formed(f"{hub.PREFIX}{model}")):
         raise ValueError("there is no such folder, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
     return model
 
@@ -79,6 +79,11 @@ def description_digest(model: str) -> str:
     """
     folder = folder_of(model)
     _config_file(folder)
+    return words_digest(folder)
+
+
+def words_digest(folder: Path) -> str:
+    """Return a sha256 (hex) of what describes a model in its folder, of a tokenizer's own folder its vocabulary."""
     whole = hashlib.sha256()
     for name in hub.DESCRIPTIONS:
         if (folder / name).is_file():

@@ -70,3 +70,53 @@ def _processor(kind: str) -> Any:
     size = {"height": 64, "width": 64}
     cls = t.ChineseCLIPImageProcessor if kind == "chinese_clip" else t.CLIPImageProcessor
     return cls(size=size, do_center_crop=False, crop_size=size)
+
+
+OPEN_CLIPS = {
+    "toy-plus": {  # clip_build's toy_plus
+        "embed_dim": 64,
+        "vision_cfg": {"image_size": 96, "layers": 12, "width": 128, "patch_size": 16, "head_width": 64},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2},
+    },
+    "toy-siglip2": {
+        "embed_dim": 64,
+        "init_logit_bias": -10,
+        "custom_text": True,
+        "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none"},
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 128,
+            "hf_tokenizer_name": "toys/letters",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "width": 64,
+            "heads": 2,
+            "layers": 1,
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+        },
+    },
+}
+"""Networks of open_clip's real classes, as its list describes them: a CLIP, and a SigLIP 2 on timm's trunk."""
+
+
+def write_open_clips(folder: Path) -> dict[str, Path]:
+    """Let open_clip know of the toys and write weights and tokenizer of each; returns the weights files by name."""
+    import json
+
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    found = {}
+    for name, config in OPEN_CLIPS.items():
+        (folder / name).mkdir(parents=True)
+        described = folder / f"{name}.json"
+        described.write_text(json.dumps(config))
+        open_clip.add_model_config(described)
+        torch.manual_seed(0)
+        network = open_clip.create_model(name, pretrained=None)
+        found[name] = folder / name / "open_clip_model.safetensors"
+        save_file(network.state_dict(), found[name])
+        clip_letters(16).save_pretrained(folder / name)
+    return found

@@ -143,6 +143,8 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
         if shards.is_index(folder / weights):  # which says what files there are; of that very commit
             further = sorted(set(shards.places(folder / weights).values()))
+            if absent := [file for file in further if file not in there]:
+                raise DownloadError(f"{name}: its index names {', '.join(absent)}, which it does not hold")
             snapshot_download(repository, revision=folder.name, allow_patterns=further)
     except GatedRepoError:
         raise DownloadError(

@@ -113,6 +113,17 @@ def test_logits_are_those_of_transformers_for_images_of_the_networks_size(
     np.testing.assert_allclose(mine, expected, atol=1e-5)
 
 
+def test_weights_in_shards_are_read_as_one(folders: dict[str, Path], tmp_path: Path, context: Context) -> None:
+    for file in folders["clip"].iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    transformers.CLIPModel.from_pretrained(folders["clip"]).save_pretrained(tmp_path, max_shard_size="40KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1 and not (tmp_path / "model.safetensors").exists()
+    whole, parts = (option("hf", folder) for folder in (folders["clip"], tmp_path))
+    pair = [one.embed(loaded(context, one), PICTURES[:1]) for one in (whole, parts)]
+    np.testing.assert_array_equal(*pair)
+
+
 def test_siglip_reads_small_letters_and_padding(folders: dict[str, Path], context: Context) -> None:
     network = loaded(context, option("hf", folders["siglip"]))
     np.testing.assert_array_equal(network.text_vectors(["A Hole"]), network.text_vectors(["a hole"]))

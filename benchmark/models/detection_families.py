@@ -233,6 +233,14 @@ class OmDetFamily:
         return {f"{what}_{name}": read[name].to(self.device.name) for name in ("input_ids", "attention_mask")}
 
 
+def image_side(network: Any) -> Any:
+    """Return the module of a network that sees the image alone and takes most of the time."""
+    kind = network.config.model_type
+    if kind in ("owlv2", "owlvit"):
+        return (network.owlv2 if kind == "owlv2" else network.owlvit).vision_model
+    return network.vision_backbone if kind == "omdet-turbo" else network.model.backbone
+
+
 def make_family(network: Any, processor: Any, tokenizer: Any, *, device: Device, captions_per_batch: int) -> Family:
     """Return how a network is asked, by its kind."""
     kind = network.config.model_type

@@ -13,6 +13,7 @@ from benchmark.core.errors import ConfigError
 from benchmark.models import pretrained
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import squash
+from benchmark.models.compiling import quicken
 from benchmark.models.pretrained import ModelName
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Floats, Logits, Need, TextImage, TextImageNetwork, mean_direction
@@ -46,6 +47,8 @@ class HfClip(TextImage):
     """``OWNER/NAME`` of the hub, with ``@COMMIT`` where it is to stay one, or a folder."""
     weights: WeightsSetting
     """``published`` are those of the model."""
+    compile: bool
+    """Whether the image side is compiled (torch.compile); by rounding, vectors differ."""
     input_size: int | None = Field(ge=32)
     """Side of the square that images are resized to, pixels; null: the model's own."""
 
@@ -69,11 +72,9 @@ class HfClip(TextImage):
         if config.model_type == NAFLEX and self.input_size:
             raise ConfigError(f"input_size: {self.model} sees images in their proportions; set it to null")
         if config.model_type != NAFLEX and self.side % patch:
-            raise ConfigError(
-                f"input_size: {self.side} pixels are no whole patches of {patch}, as {self.model} has"
-            )
+            raise ConfigError(f"input_size: {self.side} pixels are no whole patches of {patch}, as {self.model} has")
         side = {} if config.model_type == NAFLEX else {"input_size": self.side}
-        return {**self.text_facts(), "precision": self.precision, **side}
+        return {**self.text_facts(), "precision": self.precision, **side, **({"compile": True} if self.compile else {})}
 
     def text_facts(self) -> dict[str, Any]:
         """Return what of these settings changes vectors of texts, as JSON values for a stage."""
@@ -115,11 +116,12 @@ class HfClip(TextImage):
             config = self._config()
             kind = getattr(transformers, CLASSES[config.model_type])
             network = pretrained.load_network(kind, config, weights.path, device=device.name)
+            quicken(network.vision_model.encoder, what="clip's image side", compiled=self.compile, device=device)
             side = 0 if config.model_type == NAFLEX else self.side
             processor = pretrained.image_processor(self.model, backend="pil")
             return TransformersClip(network, processor, pretrained.tokenizer(self.model), device=device, side=side)
 
-        return context.model(("hf clip", self.model, weights.sha256, device, self.input_size), load)
+        return context.model(("hf clip", self.model, weights.sha256, device, self.input_size, self.compile), load)
 
     def embed(self, network: TextImageNetwork, images: Sequence[NDArray[np.uint8]]) -> Floats:
         """Embed images, (H, W, 3) RGB each of its own size: (B, E), not normalised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from benchmark.models.backbone import from_open_clip
 from benchmark.models.choice import PUBLISHED, ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import ClipTower, squash
 from benchmark.models.clip_build import not_a_weight
+from benchmark.models.compiling import Quick, quicken
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Floats, Logits, Need, TextImage, TextImageNetwork, mean_direction
 from benchmark.stages.context import Context
@@ -42,6 +44,8 @@ class OpenClip(TextImage):
     """A name that open_clip lists."""
     weights: WeightsSetting
     """``published`` are those that open_clip names first, from the hub."""
+    compile: bool
+    """Whether the image side is compiled (torch.compile); by rounding, vectors differ."""
     input_size: int | None = Field(ge=32)
     """Side of the square that images are resized to, pixels; null: the model's own."""
 
@@ -62,7 +66,8 @@ class OpenClip(TextImage):
 
     def facts(self) -> dict[str, Any]:
         """Return what of these settings changes vectors of images, as JSON values for a stage."""
-        return {**self._name(), "precision": self.precision, "input_size": self.side}
+        compiled = {"compile": True} if self.compile else {}
+        return {**self._name(), "precision": self.precision, "input_size": self.side, **compiled}
 
     def text_facts(self) -> dict[str, Any]:
         """Return what of these settings changes vectors of texts, as JSON values for a stage.
@@ -101,10 +106,11 @@ class OpenClip(TextImage):
 
         def load() -> OpenClipNetwork:
             network = _built(self.model, self.side, weights.path, device=device.name)
+            quicken(network.visual, what="clip's image side", compiled=self.compile, device=device)
             width = int(self._config()["embed_dim"])
-            return OpenClipNetwork(network, self._tokenizer(), device=device, width=width)
+            return OpenClipNetwork(network, self._tokenizer(), device=device, width=width, compiled=self.compile)
 
-        return context.model(("open_clip", self.model, weights.sha256, device, self.side), load)
+        return context.model(("open_clip", self.model, weights.sha256, device, self.side, self.compile), load)
 
     def _name(self) -> dict[str, Any]:
         return {"source": "open_clip", "model": self.model}
@@ -164,17 +170,22 @@ class OpenClipNetwork:
         tokenizer: of texts to (N, context length) ids.
         device: where the network lies, and the precision of its image side; texts are float32.
         width: length of its vectors.
+        compiled: whether its image side is, for windows too.
     """
 
-    def __init__(self, network: Any, tokenizer: Any, *, device: Device, width: int) -> None:
+    def __init__(self, network: Any, tokenizer: Any, *, device: Device, width: int, compiled: bool = False) -> None:
         self.network, self.tokenizer, self.device, self.width = network, tokenizer, device, width
+        self._compiled = compiled
         bias = getattr(network, "logit_bias", None)
         self.logits = Logits(float(network.logit_scale.exp()), None if bias is None else float(bias))
 
-    @property
+    @cached_property
     def tower(self) -> ClipTower:
         """Its image side in steps, of a network with a class token."""
-        return ClipTower(self.network.visual)
+        found = ClipTower(self.network.visual)
+        if self._compiled:
+            found.encode = Quick(found.encode, what="clip's windows", compiled=True, device=self.device)  # type: ignore[method-assign]
+        return found
 
     def vectors(self, images: Sequence[torch.Tensor]) -> Floats:
         """Embed prepared images, (3, s, s) each: (B, E) float32, not normalised."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 CLASSES = {
+    "florence2": "Florence2ForConditionalGeneration",
     "grounding-dino": "GroundingDinoForObjectDetection",
     "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
     "omdet-turbo": "OmDetTurboForObjectDetection",
@@ -92,7 +93,7 @@ class WordFamily:
         return [list(self._about(image, captions)) for image in images]
 
     def _about(self, image: NDArray[np.uint8], captions: Sequence[str]) -> Iterator[Answer]:
-        pixels = _prepared(self.processor, [image]).to(self.device.name)
+        pixels = prepared(self.processor, [image]).to(self.device.name)
         self._image.forget()
         for start in range(0, len(captions), self.captions_per_batch):
             part = list(captions[start : start + self.captions_per_batch])
@@ -138,7 +139,7 @@ class OwlFamily:
         queries = self._encoded(tuple(dict.fromkeys(text for texts in asked for text in texts)))
         place = {text: number for number, text in enumerate(queries)}
         vectors = torch.stack(list(queries.values()))
-        pixels = _prepared(self.processor, images).to(self.device.name)
+        pixels = prepared(self.processor, images).to(self.device.name)
         features = self.network.image_embedder(pixel_values=pixels)[0]
         rows = features.flatten(1, 2)
         logits, _ = self.network.class_predictor(rows, vectors[None].expand(len(images), -1, -1))
@@ -191,7 +192,7 @@ class OmDetFamily:
     ) -> list[list[Answer]]:
         """Ask about image after image, all classes of some captions at once."""
         asked = [_asked(*pair) for pair in zip(captions, contrasts, strict=True)]
-        pixels = _prepared(self.processor, images).to(self.device.name)
+        pixels = prepared(self.processor, images).to(self.device.name)
         return [list(self._about(one[None], asked, contrasts)) for one in pixels]
 
     def _about(
@@ -238,15 +239,20 @@ def image_side(network: Any) -> Any:
     kind = network.config.model_type
     if kind in ("owlv2", "owlvit"):
         return (network.owlv2 if kind == "owlv2" else network.owlvit).vision_model
+    if kind == "florence2":
+        return network.model.vision_tower
     return network.vision_backbone if kind == "omdet-turbo" else network.model.backbone
 
 
 def make_family(network: Any, processor: Any, tokenizer: Any, *, device: Device, captions_per_batch: int) -> Family:
     """Return how a network is asked, by its kind."""
+    from benchmark.models.florence2 import FlorenceFamily
+
     kind = network.config.model_type
     if kind in ("owlv2", "owlvit"):
         return OwlFamily(network, processor, tokenizer, device=device)
-    cls = OmDetFamily if kind == "omdet-turbo" else WordFamily
+    by_kind: dict[str, Any] = {"omdet-turbo": OmDetFamily, "florence2": FlorenceFamily}
+    cls = by_kind.get(kind, WordFamily)
     family: Family = cls(network, processor, tokenizer, device=device, captions_per_batch=captions_per_batch)
     return family
 
@@ -262,7 +268,7 @@ def _framed(probabilities: Floats, contrasted: bool) -> Floats:
     return np.concatenate([empty, probabilities[:, :own], empty, probabilities[:, own:]], axis=1)
 
 
-def _prepared(processor: Any, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+def prepared(processor: Any, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
     """Scale and normalise images as the model was trained with: (B, 3, h, w) float32."""
     pixels: torch.Tensor = processor(
         images=[np.ascontiguousarray(image) for image in images], input_data_format="channels_last", return_tensors="pt"

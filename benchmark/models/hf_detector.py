@@ -14,6 +14,7 @@ from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSett
 from benchmark.models.compiling import quicken
 from benchmark.models.detection_families import CLASSES, Answer, Family, OmDetFamily, image_side, make_family, phrases
 from benchmark.models.detector import DetectionNetwork, Detector
+from benchmark.models.florence2 import most_tokens
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.long_captions import Fitted, Pieces, fit, split_phrase
 from benchmark.models.pretrained import ModelName
@@ -76,6 +77,8 @@ class HfDetector(Detector):
         if not self.by_phrase:
             return fit(captions, pieces, how=self.long_captions, most=config.max_text_len, reader=self.model)
         most = config.text_config.max_position_embeddings
+        if config.model_type == "florence2":
+            most = most_tokens(config, pretrained.image_processor(self.model, backend="pil"), pieces)
         fitted = [fit(phrases(caption), pieces, how=self._how, most=most, reader=self.model) for caption in captions]
         texts = [". ".join(self._cut(one.captions, lambda text: len(pieces(text)), most)) + "." for one in fitted]
         notes = () if self.long_captions == "split" else tuple(note for one in fitted for note in one.notes)
@@ -114,6 +117,7 @@ class HfDetector(Detector):
             config = pretrained.read_config(self.model, of=CLASSES, what=WHAT)
             kind = getattr(transformers, CLASSES[config.model_type])
             network = pretrained.load_network(kind, config, weights.path, device=device.name)
+            pretrained.read_generation(self.model, network)
             quicken(image_side(network), what="detector's image side", compiled=self.compile, device=device)
             family = make_family(
                 network,

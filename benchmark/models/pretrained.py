@@ -182,6 +182,15 @@ def with_weights(
         raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason}") from error
 
 
+def read_generation(model: str, network: Any) -> None:
+    """Give a network that writes text the settings of its own ``generation_config.json``, where there is one."""
+    from transformers import GenerationConfig
+
+    folder = folder_of(model)
+    if (folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+
+
 def image_processor(model: str, *, backend: str) -> Any:
     """Read what turns an image into a model's input.
 

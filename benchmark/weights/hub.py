@@ -21,6 +21,7 @@ FILES = ("model.safetensors", shards.INDEX, OPEN_CLIP[0], "pytorch_model.bin", O
 """Names of weights files, the first one that is there counts; with ``:open_clip`` only its own do."""
 DESCRIPTIONS = (
     "config.json",
+    "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",

@@ -15,9 +15,10 @@ import transformers
 from benchmark.config.schema import option_settings
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
-from benchmark.models import pretrained
+from benchmark.models import florence2, pretrained
 from benchmark.models.choice import Networks, choose
 from benchmark.models.detection_families import CLASSES, make_family, phrases
+from benchmark.models.florence2 import boxes_of
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.hf_detector import HfDetectionNetwork, HfDetector
@@ -48,6 +49,12 @@ def context(tmp_path: Path) -> Iterator[Context]:
     manifest = Manifest(dataset="none", samples=())
     yield Context(manifest=manifest, samples=(), store=Store(tmp_path), workers=0)
     clear_models()
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Florence-2 of random weights, which does not end by itself, write some boxes and no more."""
+    monkeypatch.setattr(florence2, "MOST_WORDS", 24)
 
 
 def option(folder: Path | str, *words: str) -> HfDetector:
@@ -102,7 +109,7 @@ PROCESSORS = {
 }
 
 
-@pytest.mark.parametrize("kind", DETECTORS)
+@pytest.mark.parametrize("kind", sorted(PROCESSORS))
 def test_boxes_and_scores_are_those_of_the_librarys_own_processing(
     kind: str, folders: dict[str, Path], context: Context
 ) -> None:
@@ -137,7 +144,42 @@ def test_boxes_and_scores_are_those_of_the_librarys_own_processing(
     np.testing.assert_allclose(mine[order], corners[theirs], atol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["omdet-turbo", "owlv2"])
+def test_florence_2_writes_the_boxes_that_its_own_processor_reads(folders: dict[str, Path], context: Context) -> None:
+    network = loaded(context, option(folders["florence2"], "pipeline.detector.floor=0"))
+    family: Any = network.family
+    image, phrase = picture(3), "black hole"
+    found = network.detect(image, [f"{phrase}."], floor=0.0)
+    images, words = family.processor, family.tokenizer
+    images.image_seq_length, words.image_token, words.image_token_id = 10, "<image>", words.vocab["<image>"]
+    rules = {"bboxes": {}, "phrase_grounding": {"banned_grounding_tokens": []}}
+    processor = transformers.Florence2Processor(images, words, post_processor_config=rules)
+    asked = processor(images=image, text=f"<CAPTION_TO_PHRASE_GROUNDING>{phrase}", return_tensors="pt")
+    mine = family.question([phrase])
+    assert asked["input_ids"].tolist() == mine["input_ids"].tolist()
+    with torch.no_grad():
+        family._image.forget()
+        written = family.network.generate(**asked, max_new_tokens=24, num_beams=1, do_sample=False)
+    text, (height, width) = words.decode(written[0]), image.shape[:2]
+    own = processor.post_process_generation(text=text, task="<REGION_PROPOSAL>", image_size=(width, height))
+    boxes = np.array(own["<REGION_PROPOSAL>"]["bboxes"], dtype=np.float32)
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    assert 0 < len(boxes) == len(found.scores)
+    beyond = found.corners(image.shape[:2]) - boxes
+    assert (beyond > -1e-3).all() and (beyond < 1).all(), "the library cuts to whole pixels"
+
+
+def test_places_that_florence_2_writes_are_boxes_by_fours(folders: dict[str, Path], context: Context) -> None:
+    family: Any = loaded(context, option(folders["florence2"])).family
+    first = "crack<loc_100><loc_200><loc_300><loc_400><loc_5><loc_6><loc_70><loc_6>"
+    text = f"{first}dent<loc_1><loc_2><loc_3><loc_999><loc_7>"
+    ids = family.tokenizer(text, add_special_tokens=False)["input_ids"]
+    sure = [0.5 if family._places.get(token) in (100, 200) else 1.0 for token in ids]
+    found = boxes_of(ids, sure, family._places)
+    assert [box for box, _ in found] == [[0.1005, 0.2005, 0.3005, 0.4005], [0.0015, 0.0025, 0.0035, 0.9995]]
+    assert [score for _, score in found] == pytest.approx([0.25**0.25, 1.0])
+
+
+@pytest.mark.parametrize("kind", ["omdet-turbo", "owlv2", "florence2"])
 def test_a_phrase_that_marks_a_box_as_not_meant_is_asked_beside_the_others(
     kind: str, folders: dict[str, Path], context: Context
 ) -> None:
@@ -147,6 +189,10 @@ def test_a_phrase_that_marks_a_box_as_not_meant_is_asked_beside_the_others(
     found = settings.find(network, [picture(0)], ["dent on a nut.", "hole."], ["nut", ""])[0]
     pieces = network.pieces(["dent on a nut.", "hole."])
     assert pieces[0] == ["[CLS]", "dent on a nut", "[SEP]"]
+    if kind == "florence2":
+        found = loaded(context, settings).detect_all([picture(0)], ["nut."], ["nut"], floor=0.0)[0]
+        assert (found.tokens[:, 3] >= found.tokens[:, 1] - 1e-6).all(), "a box of the contrast itself is one of it"
+        found = settings.find(network, [picture(0)], ["dent on a nut.", "hole."], ["nut", ""])[0]
     assert found.tokens.shape[1] == 4 and found.tokens[found.caption == 0, 3].max() > 0
     np.testing.assert_array_equal(found.scores, found.tokens[:, 1])  # the contrast does not count for the score
     thresholds = Thresholds(box=0.0, text=float(np.median(found.tokens[found.caption == 0, 3])))
@@ -181,7 +227,7 @@ def test_a_phrase_longer_than_the_network_reads(how: str, folders: dict[str, Pat
 
 def test_what_is_no_detector_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     transformers.BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"of the kind bert, which is no zero-shot detector: grounding-dino"):
+    with pytest.raises(ConfigError, match=r"of the kind bert, which is no zero-shot detector: florence2, grounding"):
         _ = option(tmp_path).by_phrase
     with pytest.raises(ConfigError, match="there is no such folder, and a name of the hub is written OWNER/NAME"):
         option("nowhere")

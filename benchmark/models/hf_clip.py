@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ _RESAMPLE = {2: "bilinear", 3: "bicubic"}
 
 class HfClip(TextImage):
     """Which network of transformers, and how its image side computes."""
+
+    toy: ClassVar = None
 
     model: ModelName
     """``OWNER/NAME`` of the hub, with ``@COMMIT`` where it is to stay one, or a folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ def _given(model: str) -> str:
 class OpenClip(TextImage):
     """Which network of open_clip, and how its image side computes."""
 
+    toy: ClassVar = None
+
     model: Annotated[str, AfterValidator(_given)]
     """A name that open_clip lists."""
     weights: WeightsSetting
@@ -65,7 +67,12 @@ class OpenClip(TextImage):
         return {"clip": WeightsRequest(weights=self.weights, published=published, network=f"CLIP {self.model}")}
 
     def facts(self) -> dict[str, Any]:
-        """Return what of these settings changes vectors of images, as JSON values for a stage."""
+        """Return what of these settings changes vectors of images, as JSON values for a stage.
+
+        Raises:
+            WeightsError: the tokenizer is not on this machine: no images are seen whose texts cannot be read.
+        """
+        self._tokenizer_folder()
         compiled = {"compile": True} if self.compile else {}
         return {**self._name(), "precision": self.precision, "input_size": self.side, **compiled}
 

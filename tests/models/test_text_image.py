@@ -177,6 +177,25 @@ def test_a_network_of_open_clip_gives_its_own_numbers(name: str, open_clips: dic
         network.text_vectors(["scratch " * 80])
 
 
+@pytest.mark.slow
+def test_pe_core_sees_images_as_open_clip_prepares_them(context: Context) -> None:
+    import open_clip
+    from PIL import Image
+
+    settings = option("open_clip", "PE-Core-T-16-384", "pipeline.clip.weights=random")
+    networks = Networks(wanted=settings.wanted(), allow_random=True)
+    network: Any = settings.load(context, choose(context, networks, pipeline="winclip"))
+    half = (0.5, 0.5, 0.5)
+    transform = open_clip.image_transform(
+        384, is_train=False, mean=half, std=half, resize_mode="squash", interpolation="bilinear"
+    )
+    with torch.no_grad():
+        expected = network.network.encode_image(transform(Image.fromarray(PICTURES[0]))[None]).numpy()
+        texts = network.network.encode_text(open_clip.get_tokenizer("PE-Core-T-16-384")(TEXTS)).numpy()
+    np.testing.assert_allclose(settings.embed(network, PICTURES[:1]), expected, atol=2e-5)
+    np.testing.assert_allclose(network.text_vectors(TEXTS), texts, atol=2e-5)
+
+
 def test_an_image_side_is_fitted_to_another_size(
     folders: dict[str, Path], open_clips: dict[str, Path], context: Context
 ) -> None:
@@ -237,8 +256,9 @@ def test_weights_of_the_right_form_of_gelu_are_taken() -> None:
 
 def test_a_tokenizer_that_is_not_here_is_named_with_its_command(context: Context) -> None:
     settings = option("open_clip", "ViT-B-16-SigLIP2", "pipeline.clip.weights=random")
-    with pytest.raises(WeightsError, match="make weights PIPELINE=hub:timm/ViT-B-16-SigLIP2"):
-        settings.text_facts()
+    for facts in (settings.facts, settings.text_facts):
+        with pytest.raises(WeightsError, match="make weights PIPELINE=hub:timm/ViT-B-16-SigLIP2"):
+            facts()
 
 
 @pytest.mark.parametrize("name", [name for name in options("clip") if name not in ("hf", "open_clip")])

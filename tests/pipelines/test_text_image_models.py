@@ -90,6 +90,11 @@ def test_what_a_network_lacks_is_refused_when_the_config_is_read(
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_by_name_has_no_tiny_stand_in() -> None:
+    with pytest.raises(ConfigError, match=r"the model of pipeline\.clip has no tiny stand-in; give it another option"):
+        compose("pipeline=winclip", "clip@pipeline.clip=metaclip2_huge", "networks=toy")
+
+
 def test_settings_of_before_have_no_target_and_no_choice() -> None:
     for pipeline in ("winclip", "winclip_caoyunkang", "sam_clip_text2seg"):
         composed, choices = compose(f"pipeline={pipeline}")

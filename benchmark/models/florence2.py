@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.models.detection_families import END, START, Answer, Floats, phrases, prepared
+from benchmark.models.detection_answer import END, START, Answer, Floats, phrases, prepared
 from benchmark.models.once_an_image import OnceAnImage
 from benchmark.models.runtime import Device
 

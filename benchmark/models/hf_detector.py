@@ -12,7 +12,8 @@ from pydantic import Field
 from benchmark.models import pretrained
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.compiling import quicken
-from benchmark.models.detection_families import CLASSES, Answer, Family, OmDetFamily, image_side, make_family, phrases
+from benchmark.models.detection_answer import Answer, Family, phrases
+from benchmark.models.detection_families import CLASSES, OmDetFamily, image_side, make_family
 from benchmark.models.detector import DetectionNetwork, Detector
 from benchmark.models.florence2 import most_tokens
 from benchmark.models.grounding_dino import Detections

@@ -17,7 +17,8 @@ from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
 from benchmark.models import florence2, pretrained
 from benchmark.models.choice import Networks, choose
-from benchmark.models.detection_families import CLASSES, make_family, phrases
+from benchmark.models.detection_answer import phrases
+from benchmark.models.detection_families import CLASSES, make_family
 from benchmark.models.florence2 import boxes_of
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.grounding_dino_build import load_grounding_dino

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.errors import WeightsError
 from benchmark.models.detection_answer import END, START, Answer, Floats, phrases, prepared
 from benchmark.models.once_an_image import OnceAnImage
 from benchmark.models.runtime import Device
@@ -50,6 +51,9 @@ class FlorenceFamily:
     was trained on phrases that are, and answers every one. What it says of a phrase and a box is therefore said of
     that phrase's own boxes alone; a contrast counts for a box by the best of the contrast's boxes, its score times its
     IoU with the box.
+
+    Raises:
+        WeightsError: the tokenizer is that of another model.
     """
 
     by_phrase = True
@@ -61,6 +65,8 @@ class FlorenceFamily:
         self.captions_per_batch = captions_per_batch
         places = tokenizer.convert_tokens_to_ids([f"<loc_{n}>" for n in range(BINS)])
         self._places = {token: number for number, token in enumerate(places) if token != tokenizer.unk_token_id}
+        if not self._places:
+            raise WeightsError("its tokenizer has no words for places (<loc_0> …): it is not that of a Florence-2")
         self._image = OnceAnImage(network.model.vision_tower)
 
     def pieces(self, caption: str) -> list[str]:

@@ -183,12 +183,21 @@ def with_weights(
 
 
 def read_generation(model: str, network: Any) -> None:
-    """Give a network that writes text the settings of its own ``generation_config.json``, where there is one."""
+    """Give a network that writes text the settings of its own ``generation_config.json``, where there is one.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
     from transformers import GenerationConfig
 
     folder = folder_of(model)
-    if (folder / "generation_config.json").is_file():
+    if not (folder / "generation_config.json").is_file():
+        return
+    try:
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason})") from None
 
 
 def image_processor(model: str, *, backend: str) -> Any:

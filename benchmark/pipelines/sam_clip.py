@@ -15,14 +15,8 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
-from benchmark.models.clip_stages import (
-    Canvas,
-    MaskGridSettings,
-    TextVector,
-    cutouts_stage,
-    everything_stage,
-    text_vector,
-)
+from benchmark.models.clip_stages import TextVector, text_vector
+from benchmark.models.cutout_stages import Canvas, MaskGridSettings, cutouts_stage, everything_stage
 from benchmark.models.sam_stages import embedding_stage
 from benchmark.models.segmenter import Segmenter
 from benchmark.models.text_image import Logits, TextImage

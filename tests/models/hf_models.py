@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.models.toy_tokenizer import clip_letters, toy_tokenizer
+from tests.models.florence_model import florence2_config, florence2_processor, spread_florence2
 
 DETECTORS = ("grounding-dino", "mm-grounding-dino", "omdet-turbo", "owlv2", "owlvit", "florence2")
 SAMS = ("sam", "sam_hq", "sam2", "edgetam", "sam3_tracker")
@@ -23,7 +24,7 @@ def write_detector(folder: Path, kind: str) -> Path:
     with torch.no_grad():
         spread(network, kind)
     network.eval().save_pretrained(folder)
-    processor, tokenizer = _florence2_processor() if kind == "florence2" else _detector_processor(kind)
+    processor, tokenizer = florence2_processor() if kind == "florence2" else _detector_processor(kind)
     processor.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -33,11 +34,8 @@ def spread(network: Any, kind: str) -> None:
     """Let scores lie on both sides of a half and boxes differ: networks are built to say nothing at first."""
     import torch
 
-    if kind == "florence2":  # so that it writes places, and none twice
-        words = _florence2_words()
-        network.model.language_model.shared.weight.normal_(std=1.0)
-        network.generation_config.no_repeat_ngram_size = 1
-        network.generation_config.suppress_tokens = [n for word, n in words.items() if word[:4] not in ("<loc", "</s>")]
+    if kind == "florence2":
+        spread_florence2(network)
         return
     if kind.startswith("owl"):
         for name, value in [*network.box_head.named_parameters(), *network.class_head.named_parameters()]:
@@ -84,21 +82,7 @@ def _detector_config(kind: str) -> Any:
             projection_dim=32,
         )
     if kind == "florence2":
-        tokens = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
-        layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
-        size = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": len(_florence2_words())}
-        return t.Florence2Config(
-            text_config={"model_type": "bart", **tokens, **layers, **size, "max_position_embeddings": 96},
-            vision_config={
-                "embed_dim": [8, 16, 32, 32],
-                "num_heads": [1, 2, 2, 2],
-                "num_groups": [1, 2, 2, 2],
-                "depths": [1, 1, 1, 1],
-                "window_size": 4,
-                "projection_dim": 32,
-            },
-            image_token_id=_florence2_words()["<image>"],
-        )
+        return florence2_config()
     if kind == "omdet-turbo":
         swin.image_size = 96
         return t.OmDetTurboConfig(
@@ -159,25 +143,6 @@ def _detector_processor(kind: str) -> tuple[Any, Any]:
         return t.DetrImageProcessor(size=size, do_pad=False), clip_letters(77)
     cls = t.Owlv2ImageProcessor if kind == "owlv2" else t.OwlViTImageProcessor
     return cls(size=size), clip_letters(16)
-
-
-def _florence2_words() -> dict[str, int]:
-    """Letters, and mostly places, which a network of random weights therefore mostly writes."""
-    import string
-
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<image>"]
-    letters = [*string.ascii_letters, *string.digits, *string.punctuation, "Ġ"]
-    words = [*special, *letters, *(f"<loc_{n}>" for n in range(1000))]
-    return {word: number for number, word in enumerate(words)}
-
-
-def _florence2_processor() -> tuple[Any, Any]:
-    import transformers as t
-
-    places = [f"<loc_{n}>" for n in range(1000)]
-    tokenizer = t.BartTokenizer(vocab=_florence2_words(), merges=[], additional_special_tokens=["<image>", *places])
-    size = {"height": 96, "width": 96}
-    return t.CLIPImageProcessor(size=size, do_center_crop=False), tokenizer
 
 
 def write_sam(folder: Path, kind: str) -> Path:

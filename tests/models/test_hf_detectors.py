@@ -19,7 +19,6 @@ from benchmark.models import florence2, pretrained
 from benchmark.models.choice import Networks, choose
 from benchmark.models.detection_answer import phrases
 from benchmark.models.detection_families import CLASSES, make_family
-from benchmark.models.florence2 import boxes_of
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.hf_detector import HfDetectionNetwork, HfDetector
@@ -143,41 +142,6 @@ def test_boxes_and_scores_are_those_of_the_librarys_own_processing(
     order, theirs = np.argsort(-found.scores, kind="stable"), np.argsort(-scores, kind="stable")
     np.testing.assert_allclose(found.scores[order], scores[theirs], atol=1e-5)
     np.testing.assert_allclose(mine[order], corners[theirs], atol=1e-2)
-
-
-def test_florence_2_writes_the_boxes_that_its_own_processor_reads(folders: dict[str, Path], context: Context) -> None:
-    network = loaded(context, option(folders["florence2"], "pipeline.detector.floor=0"))
-    family: Any = network.family
-    image, phrase = picture(3), "black hole"
-    found = network.detect(image, [f"{phrase}."], floor=0.0)
-    images, words = family.processor, family.tokenizer
-    images.image_seq_length, words.image_token, words.image_token_id = 10, "<image>", words.vocab["<image>"]
-    rules = {"bboxes": {}, "phrase_grounding": {"banned_grounding_tokens": []}}
-    processor = transformers.Florence2Processor(images, words, post_processor_config=rules)
-    asked = processor(images=image, text=f"<CAPTION_TO_PHRASE_GROUNDING>{phrase}", return_tensors="pt")
-    mine = family.question([phrase])
-    assert asked["input_ids"].tolist() == mine["input_ids"].tolist()
-    with torch.no_grad():
-        family._image.forget()
-        written = family.network.generate(**asked, max_new_tokens=24, num_beams=1, do_sample=False)
-    text, (height, width) = words.decode(written[0]), image.shape[:2]
-    own = processor.post_process_generation(text=text, task="<REGION_PROPOSAL>", image_size=(width, height))
-    boxes = np.array(own["<REGION_PROPOSAL>"]["bboxes"], dtype=np.float32)
-    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
-    assert 0 < len(boxes) == len(found.scores)
-    beyond = found.corners(image.shape[:2]) - boxes
-    assert (beyond > -1e-3).all() and (beyond < 1).all(), "the library cuts to whole pixels"
-
-
-def test_places_that_florence_2_writes_are_boxes_by_fours(folders: dict[str, Path], context: Context) -> None:
-    family: Any = loaded(context, option(folders["florence2"])).family
-    first = "crack<loc_100><loc_200><loc_300><loc_400><loc_5><loc_6><loc_70><loc_6>"
-    text = f"{first}dent<loc_1><loc_2><loc_3><loc_999><loc_7>"
-    ids = family.tokenizer(text, add_special_tokens=False)["input_ids"]
-    sure = [0.5 if family._places.get(token) in (100, 200) else 1.0 for token in ids]
-    found = boxes_of(ids, sure, family._places)
-    assert [box for box, _ in found] == [[0.1005, 0.2005, 0.3005, 0.4005], [0.0015, 0.0025, 0.0035, 0.9995]]
-    assert [score for _, score in found] == pytest.approx([0.25**0.25, 1.0])
 
 
 @pytest.mark.parametrize("kind", ["omdet-turbo", "owlv2", "florence2"])

@@ -190,8 +190,9 @@ class OpenClipNetwork:
     def tower(self) -> ClipTower:
         """Its image side in steps, of a network with a class token."""
         found = ClipTower(self.network.visual)
-        if self._compiled:
-            found.encode = Quick(found.encode, what="clip's windows", compiled=True, device=self.device)  # type: ignore[method-assign]
+        if self._compiled or self.device.precision != "fp32":
+            how = Quick(found.encode, what="clip's windows", compiled=self._compiled, device=self.device)
+            found.encode = how  # type: ignore[method-assign]
         return found
 
     def vectors(self, images: Sequence[torch.Tensor]) -> Floats:
@@ -222,6 +223,7 @@ def _too_long(tokenizer: Any, prompt: str, most: int) -> int:
     own = getattr(tokenizer, "tokenizer", None)
     cleaned = tokenizer.clean_fn(prompt)
     length = len(tokenizer.encode(prompt)) + 2 if own is None else len(own(cleaned, verbose=False)["input_ids"])
+    length += getattr(tokenizer, "tokenizer_mode", "") == "clips"  # a class token behind all others
     return length if length > most else 0
 
 

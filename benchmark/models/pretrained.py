@@ -119,7 +119,8 @@ def config_in(folder: Path, model: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, **STRICT)
+        with runtime.quiet():  # it warns of defaults that it fills in itself, as SigLIP's
+            return AutoConfig.from_pretrained(folder, **STRICT)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None

@@ -21,6 +21,7 @@ from benchmark.models.hf_clip import CLASSES, SIGMOID, HfClip
 from benchmark.models.open_clip_model import OpenClip
 from benchmark.models.text_image import TextImage, TextImageNetwork
 from benchmark.models.weights_file import read_state
+from benchmark.pipelines.sam_clip import pair_probabilities
 from benchmark.stages.context import Context, clear_models
 from benchmark.stages.store import Store
 from benchmark.weights.shards import INDEX
@@ -113,6 +114,11 @@ def test_logits_are_those_of_transformers_for_images_of_the_networks_size(
         expected = own(**read, **pixels).logits_per_image.numpy()
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(mine, expected, atol=1e-5)
+    if kind in SIGMOID:
+        vectors = settings.embed(network, PICTURES)
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        found = pair_probabilities(unit, network.text(TEXTS[:1]), network.logits)
+        np.testing.assert_allclose(found, 1 / (1 + np.exp(-expected[:, 0])), atol=1e-5)
 
 
 def test_weights_in_shards_are_read_as_one(folders: dict[str, Path], tmp_path: Path, context: Context) -> None:
@@ -137,7 +143,9 @@ def test_siglip_reads_small_letters_and_padding(folders: dict[str, Path], contex
     assert np.abs(short - network.text_vectors(["a hole"])).max() > 1e-3, "without padding it is another text"
 
 
-@pytest.mark.parametrize("source", ["clip", pytest.param("metaclip_2", marks=pytest.mark.slow), "open_clip"])
+@pytest.mark.parametrize(
+    "source", ["clip", *(pytest.param(k, marks=pytest.mark.slow) for k in ("metaclip_2", "open_clip"))]
+)
 def test_a_window_of_the_whole_grid_is_the_whole_image(
     source: str, folders: dict[str, Path], open_clips: dict[str, Path], context: Context
 ) -> None:

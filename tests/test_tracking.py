@@ -16,9 +16,9 @@ from benchmark import tracking as module
 from benchmark.cli.main import main
 from benchmark.core.errors import TrackingError
 from benchmark.results.files import read_result, read_rows
+from benchmark.results.mlflow_entry import allowed_name, log_metrics
 from benchmark.results.schema import RunResult, flatten
 from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking
-from benchmark.tracking.entry import allowed_name, log_metrics
 from tests.harness import SMALL_SAT, run
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.traces import Trace
-from benchmark.tracking.entry import told_of
+from benchmark.results.mlflow_entry import told_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -17,9 +17,9 @@ from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.core.sqlite_files import address_of, damage, file_of, make_whole, set_aside
 from benchmark.results.files import read_result
+from benchmark.results.mlflow_entry import PARENT_VARIABLE, log_metrics, log_run, told_of
+from benchmark.results.mlflow_questions import log_traces
 from benchmark.results.traces import read_traces
-from benchmark.tracking.entry import PARENT_VARIABLE, log_metrics, log_run, told_of
-from benchmark.tracking.questions import log_traces
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -11,9 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmark.core.traces import Trace
+from benchmark.results import mlflow_questions as questions
 from benchmark.results.files import read_result
 from benchmark.results.traces import TRACES, read_traces, write_traces
-from benchmark.tracking import Mlflow, questions
+from benchmark.tracking import Mlflow
 from tests.harness import run
 from tests.pipelines.vlm.servers import Fake, Reply, serving
 from tests.pipelines.vlm.test_endpoint import NOK, SECRET, chat, error

@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 import logging
 import os
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from pydantic import Field
 
 from benchmark.core.deadline import within
 from benchmark.core.errors import BenchmarkError, TrackingError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Settings
 from benchmark.core.sqlite_files import address_of, damage, file_of, make_whole, set_aside
-from benchmark.results.figures import TABLES, headline_table, write_artifacts
 from benchmark.results.files import read_result
-from benchmark.results.schema import flatten
+from benchmark.results.mlflow_entry import PARENT_VARIABLE, log_metrics, log_run, told_of
+from benchmark.results.mlflow_questions import log_traces
+from benchmark.results.traces import read_traces
 
 if TYPE_CHECKING:
     from filelock import FileLock
     from mlflow import MlflowClient
-    from mlflow.entities import Param, Run
 
-    from benchmark.results.schema import RunResult
 
 Result = TypeVar("Result")
-Value = TypeVar("Value")
 log = logging.getLogger(__name__)
-PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
-POINT_VARIABLE = "BENCH_SWEEP_POINT"
-"""Holds what makes a point of a sweep another one than its neighbours, for its name."""
-METRICS_AT_ONCE, PARAMS_AT_ONCE = 900, 100
-"""Most that MLflow takes in one call: 100 parameters, and 1,000 values in all."""
 SECONDS, SECONDS_A_MB = 120.0, 10.0
 """How long a server may take for all of a run: at least, and for each megabyte of its files."""
-LONGEST_NAME = 250
-"""Most characters of a name in MLflow."""
 FILLED = ("SELECT version_num FROM alembic_version", "SELECT name FROM experiments")
 """What finds a row once MLflow has finished making a database."""
 
 
 class NoTracking(Settings):
     """Tracking switched off."""
+
+    trace_limit: ClassVar[int] = 0
+    """How many questions to language models are kept."""
 
     def log(self, folder: Path, *, results_root: Path) -> str | None:
         """Do nothing."""
@@ -69,6 +59,15 @@ class Mlflow(Settings):
     uri: str | None
     """Tracking URI; None: ``<results_root>/mlflow/mlflow.db``."""
     experiment: str
+    traces: bool = True
+    """Whether each question to a language model is a trace."""
+    most_traces: int = Field(default=200, ge=0)
+    """Questions of a run that are traces, the first ones."""
+
+    @property
+    def trace_limit(self) -> int:
+        """How many questions to language models are kept."""
+        return self.most_traces if self.traces else 0
 
     def address(self, results_root: Path) -> str:
         """Return the tracking URI in force."""
@@ -85,11 +84,13 @@ class Mlflow(Settings):
         Raises:
             TrackingError: the store cannot be reached; the run's files stay and can be logged later.
         """
-        result = read_result(folder)
+        result, traces = read_result(folder), read_traces(folder, self.trace_limit)
 
         def send() -> str:
             with self._client(folder, results_root) as (client, experiment), _alone(folder):
-                return _log_run(client, experiment, result, folder)
+                run_id = log_run(client, experiment, result, folder)
+                log_traces(client, experiment, run_id, traces, dataset=result.dataset.name)
+                return run_id
 
         return self._in_time(send, folder, results_root)
 
@@ -118,7 +119,7 @@ class Mlflow(Settings):
                     client.log_table(parent, pd.read_csv(table), "tables/points.json")
                 for file in sorted(folder.glob("*.*")):
                     client.log_artifact(parent, str(file))
-                _log_metrics(client, parent, metrics)
+                log_metrics(client, parent, metrics)
                 client.set_terminated(parent, status)
 
         self._in_time(send, folder, results_root)
@@ -160,8 +161,7 @@ class Mlflow(Settings):
         except BenchmarkError:
             raise
         except Exception as error:
-            lines = redact(str(error)).strip().splitlines()
-            reason = f"{type(error).__name__}: {lines[0] if lines else ''}"
+            reason = told_of(error)
             if database is not None and database.exists():
                 with _lock(database, results_root):
                     broken = damage(database, filled=FILLED, every_page=True)
@@ -276,41 +276,6 @@ def _quiet_environment(*, pooled: bool = True) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _log_run(client: MlflowClient, experiment: str, result: RunResult, folder: Path) -> str:
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-
-    name = result.title
-    tags = _tags(result)
-    if os.environ.get(PARENT_VARIABLE):
-        tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
-        name = " ".join(filter(None, [name, os.environ.get(POINT_VARIABLE)]))
-    earlier = _earlier(client, experiment, result.id)
-    tags = {k: v for run in earlier for k, v in run.data.tags.items() if not k.startswith("mlflow.")} | tags
-    start = int(datetime.fromisoformat(result.measured.started).timestamp() * 1000)
-    run_id = str(client.create_run(experiment, run_name=name[:LONGEST_NAME], tags=tags, start_time=start).info.run_id)
-    values = {f"{m.metric}/{m.category}": m.value for m in result.metrics if m.value is not None}
-    values |= {f"outcome/{k}": float(v) for k, v in result.outcomes.items()}
-    values |= {f"seconds/{k}": v for k, v in result.measured.seconds_per_stage.items()}
-    values |= result.measured.counters
-    values["seconds/total"] = result.measured.seconds
-    params = [Param(allowed_name(k), v[:6000]) for k, v in sorted(flatten(result.config).items())]
-    _log_metrics(client, run_id, values, params)
-    data = Dataset(
-        name=result.dataset.name,
-        digest=result.dataset.fingerprint[:32],
-        source_type="local",
-        source=result.dataset.name,
-    )
-    client.log_inputs(run_id, datasets=[DatasetInput(data, [InputTag("mlflow.data.context", "test")])])
-    with tempfile.TemporaryDirectory() as place:
-        write_artifacts(result, folder, Path(place))
-        client.log_artifacts(run_id, place)  # in one call: MLflow looks the run up for each
-    client.set_terminated(run_id, end_time=start + int(result.measured.seconds * 1000))
-    for run in earlier:
-        client.delete_run(run.info.run_id)
-    return run_id
-
-
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the right to log a run's folder; it falls with the process, however that ends."""
@@ -323,69 +288,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _earlier(client: MlflowClient, experiment: str, result_id: str) -> list[Run]:
-    """Return the entries that a new one of this run replaces, the latest last.
-
-    Those are of the same sweep, or of none as this one, and what a killed process began: nobody else logs it now
-    (``_alone``), so that it is ended here.
-    """
-    parent = os.environ.get(PARENT_VARIABLE)
-    replaced = []
-    for run in client.search_runs([experiment], f"tags.result_id = '{result_id}'", order_by=["attributes.start_time"]):
-        unfinished = run.info.status == "RUNNING"
-        if unfinished:
-            client.set_terminated(run.info.run_id, status="KILLED")
-        if unfinished or run.data.tags.get("mlflow.parentRunId") == parent:
-            replaced.append(run)
-    return replaced
-
-
-def _log_metrics(client: MlflowClient, run_id: str, values: Mapping[str, float], params: Sequence[Param] = ()) -> None:
-    """Log metrics, and parameters with them, in batches that MLflow takes."""
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    metrics = [Metric(allowed_name(k), float(v), now, 0) for k, v in values.items()]
-    batches = (_batches(metrics, METRICS_AT_ONCE), _batches(params, PARAMS_AT_ONCE))
-    for some, others in itertools.zip_longest(*batches, fillvalue=()):
-        client.log_batch(run_id, metrics=some, params=others)
-
-
-def _batches(values: Sequence[Value], most: int) -> list[Sequence[Value]]:
-    return [values[start : start + most] for start in range(0, len(values), most)]
-
-
-def allowed_name(name: str) -> str:
-    """Return a name of a metric or parameter that MLflow takes; different names stay different.
-
-    A name that MLflow would refuse (characters, empty or dotted parts between slashes, more than 250 characters) gets
-    the first digits of its hash behind it.
-    """
-    kept = "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
-    parts = ["_" if part in ("", ".", "..") else part for part in kept.split("/")]
-    allowed = "/".join(parts)
-    if allowed == name and len(name) <= LONGEST_NAME:
-        return name
-    mark = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
-    return f"{allowed[: LONGEST_NAME - 9]}-{mark}"
-
-
-def _tags(result: RunResult) -> dict[str, str]:
-    return {
-        "kind": "run",
-        "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in TABLES]),
-        "result_id": result.id,
-        "digest": result.digest,
-        "protocol": result.protocol.name,
-        "protocol_hash": result.protocol.hash,
-        "dataset_fingerprint": result.dataset.fingerprint,
-        "n_effective": f"{result.dataset.n_samples_effective}/{result.dataset.n_samples_original}",
-        "git_commit": str(result.measured.git_commit),
-        "git_dirty": str(result.measured.git_dirty),
-        "meaningless": str(result.meaningless),
-        "mlflow.source.name": "benchmark",
-        "mlflow.source.git.commit": str(result.measured.git_commit),
-        "mlflow.note.content": headline_table(result),
-    }

@@ -16,8 +16,9 @@ from benchmark import tracking as module
 from benchmark.cli.main import main
 from benchmark.core.errors import TrackingError
 from benchmark.results.files import read_result, read_rows
+from benchmark.results.mlflow_entry import allowed_name, log_metrics
 from benchmark.results.schema import RunResult, flatten
-from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking, allowed_name
+from benchmark.tracking import PARENT_VARIABLE, Mlflow, NoTracking
 from tests.harness import SMALL_SAT, run
 
 
@@ -212,7 +213,7 @@ class Batches:
 )
 def test_metrics_go_out_in_batches_that_mlflow_takes(number: int, sizes: list[int]) -> None:
     client = Batches()
-    module._log_metrics(client, "r", {f"m{k}": k / 8 for k in range(number)})  # type: ignore[arg-type]
+    log_metrics(client, "r", {f"m{k}": k / 8 for k in range(number)})  # type: ignore[arg-type]
     assert [len(batch) for batch in client.sent] == sizes
     sent = [metric for batch in client.sent for metric in batch]
     assert [(m.key, m.value, m.step) for m in sent] == [(f"m{k}", k / 8, 0) for k in range(number)]

@@ -332,6 +332,10 @@ class Asker:
         self.limiter.stop(reason)
         raise ConfigError(reason)
 
+    def asked(self, record: Record) -> bool:
+        """Whether this run asked for a record, in place of reading a stored one."""
+        return record.key in self._settled
+
     def counters(self) -> dict[str, float]:
         """Return what happened in this run: calls, tokens, money, and the share of answers that were stored."""
         found = {name: float(number) for name, number in sorted(self.counted.items())}

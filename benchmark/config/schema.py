@@ -76,7 +76,14 @@ class RunConfig:
     """Which option was chosen in each group."""
 
 
-HAVE = {"tagger": "iap_as", "prompter": "iap_as", "backbone": "patchcore", "detector": "saa_plus", "sam": "saa_plus"}
+HAVE = {
+    "tagger": "iap_as",
+    "prompter": "iap_as",
+    "backbone": "patchcore",
+    "detector": "saa_plus",
+    "sam": "saa_plus",
+    "clip": "winclip",
+}
 """A pipeline that has an option of each group that belongs into pipelines."""
 FEATURE_KEYS = {"model": "model", "weights": "weights", "precision": "precision", "side": "side", "input_size": "side"}
 """Where settings of feature networks went that once stood beside the other settings of a pipeline."""

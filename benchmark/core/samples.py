@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.drawings import ClassIds, Drawing
+from benchmark.core.questions import Questions
 
 T = TypeVar("T")
 Split = Literal["train", "test"]
@@ -73,6 +74,8 @@ class Sample:
     """Whether the mask's levels are blurred by its compression (JPEG)."""
     reading: Reading = AS_STORED
     """How image and mask are read."""
+    questions: Questions | None = None
+    """What a model is asked about the image; None: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Hash over every sample's id, content hashes, label, category, group and split (hex)."""
+        """Hash over every sample's id, content hashes, label, category, group, split and questions (hex)."""
         digest = hashlib.sha256()
         for s in self.samples:
             row = (
@@ -123,6 +126,8 @@ class Manifest:
                 s.split,
             )
             digest.update(repr(row).encode())
+            if s.questions is not None:
+                digest.update(s.questions.sha256.encode())
         return digest.hexdigest()
 
 
@@ -279,6 +284,9 @@ class Prediction:
     label: bool | None = None
     """True: the image is called defective."""
     rationale: str | None = None
+    choices: tuple[str, ...] | None = None
+    """For each of the sample's questions the letter that was chosen, or the outcome (not ``ok``) in its place; they
+    count whatever the outcome of the image is."""
     extra: Mapping[str, float | int | str | None] = field(default_factory=dict)
     """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""
 

@@ -90,6 +90,8 @@ class Card(Settings):
     categories: dict[str, Surface]
     """Category of the archive -> object or texture; empty where the categories are free."""
     counts: tuple[Count, ...]
+    total: int | None = Field(default=None, gt=0)
+    """Images that are scored when all categories are, where nobody says how many of them are good."""
     traps: tuple[str, ...]
 
     @model_validator(mode="after")
@@ -102,7 +104,7 @@ class Card(Settings):
     @property
     def images(self) -> int | None:
         """Number of images, or None where the card has no counts."""
-        return sum(c.good + c.defective for c in self.counts) or None
+        return sum(c.good + c.defective for c in self.counts) or self.total
 
     def expected(self, categories: Sequence[str] | None) -> tuple[Count, ...] | None:
         """Return the counts of a category selection (None: all), or None where the card does not know them."""
@@ -119,7 +121,7 @@ class Difference:
 
     category: str
     split: str
-    label: Literal["good", "defective"]
+    label: Literal["good", "defective", "good or defective"]
     expected: int
     found: int
 
@@ -157,6 +159,14 @@ def unexpected_categories(card: Card, records: Iterable[Record]) -> list[Differe
         Difference(category=category, split=split, label="defective" if defective else "good", expected=0, found=number)
         for (category, split, defective), number in sorted(found.items())
     ]
+
+
+def wrong_total(card: Card, records: Iterable[Record]) -> list[Difference]:
+    """List the difference between the number of images that are scored and the card's total, if there is one."""
+    found = sum(record.split != "train" for record in records)
+    if card.total is None or found == card.total:
+        return []
+    return [Difference(category=EVERY, split="test", label="good or defective", expected=card.total, found=found)]
 
 
 def card_names() -> list[str]:

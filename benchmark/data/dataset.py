@@ -15,7 +15,7 @@ from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Manifest, Reading, Sample
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.core.text import encodable
-from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories
+from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories, wrong_total
 from benchmark.data.images import SIDEWAYS, size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
 from benchmark.data.interest import Interest
@@ -227,7 +227,8 @@ class Dataset(Settings, ABC):
         """List where the counts of the chosen categories are not the card's; none without a card."""
         if card is None:
             return []
-        return [*unexpected_categories(card, records), *compare(self.expected_counts(card) or (), records)]
+        total = wrong_total(card, records) if self.categories is None else []
+        return [*unexpected_categories(card, records), *compare(self.expected_counts(card) or (), records), *total]
 
     def _differences(self, root: Path, card: Card | None, records: Sequence[Record]) -> list[Difference]:
         differences = self.differences(card, records)
@@ -314,6 +315,7 @@ class Dataset(Settings, ABC):
             mask_peak=None if mask is None else index.facts[mask].peak,
             mask_lossy=mask is not None and index.facts[mask].lossy,
             reading=index.reading,
+            questions=record.questions,
         )
 
 

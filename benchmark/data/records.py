@@ -11,6 +11,7 @@ from typing import Literal
 from unicodedata import normalize
 
 from benchmark.core.drawings import ClassIds, Drawing
+from benchmark.core.questions import Questions
 from benchmark.core.samples import MaskFormat
 from benchmark.data.images import EXTENSIONS
 
@@ -44,6 +45,8 @@ class Record:
     """Shapes in place of a mask file."""
     class_ids: ClassIds | None = None
     """Which numbers of a ``class_ids`` mask are defects; None: all but 0."""
+    questions: Questions | None = None
+    """What a model is asked about the image; None: nothing."""
 
     @property
     def masks(self) -> tuple[str, ...]:

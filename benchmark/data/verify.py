@@ -196,6 +196,9 @@ def _rows(card: Card, records: Sequence[Record], differences: Sequence[Differenc
                 yield CountRow(category=count.category, split=count.split, label=label, expected=expected, found=found)
     for extra in unexpected_categories(card, records):
         yield CountRow(category=extra.category, split=extra.split, label=extra.label, expected=0, found=extra.found)
+    if card.total is not None:
+        number = sum(r.split != "train" for r in records)
+        yield CountRow(category=EVERY, split="test", label="good or defective", expected=card.total, found=number)
     known = {count.split for count in card.counts}
     uncounted = Counter((r.split, r.defective) for r in records if r.split not in known)
     for (split, defective), found in sorted(uncounted.items()):

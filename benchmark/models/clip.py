@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError
 from benchmark.models.runtime import Device
+from benchmark.models.text_image import Logits
 
 if TYPE_CHECKING:
     import torch
@@ -50,24 +51,33 @@ def token_ids(prompts: Sequence[str], *, most: int) -> torch.Tensor:
     return ids
 
 
-def squash(image: NDArray[np.uint8], side: int, *, on: Literal["pixels", "tensor"] = "pixels") -> torch.Tensor:
+def squash(
+    image: NDArray[np.uint8],
+    side: int,
+    *,
+    on: Literal["pixels", "tensor"] = "pixels",
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = DEVIATION,
+    resample: str = "bicubic",
+) -> torch.Tensor:
     """Resize an image, (H, W, 3) uint8 RGB, to a square and normalise it: (3, side, side) float32.
 
-    Bicubic with antialias, the whole image, proportions lost on purpose
-    (xmed-lab/CLIP_Surgery:clip/clip.py, _transform).
+    With antialias, the whole image, proportions lost on purpose (xmed-lab/CLIP_Surgery:clip/clip.py, _transform).
 
     Args:
         on: resize 8-bit pixels, whose values are rounded then, or floats.
+        mean, std: per RGB channel, of values in [0, 1].
+        resample: ``bicubic`` or ``bilinear``.
     """
     from PIL import Image
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.functional import normalize, resize, to_tensor
 
     if on == "pixels":
-        pixels = to_tensor(resize(Image.fromarray(image), [side, side], InterpolationMode.BICUBIC))
+        pixels = to_tensor(resize(Image.fromarray(image), [side, side], InterpolationMode(resample)))
     else:
-        pixels = resize(to_tensor(image), [side, side], InterpolationMode.BICUBIC, antialias=True)
-    normal: torch.Tensor = normalize(pixels, list(MEAN), list(DEVIATION))
+        pixels = resize(to_tensor(image), [side, side], InterpolationMode(resample), antialias=True)
+    normal: torch.Tensor = normalize(pixels, list(mean), list(std))
     return normal
 
 
@@ -98,6 +108,17 @@ class Clip:
         self.device = device
         self.width = int(network.visual.output_dim)
         """Length of its vectors."""
+
+        self.logits = Logits()
+
+    @property
+    def tower(self) -> ClipTower:
+        """Its image side in steps (``Tower``)."""
+        return ClipTower(self.network.visual)
+
+    def vectors(self, images: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """Embed prepared images, (3, s, s) each: (B, E) float32, not normalised."""
+        return self.tokens(images, surgery=0)[:, 0]
 
     def tokens(self, images: Sequence[torch.Tensor], *, surgery: int) -> NDArray[np.float32]:
         """Embed prepared images, (3, s, s) each, to all tokens, (B, 1 + g * g, E) float32, not normalised.
@@ -162,6 +183,36 @@ class Clip:
             stream = torch.cat([stream[:, :1], second[:, 1:]], dim=1)
         projected: torch.Tensor = visual.ln_post(stream) @ visual.proj
         return projected
+
+
+class ClipTower:
+    """The image side of a CLIP in steps (``Tower``); zqhang/Accurate-WinCLIP-pytorch:src/open_clip/transformer.py."""
+
+    def __init__(self, visual: Any) -> None:
+        self.visual = visual
+        self.patch = int(visual.patch_size[0])
+
+    def embed(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Class and patch embeddings with their positions, before ``ln_pre``."""
+        return embed(self.visual, pixels)
+
+    def encode(self, start: torch.Tensor) -> torch.Tensor:
+        """Run the transformer."""
+        stream: torch.Tensor = self.visual.ln_pre(start)
+        for block in self.visual.transformer.resblocks:
+            stream = stream + block.ls_1(attend(block, *heads(block, block.ln_1(stream))))
+            stream = stream + block.ls_2(block.mlp(block.ln_2(stream)))
+        return stream
+
+    def normed(self, stream: torch.Tensor) -> torch.Tensor:
+        """The norm behind the blocks."""
+        normed: torch.Tensor = self.visual.ln_post(stream)
+        return normed
+
+    def class_vector(self, stream: torch.Tensor) -> torch.Tensor:
+        """The class token, normed and projected."""
+        vector: torch.Tensor = self.visual.ln_post(stream[:, 0]) @ self.visual.proj
+        return vector
 
 
 def embed(visual: Any, pixels: torch.Tensor) -> torch.Tensor:

@@ -38,11 +38,11 @@ def load_clip(name: ClipName, *, weights: Path | None, device: str) -> CLIP:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    return load(build(lambda: _make(name), device=device), weights, optional=_not_a_weight)
+    return load(build(lambda: _make(name), device=device), weights, optional=not_a_weight)
 
 
-def _not_a_weight(name: str) -> bool:
-    # Sizes that OpenAI's archives carry beside the weights.
+def not_a_weight(name: str) -> bool:
+    """Whether a name in OpenAI's archives is one of the sizes that they carry beside the weights."""
     return name in ("input_resolution", "context_length", "vocab_size")
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.core.settings import Settings
 from benchmark.models import clip_build
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
-from benchmark.models.runtime import Device, Precision
-from benchmark.models.sam_stages import embedded
-from benchmark.models.segmenter import Segmenter
+from benchmark.models.runtime import Device
+from benchmark.models.text_image import Logits, Need, TextImage, TextImageNetwork
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -29,21 +27,40 @@ ImagePath = Literal["squashed", "text2seg"]
 ToRgb = Literal["first", "after_resize"]
 """When alpha, palette and depth of a file are given up: before it is resized, or after, as where ``Resize`` works on
 what ``PIL.Image.open`` gives."""
-Canvas = Literal["whole", "text2seg"]
 
 
-class ClipSettings(Settings):
-    """Which CLIP, and how its image side computes."""
+class ClipSettings(TextImage):
+    """Which of the CLIPs that the papers use, and how its image side computes; other networks are ``clip`` options."""
 
     toy: ClassVar = {"model": "toy", "weights": "random", "precision": "fp32"}
 
     model: ClipName
     weights: WeightsSetting
-    precision: Precision
     input_size: int = Field(ge=32)
     """Side of the square that images are resized to, in pixels."""
-    batch_size: int = Field(ge=1)
-    """Images or cut-outs that are embedded together."""
+
+    @property
+    def side(self) -> int:
+        """Side of the square that images are resized to, pixels."""
+        return self.input_size
+
+    def facts(self) -> dict[str, Any]:
+        """Return what of these settings changes vectors of images, as JSON values for a stage."""
+        return {"model": self.model, "precision": self.precision, "input_size": self.input_size}
+
+    def text_facts(self) -> dict[str, Any]:
+        """Return what of these settings changes vectors of texts, as JSON values for a stage."""
+        return {"model": self.model}
+
+    def lacks(self, need: Need) -> str | None:
+        """Return what stands against a method's need; a CLIP is trained by a softmax over a batch's texts."""
+        return "it has no probability of a pair, only shares of a softmax" if need == "sigmoid" else None
+
+    def prepare(
+        self, network: TextImageNetwork, image: NDArray[np.uint8], *, on: Literal["pixels", "tensor"] = "pixels"
+    ) -> torch.Tensor:
+        """Resize and normalise an image for the network (``TextImage.prepare``)."""
+        return squash(image, self.input_size, on=on)
 
     def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
@@ -61,23 +78,6 @@ class ClipSettings(Settings):
         return context.model(("clip", self.model, weights.sha256, device), load)
 
 
-class MaskGridSettings(Settings):
-    """How SAM segments a whole image from a grid of points."""
-
-    toy: ClassVar = {
-        "points_per_side": "4",
-        "pred_iou_thresh": "-1",  # random masks are neither stable nor good: nothing would pass SAM's own filters
-        "stability_score_thresh": "0",
-        "box_nms_thresh": "0.95",
-    }
-
-    points_per_side: int = Field(ge=1)
-    points_per_batch: int = Field(ge=1)
-    pred_iou_thresh: float
-    stability_score_thresh: float
-    box_nms_thresh: float = Field(ge=0, le=1)
-
-
 def seen(one: Inputs, side: int, *, to_rgb: ToRgb) -> NDArray[np.uint8]:
     """Return the image, or with ``after_resize`` its square of ``side`` pixels where that differs, (H, W, 3) RGB."""
     if to_rgb == "first" or one.sample is None:
@@ -88,10 +88,19 @@ def seen(one: Inputs, side: int, *, to_rgb: ToRgb) -> NDArray[np.uint8]:
     return one.pixels if squared is None else squared
 
 
+class TextVector(NamedTuple):
+    """A text as a network reads it."""
+
+    vector: NDArray[np.float32]
+    """(E,) unit vector."""
+    logits: Logits
+    """How the network turns a cosine with it into a logit."""
+
+
 def text_vector(
-    context: Context, settings: ClipSettings, chosen: Mapping[str, ResolvedWeights], text: str, *, ensemble: bool
-) -> NDArray[np.float32]:
-    """CLIP's unit vector of a text, (E,) float32, computed once per text and kept in the store.
+    context: Context, settings: TextImage, chosen: Mapping[str, ResolvedWeights], text: str, *, ensemble: bool
+) -> TextVector:
+    """The unit vector of a text, computed once per text and kept in the store.
 
     Args:
         ensemble: mean over the 85 templates of CLIP Surgery; otherwise the text as it stands.
@@ -99,23 +108,27 @@ def text_vector(
 
     def compute(_: Sequence[Inputs]) -> list[Artifact]:
         prompts = prompt_ensemble(text) if ensemble else [text]
-        return [{"vector": settings.load(context, chosen).text(prompts)}]
+        network = settings.load(context, chosen)
+        told = {k: v for k, v in network.logits._asdict().items() if v != Logits._field_defaults[k]}
+        return [{"vector": network.text(prompts), **told}]
 
     stage = Stage(
         name="clip_text",
         version=1,
-        settings={"model": settings.model, "ensemble": ensemble, "text": text},
+        settings={**settings.text_facts(), "ensemble": ensemble, "text": text},
         weights={"clip": chosen["clip"].sha256},
         compute=compute,
         needs_image=False,
     )
-    return np.asarray(context.once(stage, text)["vector"])
+    found = context.once(stage, text)
+    logits = Logits(**{name: float(found[name]) for name in Logits._fields if name in found})
+    return TextVector(np.asarray(found["vector"]), logits)
 
 
 def prompt_vectors(
-    context: Context, settings: ClipSettings, chosen: Mapping[str, ResolvedWeights], prompts: Sequence[str]
+    context: Context, settings: TextImage, chosen: Mapping[str, ResolvedWeights], prompts: Sequence[str]
 ) -> NDArray[np.float32]:
-    """CLIP's vectors of some prompts, (N, E) float32, not normalised, kept in the store as one set."""
+    """The vectors of some prompts, (N, E) float32, not normalised, kept in the store as one set."""
 
     def compute(_: Sequence[Inputs]) -> list[Artifact]:
         return [{"vectors": settings.load(context, chosen).text_vectors(prompts)}]
@@ -123,12 +136,39 @@ def prompt_vectors(
     stage = Stage(
         name="clip_prompts",
         version=1,
-        settings={"model": settings.model, "prompts": list(prompts)},
+        settings={**settings.text_facts(), "prompts": list(prompts)},
         weights={"clip": chosen["clip"].sha256},
         compute=compute,
         needs_image=False,
     )
     return np.asarray(context.once(stage, "prompts")["vectors"])
+
+
+def vector_stage(context: Context, settings: TextImage, chosen: Mapping[str, ResolvedWeights]) -> Stage:
+    """The vector of an image; ``image_vector`` reads it.
+
+    Of a CLIP it is the first of the tokens that other pipelines keep too, of others it is kept alone.
+    """
+    if isinstance(settings, ClipSettings):
+        return tokens_stage(context, settings, chosen, surgery=0, image_path="squashed")
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        found = settings.embed(settings.load(context, chosen), [one.pixels for one in inputs])
+        return [{"vector": one} for one in found]
+
+    return Stage(
+        name="clip_image",
+        version=1,
+        settings=settings.facts(),
+        weights={"clip": chosen["clip"].sha256},
+        compute=compute,
+        batch_size=settings.batch_size,
+    )
+
+
+def image_vector(artifact: Artifact) -> NDArray[np.float32]:
+    """Read the artifact of ``vector_stage``: (E,), not normalised."""
+    return np.asarray(artifact["vector"] if "vector" in artifact else artifact["tokens"][0])
 
 
 def tokens_stage(
@@ -162,121 +202,8 @@ def tokens_stage(
     return Stage(
         name="clip_tokens",
         version=1,
-        settings={
-            "model": settings.model,
-            "precision": settings.precision,
-            "input_size": settings.input_size,
-            "surgery": surgery,
-            "image_path": image_path,
-        },
+        settings={**settings.facts(), "surgery": surgery, "image_path": image_path},
         weights={"clip": chosen["clip"].sha256},
         compute=compute,
         batch_size=settings.batch_size,
     )
-
-
-def everything_stage(
-    context: Context,
-    sam: Segmenter,
-    grid: MaskGridSettings,
-    chosen: Mapping[str, ResolvedWeights],
-    *,
-    embedding: Stage,
-) -> Stage:
-    """All masks that SAM finds: ``masks``, ``quality`` (predicted IoU) and ``boxes`` (N, 4) x, y, w, h."""
-
-    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-        network = sam.load(context, chosen)
-        artifacts: list[Artifact] = []
-        for one in inputs:
-            found, boxes = network.everything(embedded(one.upstream["sam_embedding"]), **grid.model_dump())
-            artifacts.append({"masks": found.masks, "quality": found.quality, "boxes": boxes})
-        return artifacts
-
-    return Stage(
-        name="sam_everything",
-        version=1,
-        settings=grid.model_dump(exclude={"points_per_batch"}),
-        weights={"sam": chosen["sam"].sha256},
-        upstream=(embedding,),
-        compute=compute,
-        needs_image=False,
-    )
-
-
-def cutouts_stage(
-    context: Context,
-    settings: ClipSettings,
-    chosen: Mapping[str, ResolvedWeights],
-    *,
-    everything: Stage,
-    canvas: Canvas,
-) -> Stage:
-    """CLIP's unit vector of every mask's cut-out: ``vectors`` (N, E) float32, with ``masks`` and ``quality``.
-
-    Args:
-        canvas: ``whole``: the cut-out as it is; ``text2seg``: drawn on a canvas whose sides are swapped,
-            so that what lies beyond column H or row W of an (H, W) image is black.
-    """
-
-    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
-        network = settings.load(context, chosen)
-        return [
-            {
-                "vectors": _embed_cutouts(network, settings, one, canvas),
-                "masks": one.upstream["sam_everything"]["masks"],
-                "quality": one.upstream["sam_everything"]["quality"],
-            }
-            for one in inputs
-        ]
-
-    return Stage(
-        name="clip_cutouts",
-        version=1,
-        settings={
-            "model": settings.model,
-            "precision": settings.precision,
-            "input_size": settings.input_size,
-            "canvas": canvas,
-        },
-        weights={"clip": chosen["clip"].sha256},
-        upstream=(everything,),
-        compute=compute,
-    )
-
-
-def _embed_cutouts(network: Clip, settings: ClipSettings, one: Inputs, canvas: Canvas) -> NDArray[np.float32]:
-    """Unit vectors (N, E) of all cut-outs of one image, a bounded number at a time."""
-    masks, boxes = one.upstream["sam_everything"]["masks"], one.upstream["sam_everything"]["boxes"]
-    vectors = np.zeros((len(masks), network.width), dtype=np.float32)
-    for start in range(0, len(masks), settings.batch_size):
-        part = range(start, min(start + settings.batch_size, len(masks)))
-        cuts = [
-            cut_out(one.pixels, mask, boxes[i], canvas=canvas) for i, mask in zip(part, masks.decode(part), strict=True)
-        ]
-        read = network.tokens([squash(cut, settings.input_size) for cut in cuts], surgery=0)[:, 0]
-        vectors[part.start : part.stop] = read / np.linalg.norm(read, axis=-1, keepdims=True)
-    return vectors
-
-
-def cut_out(
-    image: NDArray[np.uint8], mask: NDArray[np.bool_], box: NDArray[np.int64], *, canvas: Canvas
-) -> NDArray[np.uint8]:
-    """Cut a mask's pixels out of an image: black elsewhere, (h, w, 3) uint8 of the box's size.
-
-    The box's sides are right - left and bottom - top, so that the mask's last column and row are lost,
-    as in Text2Seg. A box without extent gives one black pixel.
-
-    Args:
-        box: x, y, w, h.
-    """
-    x, y, width, height = (int(v) for v in box)
-    if width < 1 or height < 1:
-        return np.zeros((1, 1, 3), dtype=np.uint8)
-    part = (slice(y, y + height), slice(x, x + width))
-    cut = np.where(mask[part][..., None], image[part], np.uint8(0))
-    if canvas == "text2seg":
-        rows, columns = image.shape[:2]
-        cut[max(0, columns - y) :] = 0
-        cut[:, max(0, rows - x) :] = 0
-    return cut

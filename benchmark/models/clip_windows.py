@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.models.clip import Clip, attend, embed, heads
+from benchmark.models.text_image import TextImageNetwork, Tower
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,7 @@ def window_places(side: int, size: int) -> NDArray[np.int64]:
 
 
 def window_vectors(
-    clip: Clip, images: Sequence[torch.Tensor], *, sizes: Sequence[int], patches: Patches
+    network: TextImageNetwork, images: Sequence[torch.Tensor], *, sizes: Sequence[int], patches: Patches
 ) -> WindowVectors:
     """Encode prepared images, (3, s, s) each, and all their windows.
 
@@ -43,27 +43,28 @@ def window_vectors(
     every block (zqhang/Accurate-WinCLIP-pytorch:src/open_clip/transformer.py, VisionTransformer.forward).
 
     Args:
+        network: one that has windows (``TextImage.lacks``).
         sizes: sides of the windows in patches.
         patches: which patch tokens of the whole image to return.
     """
     import torch
 
-    visual = clip.network.visual
-    with clip.device.inference():
-        start = embed(visual, torch.stack(list(images)).to(clip.device.name))
-        whole = _blocks(visual, start)
+    tower = network.tower
+    with network.device.inference():
+        start = tower.embed(torch.stack(list(images)).to(network.device.name))
+        whole = tower.encode(start)
         side = round((start.shape[1] - 1) ** 0.5)
-        windows = tuple(_array(encode_windows(visual, start, window_places(side, size))) for size in sizes)
-        kept = None if patches == "none" else _array((visual.ln_post(whole) if patches == "normed" else whole)[:, 1:])
-        return WindowVectors(_array(_class_vector(visual, whole)), windows, kept)
+        windows = tuple(_array(encode_windows(tower, start, window_places(side, size))) for size in sizes)
+        kept = None if patches == "none" else _array((tower.normed(whole) if patches == "normed" else whole)[:, 1:])
+        return WindowVectors(_array(tower.class_vector(whole)), windows, kept)
 
 
-def encode_windows(visual: Any, start: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
+def encode_windows(tower: Tower, start: torch.Tensor, places: NDArray[np.int64]) -> torch.Tensor:
     """Encode windows in one pass: (B, W, E).
 
     Args:
-        visual: image side of a CLIP.
-        start: (B, 1 + N, C) from ``embed``.
+        tower: image side of the network.
+        start: (B, 1 + N, C) from its ``embed``.
         places: (W, n) patches of each window.
     """
     import torch
@@ -71,22 +72,8 @@ def encode_windows(visual: Any, start: torch.Tensor, places: NDArray[np.int64]) 
     with_class = np.concatenate([np.zeros((len(places), 1), dtype=np.int64), places + 1], axis=1)
     chosen = start[:, torch.from_numpy(with_class).to(start.device)]
     batch, number = chosen.shape[:2]
-    found: torch.Tensor = _class_vector(visual, _blocks(visual, chosen.flatten(0, 1))).view(batch, number, -1)
+    found: torch.Tensor = tower.class_vector(tower.encode(chosen.flatten(0, 1))).view(batch, number, -1)
     return found
-
-
-def _blocks(visual: Any, start: torch.Tensor) -> torch.Tensor:
-    """Run the transformer, norms before it included and after it not."""
-    stream: torch.Tensor = visual.ln_pre(start)
-    for block in visual.transformer.resblocks:
-        stream = stream + attend(block, *heads(block, block.ln_1(stream)))
-        stream = stream + block.mlp(block.ln_2(stream))
-    return stream
-
-
-def _class_vector(visual: Any, stream: torch.Tensor) -> torch.Tensor:
-    vector: torch.Tensor = visual.ln_post(stream[:, 0]) @ visual.proj
-    return vector
 
 
 def _array(values: torch.Tensor) -> NDArray[np.float32]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
+from benchmark.models.detection_answer import END, START, Answer, Family, Floats, as_array, phrases, prepared
+from benchmark.models.florence2 import FlorenceFamily
 from benchmark.models.once_an_image import OnceAnImage
 from benchmark.models.runtime import Device
 
 if TYPE_CHECKING:
     import torch
 
-Floats = NDArray[np.float32]
 CLASSES = {
+    "florence2": "Florence2ForConditionalGeneration",
     "grounding-dino": "GroundingDinoForObjectDetection",
     "mm-grounding-dino": "MMGroundingDinoForObjectDetection",
     "omdet-turbo": "OmDetTurboForObjectDetection",
@@ -26,45 +26,6 @@ CLASSES = {
     "owlvit": "OwlViTForObjectDetection",
 }
 """Kind of model in ``config.json`` to transformers' class; LLMDet is an MM-GroundingDINO."""
-START, END = "[CLS]", "[SEP]"
-"""What stands around the phrases of a caption, as special tokens do around its words; their probability is 0."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a network says of one image and one caption."""
-
-    probabilities: Floats
-    """(Q, T) of each query and piece of the caption; 0 behind the last piece."""
-    boxes: Floats
-    """(Q, 4) centre x, centre y, width, height as fractions of the image."""
-
-
-class Family(Protocol):
-    """A loaded network with its processor."""
-
-    by_phrase: bool
-    """Pieces are whole phrases, with ``START`` and ``END`` around them, and not words."""
-
-    def pieces(self, caption: str) -> list[str]:
-        """Return the pieces of a normalised caption that the network scores."""
-        ...
-
-    def ask(
-        self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], contrasts: Sequence[str]
-    ) -> list[list[Answer]]:
-        """Return the answers by image, (H, W, 3) RGB, and caption; a contrast is one more piece, the last one."""
-        ...
-
-
-def phrases(caption: str) -> list[str]:
-    """Return the phrases of a normalised caption, which full stops and commas part; the text itself where it has none.
-
-    >>> phrases("black hole. scratch, dent.")
-    ['black hole', 'scratch', 'dent']
-    """
-    found = [text for part in re.split(r"[.,]", caption) if (text := part.strip())]
-    return found or [caption.strip()]
 
 
 class WordFamily:
@@ -92,7 +53,7 @@ class WordFamily:
         return [list(self._about(image, captions)) for image in images]
 
     def _about(self, image: NDArray[np.uint8], captions: Sequence[str]) -> Iterator[Answer]:
-        pixels = _prepared(self.processor, [image]).to(self.device.name)
+        pixels = prepared(self.processor, [image]).to(self.device.name)
         self._image.forget()
         for start in range(0, len(captions), self.captions_per_batch):
             part = list(captions[start : start + self.captions_per_batch])
@@ -109,7 +70,7 @@ class WordFamily:
                 ) from None
             for text, logits, boxes in zip(part, found.logits, found.pred_boxes, strict=True):
                 scored = logits.float().sigmoid()[:, : len(self.pieces(text))]
-                yield Answer(probabilities=_array(scored), boxes=_array(boxes))
+                yield Answer(probabilities=as_array(scored), boxes=as_array(boxes))
 
 
 class OwlFamily:
@@ -138,14 +99,14 @@ class OwlFamily:
         queries = self._encoded(tuple(dict.fromkeys(text for texts in asked for text in texts)))
         place = {text: number for number, text in enumerate(queries)}
         vectors = torch.stack(list(queries.values()))
-        pixels = _prepared(self.processor, images).to(self.device.name)
+        pixels = prepared(self.processor, images).to(self.device.name)
         features = self.network.image_embedder(pixel_values=pixels)[0]
         rows = features.flatten(1, 2)
         logits, _ = self.network.class_predictor(rows, vectors[None].expand(len(images), -1, -1))
         boxes = self.network.box_predictor(rows, features)
         results = []
         for image, scored, placed in zip(images, logits.float().sigmoid(), boxes, strict=True):
-            probabilities, fractions = _array(scored), _array(placed)
+            probabilities, fractions = as_array(scored), as_array(placed)
             if self.padded:  # OWLv2 sees the image in the upper left of a square, grey below or beside it
                 height, width = image.shape[:2]
                 sides = np.array([width, height] * 2, dtype=np.float32)
@@ -191,7 +152,7 @@ class OmDetFamily:
     ) -> list[list[Answer]]:
         """Ask about image after image, all classes of some captions at once."""
         asked = [_asked(*pair) for pair in zip(captions, contrasts, strict=True)]
-        pixels = _prepared(self.processor, images).to(self.device.name)
+        pixels = prepared(self.processor, images).to(self.device.name)
         return [list(self._about(one[None], asked, contrasts)) for one in pixels]
 
     def _about(
@@ -213,8 +174,8 @@ class OmDetFamily:
             )
             for n, texts in enumerate(classes):
                 scored = found.decoder_class_logits[n, :, : len(texts)].float().sigmoid()
-                probabilities = _framed(_array(scored), bool(contrasts[start + n]))
-                yield Answer(probabilities=probabilities, boxes=_array(found.decoder_coord_logits[n]))
+                probabilities = _framed(as_array(scored), bool(contrasts[start + n]))
+                yield Answer(probabilities=probabilities, boxes=as_array(found.decoder_coord_logits[n]))
 
     def _batches(self, asked: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
         """Parts of equal numbers of classes, with their places: the network takes padding for one more class."""
@@ -233,12 +194,23 @@ class OmDetFamily:
         return {f"{what}_{name}": read[name].to(self.device.name) for name in ("input_ids", "attention_mask")}
 
 
+def image_side(network: Any) -> Any:
+    """Return the module of a network that sees the image alone and takes most of the time."""
+    kind = network.config.model_type
+    if kind in ("owlv2", "owlvit"):
+        return (network.owlv2 if kind == "owlv2" else network.owlvit).vision_model
+    if kind == "florence2":
+        return network.model.vision_tower
+    return network.vision_backbone if kind == "omdet-turbo" else network.model.backbone
+
+
 def make_family(network: Any, processor: Any, tokenizer: Any, *, device: Device, captions_per_batch: int) -> Family:
     """Return how a network is asked, by its kind."""
     kind = network.config.model_type
     if kind in ("owlv2", "owlvit"):
         return OwlFamily(network, processor, tokenizer, device=device)
-    cls = OmDetFamily if kind == "omdet-turbo" else WordFamily
+    by_kind: dict[str, Any] = {"omdet-turbo": OmDetFamily, "florence2": FlorenceFamily}
+    cls = by_kind.get(kind, WordFamily)
     family: Family = cls(network, processor, tokenizer, device=device, captions_per_batch=captions_per_batch)
     return family
 
@@ -252,15 +224,3 @@ def _framed(probabilities: Floats, contrasted: bool) -> Floats:
     own = probabilities.shape[1] - contrasted
     empty = np.zeros((len(probabilities), 1), dtype=np.float32)
     return np.concatenate([empty, probabilities[:, :own], empty, probabilities[:, own:]], axis=1)
-
-
-def _prepared(processor: Any, images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-    """Scale and normalise images as the model was trained with: (B, 3, h, w) float32."""
-    pixels: torch.Tensor = processor(
-        images=[np.ascontiguousarray(image) for image in images], input_data_format="channels_last", return_tensors="pt"
-    )["pixel_values"]
-    return pixels
-
-
-def _array(values: torch.Tensor) -> Floats:
-    return np.asarray(values.float().cpu().numpy(), dtype=np.float32)

@@ -11,8 +11,11 @@ from pydantic import Field
 
 from benchmark.models import pretrained
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
-from benchmark.models.detection_families import CLASSES, Answer, Family, OmDetFamily, make_family, phrases
+from benchmark.models.compiling import quicken
+from benchmark.models.detection_answer import Answer, Family, phrases
+from benchmark.models.detection_families import CLASSES, OmDetFamily, image_side, make_family
 from benchmark.models.detector import DetectionNetwork, Detector
+from benchmark.models.florence2 import most_tokens
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.long_captions import Fitted, Pieces, fit, split_phrase
 from benchmark.models.pretrained import ModelName
@@ -32,6 +35,8 @@ class HfDetector(Detector):
     nms: Literal["own", "none"] | Annotated[float, Field(gt=0, le=1)]
     """Of two boxes of one caption that overlap by more the one of the lower score goes; ``own``: as the family's
     processor does it."""
+    compile: bool
+    """Whether the image side is compiled (torch.compile); by rounding, scores and boxes differ."""
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
     batch_size: int = Field(ge=1)
@@ -59,6 +64,7 @@ class HfDetector(Detector):
             "description": pretrained.description_digest(self.model),
             "precision": self.precision,
             "nms": self.nms,
+            **({"compile": True} if self.compile else {}),
         }
 
     def fit(self, context: Context, chosen: Mapping[str, ResolvedWeights], captions: Sequence[str]) -> Fitted:
@@ -72,6 +78,8 @@ class HfDetector(Detector):
         if not self.by_phrase:
             return fit(captions, pieces, how=self.long_captions, most=config.max_text_len, reader=self.model)
         most = config.text_config.max_position_embeddings
+        if config.model_type == "florence2":
+            most = most_tokens(config, pretrained.image_processor(self.model, backend="pil"), pieces)
         fitted = [fit(phrases(caption), pieces, how=self._how, most=most, reader=self.model) for caption in captions]
         texts = [". ".join(self._cut(one.captions, lambda text: len(pieces(text)), most)) + "." for one in fitted]
         notes = () if self.long_captions == "split" else tuple(note for one in fitted for note in one.notes)
@@ -110,6 +118,8 @@ class HfDetector(Detector):
             config = pretrained.read_config(self.model, of=CLASSES, what=WHAT)
             kind = getattr(transformers, CLASSES[config.model_type])
             network = pretrained.load_network(kind, config, weights.path, device=device.name)
+            pretrained.read_generation(self.model, network)
+            quicken(image_side(network), what="detector's image side", compiled=self.compile, device=device)
             family = make_family(
                 network,
                 pretrained.image_processor(self.model, backend="pil"),
@@ -119,7 +129,7 @@ class HfDetector(Detector):
             )
             return HfDetectionNetwork(family, device=device, nms=self._nms(family))
 
-        key = ("hf detector", self.model, weights.sha256, device, self.captions_per_batch, self.nms)
+        key = ("hf detector", self.model, weights.sha256, device, self.captions_per_batch, self.nms, self.compile)
         return context.model(key, load)
 
     def find(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.models import pretrained
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
+from benchmark.models.compiling import quicken
 from benchmark.models.pretrained import ModelName
 from benchmark.models.runtime import Device
 from benchmark.models.sam import Embedded, SegmentAnything
@@ -44,6 +45,8 @@ class HfSam(Segmenter):
     """``OWNER/NAME`` of the hub, with ``@COMMIT`` where it is to stay one, or a folder."""
     weights: WeightsSetting
     """``published`` are those of the model."""
+    compile: bool
+    """Whether the image side is compiled (torch.compile); by rounding, embeddings differ."""
 
     def wanted(self) -> dict[str, WeightsRequest]:
         """Return what to ask ``choose`` for."""
@@ -56,6 +59,7 @@ class HfSam(Segmenter):
             "model": pretrained.name_of(self.model),
             "description": pretrained.description_digest(self.model),
             "precision": self.precision,
+            **({"compile": True} if self.compile else {}),
         }
 
     def load(self, context: Context, chosen: Mapping[str, ResolvedWeights]) -> TransformersSam:
@@ -70,11 +74,12 @@ class HfSam(Segmenter):
             kind = getattr(transformers, CLASSES[config.model_type])
             adapt = tracker_names if config.model_type == "sam3_video" else dict
             network = pretrained.load_network(kind, config, weights.path, device=device.name, adapt=adapt)
+            quicken(network.vision_encoder, what="SAM's image side", compiled=self.compile, device=device)
             backend = "pil" if config.model_type in _PADDED else "torchvision"
             processor = pretrained.image_processor(self.model, backend=backend)
             return TransformersSam(network, processor, device=device)
 
-        return context.model(("hf sam", self.model, weights.sha256, device), load)
+        return context.model(("hf sam", self.model, weights.sha256, device, self.compile), load)
 
 
 def tracker_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -30,7 +30,7 @@ Adapt = Callable[[dict[str, "torch.Tensor"]], dict[str, "torch.Tensor"]]
 def _folder_or_name(model: str) -> str:
     if model == "???":
         raise ValueError("is not set; this option wants it to be given")
-    if not Path(model).is_dir() and not hub.is_well_formed(f"{hub.PREFIX}{model}"):
+    if not Path(model).is_dir() and (":" in model or not hub.is_well_formed(f"{hub.PREFIX}{model}")):
         raise ValueError("there is no such folder, and a name of the hub is written OWNER/NAME or OWNER/NAME@COMMIT")
     return model
 
@@ -79,6 +79,11 @@ def description_digest(model: str) -> str:
     """
     folder = folder_of(model)
     _config_file(folder)
+    return words_digest(folder)
+
+
+def words_digest(folder: Path) -> str:
+    """Return a sha256 (hex) of what describes a model in its folder, of a tokenizer's own folder its vocabulary."""
     whole = hashlib.sha256()
     for name in hub.DESCRIPTIONS:
         if (folder / name).is_file():
@@ -114,7 +119,8 @@ def config_in(folder: Path, model: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, **STRICT)
+        with runtime.quiet():  # it warns of defaults that it fills in itself, as SigLIP's
+            return AutoConfig.from_pretrained(folder, **STRICT)
     except (ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None
@@ -175,6 +181,24 @@ def with_weights(
     except RuntimeError as error:  # shapes that differ
         reason = str(error).strip().splitlines()[0]
         raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason}") from error
+
+
+def read_generation(model: str, network: Any) -> None:
+    """Give a network that writes text the settings of its own ``generation_config.json``, where there is one.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    from transformers import GenerationConfig
+
+    folder = folder_of(model)
+    if not (folder / "generation_config.json").is_file():
+        return
+    try:
+        network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason})") from None
 
 
 def image_processor(model: str, *, backend: str) -> Any:

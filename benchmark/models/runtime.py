@@ -74,7 +74,7 @@ def build(make: Callable[[], Net], *, device: str) -> Net:
 
     if device.startswith("cpu"):
         keep_freed_memory()
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), quiet():
         torch.manual_seed(RANDOM_SEED)
         network = make()
     return network.eval().requires_grad_(False).to(device)
@@ -113,7 +113,7 @@ def one_thread_each() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep libraries from printing, and from warning that a network has no weights before they are loaded."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.errors import WeightsError
+from benchmark.weights import shards
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import published
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read the tensors of a weights file: safetensors, or a plain torch file.
+    """Read the tensors of a weights file: safetensors, the index of several, or a plain torch file.
 
     torch files are read with ``weights_only``. A TorchScript archive is code; it is opened only where it is, byte by
     byte, a published file of the registry, as OpenAI's CLIP files are. A file wrapped as ``{"model": …}`` is unwrapped.
@@ -30,6 +31,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     import torch
     from safetensors.torch import load_file
 
+    if shards.is_index(path):
+        return _of_parts(path)
     try:
         if path.suffix == ".safetensors":
             read = load_file(path)
@@ -55,6 +58,14 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             "and would run code; get the published file or convert it to safetensors"
         ) from error
     return _tensors(read, path)
+
+
+def _of_parts(index: Path) -> dict[str, torch.Tensor]:
+    read = {name: tensor for part in shards.parts(index) for name, tensor in read_state(part).items()}
+    absent = sorted(set(shards.places(index)) - set(read))
+    if absent:
+        raise WeightsError(f"{index} names tensors that are in none of its files, as {absent[0]}: get them anew")
+    return read
 
 
 class _Code(Exception):

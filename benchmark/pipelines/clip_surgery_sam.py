@@ -92,12 +92,12 @@ class ClipSurgerySam(Pipeline):
         @cache
         def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
             asked = (text, *(self.contrast or ()))
-            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in asked]
+            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True).vector for one in asked]
             if self.contrast:
                 return np.stack(vectors), None
             if self.contrast is None:
                 return np.stack(vectors), np.zeros_like(vectors[0])
-            return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True)
+            return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True).vector
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             network = self.sam.load(context, chosen)

@@ -12,18 +12,14 @@ from pydantic import Field
 
 from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
+from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction, Regions
 from benchmark.models.choice import Networks
-from benchmark.models.clip_stages import (
-    Canvas,
-    ClipSettings,
-    MaskGridSettings,
-    cutouts_stage,
-    everything_stage,
-    text_vector,
-)
+from benchmark.models.clip_stages import TextVector, text_vector
+from benchmark.models.cutout_stages import Canvas, MaskGridSettings, cutouts_stage, everything_stage
 from benchmark.models.sam_stages import embedding_stage
 from benchmark.models.segmenter import Segmenter
+from benchmark.models.text_image import Logits, TextImage
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Stage
@@ -34,18 +30,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-def probabilities(vectors: Floats, text: Floats) -> Floats:
-    """Softmax over one image's masks of 100 times the cosine to a text, (N,) float32.
+def probabilities(vectors: Floats, text: Floats, *, scale: float = 100.0) -> Floats:
+    """Softmax over one image's masks of the logit of each with a text, (N,) float32.
 
     Args:
         vectors: (N, E) unit vectors of the masks' cut-outs; N may be 0.
         text: (E,) unit vector.
+        scale: of the cosine; what a network adds to all logits makes no difference.
     """
     if not len(vectors):
         return np.zeros(0, dtype=np.float32)
-    similarity = np.float32(100) * (vectors @ text)
+    similarity = np.float32(scale) * (vectors @ text)
     powers = np.exp(similarity - similarity.max())
     return np.asarray(powers / powers.sum(), dtype=np.float32)
+
+
+def pair_probabilities(vectors: Floats, text: Floats, logits: Logits) -> Floats:
+    """Probability of each mask with a text, (N,) float32: the sigmoid of the logit, as SigLIP is trained by."""
+    raised = -(logits.scale * (vectors @ text) + (logits.bias or 0.0))
+    return np.asarray(1 / (1 + np.exp(np.minimum(raised, 80))), dtype=np.float32)
 
 
 class SamClip(Pipeline):
@@ -58,12 +61,13 @@ class SamClip(Pipeline):
 
     sam: Annotated[Segmenter, group_option("pipeline.sam")]
     grid: MaskGridSettings
-    clip: ClipSettings
+    clip: Annotated[TextImage, group_option("pipeline.clip", usual="benchmark.models.clip_stages.ClipSettings")]
     prompts: Prompts
     threshold: float = Field(ge=0, lt=1)
     canvas: Canvas
-    score: Literal["probability", "cosine"]
-    """Of a region: its probability, or (1 + cosine) / 2, which does not depend on the image's other masks."""
+    score: Literal["probability", "cosine", "sigmoid"]
+    """Of a region: its probability, or what does not depend on the image's other masks: (1 + cosine) / 2, or the
+    probability of mask and text that SigLIP gives."""
     allow_random_weights: bool
 
     def networks(self) -> Networks:
@@ -71,8 +75,10 @@ class SamClip(Pipeline):
         return Networks(wanted={**self.sam.wanted(), **self.clip.wanted()}, allow_random=self.allow_random_weights)
 
     def check(self, context: Context) -> None:
-        """Raise ConfigError for texts for a category that is not there."""
+        """Raise ConfigError for texts for a category that is not there, or a score that the network does not have."""
         self.prompts.check(context.manifest)
+        if self.score == "sigmoid" and (reason := self.clip.lacks("sigmoid")):
+            raise ConfigError(f"pipeline.score=sigmoid: {reason}; take score=probability, or a SigLIP")
 
     def plan(self, context: Context) -> Plan:
         """Plan the masks that a text picks as regions; their union is the mask.
@@ -88,14 +94,16 @@ class SamClip(Pipeline):
 
         return Plan(stages=stages, predict=predict)
 
-    def _predict(self, artifact: Artifact, texts: Sequence[Floats]) -> Prediction:
+    def _predict(self, artifact: Artifact, texts: Sequence[TextVector]) -> Prediction:
         vectors, masks = artifact["vectors"], artifact["masks"]
-        likely = np.stack([probabilities(vectors, text) for text in texts]).max(axis=0)
+        likely = np.stack([probabilities(vectors, t.vector, scale=t.logits.scale) for t in texts]).max(axis=0)
         index = np.nonzero(likely > self.threshold)[0]
         scores = likely
         if self.score == "cosine":
-            near = np.stack([vectors @ text for text in texts]).max(axis=0)
+            near = np.stack([vectors @ text.vector for text in texts]).max(axis=0)
             scores = np.asarray((1 + near) / 2, dtype=np.float32).clip(min=0)
+        if self.score == "sigmoid":
+            scores = np.stack([pair_probabilities(vectors, *text) for text in texts]).max(axis=0)
         return Prediction(
             regions=Regions(masks=masks, index=index, scores=scores[index]),
             mask=masks.union(index),

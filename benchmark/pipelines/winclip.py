@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction
 from benchmark.models.choice import Networks
-from benchmark.models.clip import squash
-from benchmark.models.clip_stages import ClipSettings, ToRgb, prompt_vectors, seen
+from benchmark.models.clip_stages import ToRgb, prompt_vectors, seen
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
 from benchmark.models.sam_stages import Channels
+from benchmark.models.text_image import TextImage, TextImageNetwork
 from benchmark.models.winclip import (
     Floats,
     Fusion,
@@ -51,7 +52,7 @@ class WinClip(Pipeline):
 
     toy: ClassVar = {"clip.model": "toy_plus", "clip.input_size": "96"}
 
-    clip: ClipSettings
+    clip: Annotated[TextImage, group_option("pipeline.clip", usual="benchmark.models.clip_stages.ClipSettings")]
     states: States
     temperature: float = Field(gt=0)
     windows: tuple[int, ...] = Field(min_length=1)
@@ -88,7 +89,7 @@ class WinClip(Pipeline):
         return (f"{NAME}: {self.shots} normal images of each category", GOOD) if self.shots else None
 
     def check(self, context: Context) -> None:
-        """Raise ConfigError for names of no category or ways to resize that exclude each other.
+        """Raise ConfigError for a network without windows, names of no category, ways to resize that clash.
 
         Raises:
             DataError: fewer good training images than ``shots``.
@@ -97,6 +98,8 @@ class WinClip(Pipeline):
             raise ConfigError(
                 "pipeline.to_rgb=after_resize is one resize of pixels; set enlarge=null and resize=pixels"
             )
+        if reason := self.clip.lacks("windows"):
+            raise ConfigError(f"pipeline.clip: WinCLIP lets windows through the image side alone: {reason}")
         self.states.check(context.manifest)
         for category in context.categories if self.shots else ():
             normal_images(context, category, number=self.shots, setting="pipeline.shots")
@@ -171,10 +174,11 @@ class WinClip(Pipeline):
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             images = [one.pixels for one in inputs]
             network = self.clip.load(context, chosen)
-            grid = self.clip.input_size // network.network.visual.patch_size[0]
+            grid = self.clip.side // network.tower.patch
             if max(self.windows) > grid:
                 raise ConfigError(f"pipeline.windows: {max(self.windows)} patches on a grid of {grid} x {grid}")
-            prepared = [self._pixels(seen(one, self.clip.input_size, to_rgb=self.to_rgb), channels) for one in inputs]
+            shown = [seen(one, self.clip.side, to_rgb=self.to_rgb) for one in inputs]
+            prepared = [self._pixels(network, image, channels) for image in shown]
             found = window_vectors(network, prepared, sizes=self.windows, patches=patches)
             return [_artifact(found, i, image.shape, grid) for i, image in enumerate(images)]
 
@@ -182,9 +186,7 @@ class WinClip(Pipeline):
             name="winclip_vectors",
             version=1,
             settings={
-                "model": self.clip.model,
-                "precision": self.clip.precision,
-                "input_size": self.clip.input_size,
+                **self.clip.facts(),
                 "windows": list(self.windows),
                 "patches": patches,
                 "resize": self.resize,
@@ -197,14 +199,14 @@ class WinClip(Pipeline):
             batch_size=self.clip.batch_size,
         )
 
-    def _pixels(self, image: NDArray[np.uint8], channels: Channels) -> torch.Tensor:
-        """Prepare an image for CLIP."""
+    def _pixels(self, network: TextImageNetwork, image: NDArray[np.uint8], channels: Channels) -> torch.Tensor:
+        """Prepare an image for the network."""
         import cv2
 
         pixels = np.ascontiguousarray(image if channels == "rgb" else image[..., ::-1])
         if self.enlarge is not None:
             pixels = np.asarray(cv2.resize(pixels, (self.enlarge, self.enlarge)), dtype=np.uint8)
-        return squash(pixels, self.clip.input_size, on=self.resize)
+        return self.clip.prepare(network, pixels, on=self.resize)
 
 
 def _artifact(found: WindowVectors, i: int, shape: tuple[int, ...], side: int) -> dict[str, object]:

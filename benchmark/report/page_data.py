@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.report.papers.fairness import OTHER_NAME, WHOLE, images, is_partial
+from benchmark.report.papers.fairness import NEARER, OTHER_NAME, WHOLE, images, is_partial
 from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
 from benchmark.report.tables import number, outward
@@ -162,7 +162,7 @@ def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]
             part = "" if row.category == "mean" else f", {row.category}"
             groups.setdefault((row.paper + part, row.method, row.protocol), []).append(row)
     for (paper, method, protocol), rows in groups.items():
-        values = {_our_metric(r): r for r in rows}
+        values = {_our_metric(r): r for r in reversed(rows)}  # of several the first, as in the paper's table
         about = protocols()[protocol]
         cells = [_paper_cell(values.get(m)) for m in metrics]
         words = ["published", *(["protocol in part"] if about.match == "part" else [])]
@@ -177,7 +177,8 @@ def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]
 
 def _our_metric(row: PublishedRow) -> str | None:
     name = OUR_METRIC.get(row.metric)
-    return "f1_max_linspace100" if row.protocol.startswith("iap_as") and name == "f1_max" else name
+    nearer = (own for (start, metric), own in NEARER.items() if row.protocol.startswith(start) and metric == name)
+    return next(nearer, name)
 
 
 def _paper_cell(row: PublishedRow | None) -> dict[str, Any]:

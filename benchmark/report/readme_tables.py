@@ -39,7 +39,12 @@ _ORDER = (
     "pets",
 )
 
-_NETWORKS = {"backbone": "feature networks", "detector": "detectors", "sam": "segmenters"}
+_NETWORKS = {
+    "backbone": "feature networks",
+    "detector": "detectors",
+    "sam": "segmenters",
+    "clip": "text-image networks",
+}
 """Groups of ``conf/`` whose options are networks, in the words of the field."""
 
 
@@ -223,6 +228,8 @@ def _listed(words: Iterable[str]) -> str:
 
 
 def _counts(card: Card) -> str:
+    if not card.counts and card.total is not None:
+        return f"{card.total:,}"
     if not card.counts:
         return "not checked, see the traps"
     good, defective = sum(c.good for c in card.counts), sum(c.defective for c in card.counts)

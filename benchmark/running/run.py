@@ -40,6 +40,7 @@ from benchmark.results.schema import (
     data_label,
     plain,
 )
+from benchmark.results.traces import write_traces
 from benchmark.running.evaluating import Keepers, evaluate
 from benchmark.running.inside import interest_of
 from benchmark.running.names import identify, protocol_name
@@ -115,6 +116,7 @@ def execute(
             )
         if thumbnails:
             files.write_breakdown(folder, evaluation.breakdown())
+        write_traces(folder, context.traces)
         files.write_run(folder, result, rows, encode_replicates(evaluation))
         exported = tuple(export.finish(result.digest))
         progress.tell("tracking")
@@ -247,6 +249,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         on_error=config.run.on_error,
         weights_root=config.run.weights_root,
         prompts_root=config.run.results_root / "prompts",
+        most_traces=config.tracking.trace_limit,
     )
 
 

@@ -105,8 +105,8 @@ def run_point(
     """
     from benchmark.config.schema import build
     from benchmark.core.memory import PROCESS_BYTES, process_memory
+    from benchmark.results.mlflow_entry import POINT_VARIABLE
     from benchmark.running.run import execute
-    from benchmark.tracking import POINT_VARIABLE
 
     process_memory.allow(PROCESS_BYTES)
     record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}

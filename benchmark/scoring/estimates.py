@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics import bootstrap
+from benchmark.scoring.metrics.choices import ChoiceCounts, lacking
 from benchmark.scoring.metrics.counts import Counts, score_counts
 from benchmark.scoring.metrics.intervals import Proportion, rarer_class
 from benchmark.scoring.metrics.labels import MaskCounts, confusion
@@ -68,6 +69,7 @@ def estimate(
     """
     ways = {
         "pixels": _pixels, "masks": _masks, "image_scores": _image_scores, "labels": _labels, "each_image": _each,
+        "choices": _choices,
     }  # fmt: skip
     found: dict[str, Estimate] = {}
     for source, way in ways.items():
@@ -298,6 +300,32 @@ def _labels(
             threshold=None,
             replicates=None if drawn is None else s.function(drawn),
             proportions=() if s.proportions is None or math.isnan(value) else s.proportions(cells),
+        )
+    return estimates
+
+
+def _choices(
+    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+) -> dict[str, Estimate]:
+    used = [i for i, image in enumerate(images) if not image.excluded]
+    marked = [m for m in (images[i].marks for i in used) if m is not None]
+    if len(marked) < len(used) or not used:
+        having = [i for i in used if images[i].marks is not None]
+        missing = _lacking(images, used, having, "answers to questions") if used else "no image to score"
+        return {s.name: _undefined(images, used, missing) for s in specs}
+    each = np.stack(marked).astype(np.float64)
+    counts, drawn = ChoiceCounts.of(each.sum(axis=0)), None
+    if weights is not None:
+        drawn = ChoiceCounts.of(product(weights[:, used], each.reshape(len(used), -1)).reshape(-1, *each.shape[1:]))
+    estimates = {}
+    for s in specs:
+        value = float(s.function(counts))
+        estimates[s.name] = Estimate(
+            value=value,
+            reason=lacking(counts.asked) if math.isnan(value) else None,
+            **_sizes(images, used),
+            threshold=None,
+            replicates=None if drawn is None else s.function(drawn),
         )
     return estimates
 

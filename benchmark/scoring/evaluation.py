@@ -17,6 +17,7 @@ from benchmark.scoring.breakdown import Row, breakdown
 from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import bootstrap
+from benchmark.scoring.metrics.choices import ReleasedScorer, marks
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.labels import image_iou
@@ -72,6 +73,7 @@ class Evaluation:
         )
         self._images: dict[str, ScoredImage] = {}
         self._spool = ScoreSpool()
+        self._released = ReleasedScorer()
         self._estimates: dict[str, dict[str, Estimate]] | None = None
 
     def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
@@ -83,8 +85,20 @@ class Evaluation:
         image = score(sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache)
         if image.table is not None:
             image = replace(image, table=self._spool.keep(image.table))
+        image = self._marked(image, prediction)
         self._images[sample.id] = image
         self._estimates = None
+
+    def _marked(self, image: ScoredImage, prediction: Prediction) -> ScoredImage:
+        """Count the answers to the image's questions; one without an outcome of its own has that of the image."""
+        questions, given = image.sample.questions, prediction.choices
+        if questions is None or (given is None and prediction.outcome == "ok"):
+            return image
+        choices = (prediction.outcome,) * len(questions.asked) if given is None else given
+        if len(choices) != len(questions.asked):
+            raise DataError(f"{image.sample.id}: {len(choices)} answers to {len(questions.asked)} questions")
+        counted = self._released.counted(choices, [asked.key for asked in questions.asked])
+        return replace(image, marks=marks(questions, choices, counted, defective=image.defective))
 
     @property
     def categories(self) -> list[str]:

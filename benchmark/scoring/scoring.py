@@ -71,6 +71,8 @@ class ScoredImage:
     extra: Mapping[str, float | int | str | None]
     values: Mapping[str, float] = field(default_factory=dict)
     """Of the metrics of source ``each_image``, by name; NaN where undefined, none without an answer."""
+    marks: NDArray[np.uint16] | None = None
+    """(4, 8) answers to multiple-choice questions (``metrics.choices.marks``); None: it gave none."""
 
 
 def score(

@@ -60,6 +60,8 @@ def _made(images: Sequence[ScoredImage], spec: MetricSpec, protocol: Protocol) -
     if spec.source == "masks":
         _, counts = binary_counts(images, protocol)
         return {name: np.asarray(v).astype(np.uint32) for name, v in vars(counts).items()}
+    if spec.source == "choices":
+        return {"marks": np.stack([i.marks for i in images if i.marks is not None])}
     if spec.source == "each_image":
         return swap.mean_parts(np.array([i.values.get(spec.name, np.nan) for i in images]))
     tables = [i.table for i in images if i.table is not None]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.core.errors import BenchmarkError, ConfigError, told
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.secrets import redact
+from benchmark.core.traces import Trace
 from benchmark.stages.codec import Artifact
 from benchmark.stages.prefetch import Prefetcher
 from benchmark.stages.scheduler import FATAL, stream
@@ -55,6 +56,7 @@ class Context:
         refresh: compute each entry once anew in this process, whatever is stored.
         on_progress: called as (stage name, done, total, reused) after each image of ``run``.
         prompts_root: folder of the records of generated prompts; None: ``prompts`` beside the store's folder.
+        most_traces: how many questions to language models are kept for tracking.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Context:
         on_progress: Progress | None = None,
         weights_root: Path | None = None,
         prompts_root: Path | None = None,
+        most_traces: int = 0,
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers is {workers}: give 0 or more")
@@ -94,6 +97,9 @@ class Context:
         """What a reader of the result must know of how a pipeline ran; filled through ``tell``."""
         self.counters: dict[str, float] = {}
         """What a pipeline counted in this run (calls, tokens, money), by name; not part of the result."""
+        self.traces: list[Trace] = []
+        """The first questions to language models, for tracking; filled through ``trace``."""
+        self._most_traces = most_traces
         self.failed: dict[str, str] = {}
         """Sample id to message, filled where ``on_error`` is ``record``."""
 
@@ -145,6 +151,11 @@ class Context:
             if note not in self.notes:
                 log.warning("%s", note)
                 self.notes.append(note)
+
+    def trace(self, make: Callable[[], Trace]) -> None:
+        """Keep a question for tracking, as long as there is room for it."""
+        if len(self.traces) < self._most_traces:
+            self.traces.append(make())
 
     def model(self, key: Hashable, load: Callable[[], T]) -> T:
         """Return the model kept under ``key`` in this process, loading it at the first call.

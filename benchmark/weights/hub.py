@@ -1,5 +1,7 @@
 """Weights of the Hugging Face hub, by name: ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``.
 
+``hub:OWNER/NAME:open_clip`` is open_clip's file of a repository that holds a model for other libraries too.
+
 They are downloaded where a person asks for them (``make weights``), into the hub's own cache (HF_HOME), where an
 interrupted download goes on; a run reads that cache and never the network.
 """
@@ -10,14 +12,16 @@ import re
 from pathlib import Path
 
 from benchmark.core.errors import ConfigError, DownloadError, WeightsError
-from benchmark.weights.digests import file_digests
+from benchmark.weights import shards
 from benchmark.weights.local import LocalWeights
 
 PREFIX = "hub:"
-FILES = ("model.safetensors", "open_clip_model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
-"""Names of weights files, the first one that is there counts."""
+OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+FILES = ("model.safetensors", shards.INDEX, OPEN_CLIP[0], "pytorch_model.bin", OPEN_CLIP[1])
+"""Names of weights files, the first one that is there counts; with ``:open_clip`` only its own do."""
 DESCRIPTIONS = (
     "config.json",
+    "generation_config.json",
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",
@@ -29,7 +33,7 @@ DESCRIPTIONS = (
     "merges.txt",
 )
 """Names of what describes a model beside its weights: configuration, processor and vocabulary."""
-_NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
+_NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(:open_clip)?")
 
 
 def is_name(word: str) -> bool:
@@ -45,7 +49,7 @@ def is_well_formed(name: str) -> bool:
 def is_here(name: str) -> bool:
     """Whether the hub's cache has the weights; the network is not asked."""
     try:
-        weights_file(local_folder(name))
+        shards.files_of(weights_file(local_folder(name), _order(name)))
     except WeightsError:
         return False
     return True
@@ -61,23 +65,23 @@ def local_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    repository, revision = _split(name)
+    repository, revision, _ = _split(name)
     try:
         return Path(snapshot_download(repository, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         raise WeightsError(f"{name} is not on this machine; get it with: make weights PIPELINE={name}") from None
 
 
-def weights_file(folder: Path) -> Path:
-    """Return the weights file in a model's folder.
+def weights_file(folder: Path, order: tuple[str, ...] = FILES) -> Path:
+    """Return the weights file in a model's folder, or the index of several.
 
     Raises:
         WeightsError: there is none of the usual names.
     """
-    for name in FILES:
+    for name in order:
         if (folder / name).is_file():
             return folder / name
-    raise WeightsError(f"{folder} holds none of {', '.join(FILES)}")
+    raise WeightsError(f"{folder} holds none of {', '.join(order)}")
 
 
 def resolve(name: str) -> LocalWeights:
@@ -89,14 +93,15 @@ def resolve(name: str) -> LocalWeights:
     """
     folder = local_folder(name)
     try:
-        file = weights_file(folder)
+        file = weights_file(folder, _order(name))
+        sha256 = shards.digest(file)
     except WeightsError as error:
         raise WeightsError(f"{name}: {error}; get it with: make weights PIPELINE={name}") from None
     return LocalWeights(
-        name=f"{name.partition('@')[0]}@{folder.name[:12]}",  # the folder is named by the commit
+        name=f"{PREFIX}{_split(name)[0]}@{folder.name[:12]}",  # the folder is named by the commit
         path=file,
         files={path.name: path for path in sorted(folder.iterdir()) if path.is_file()},
-        sha256=file_digests(file)[0],
+        sha256=sha256,
         licence=None,
         trained_on=None,
         target_data=None,
@@ -129,14 +134,19 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    repository, revision = _split(name)
+    repository, revision, _ = _split(name)
     try:
         there = HfApi().list_repo_files(repository, revision=revision)
-        weights = next((file for file in FILES if file in there), None)
+        weights = next((file for file in _order(name) if file in there), None)
         if weights is None:
-            raise DownloadError(f"{name}: the repository holds none of {', '.join(FILES)}")
+            raise DownloadError(f"{name}: the repository holds none of {', '.join(_order(name))}")
         wanted = [weights, *(file for file in DESCRIPTIONS if file in there)]
-        snapshot_download(repository, revision=revision, allow_patterns=wanted)
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        if shards.is_index(folder / weights):  # which says what files there are; of that very commit
+            further = sorted(set(shards.places(folder / weights).values()))
+            if absent := [file for file in further if file not in there]:
+                raise DownloadError(f"{name}: its index names {', '.join(absent)}, which it does not hold")
+            snapshot_download(repository, revision=folder.name, allow_patterns=further)
     except GatedRepoError:
         raise DownloadError(
             f"{name} is given to those who accept its terms: accept them at https://huggingface.co/{repository} with "
@@ -156,8 +166,14 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
     return resolve(name)
 
 
-def _split(name: str) -> tuple[str, str | None]:
+def _split(name: str) -> tuple[str, str | None, str | None]:
+    """Return repository, revision and the mark of a library."""
     found = _NAME.fullmatch(name)
     if found is None:
         raise ConfigError(f"weights {name!r}: a name of the hub is written hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
-    return found[1], found[2]
+    return found[1], found[2], found[3]
+
+
+def _order(name: str) -> tuple[str, ...]:
+    """Names of weights files, the best first."""
+    return OPEN_CLIP if _split(name)[2] else FILES

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from benchmark.core.errors import WeightsError, near_matches
 from benchmark.core.settings import folder_of
+from benchmark.weights import shards
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
 from benchmark.weights.used import WeightsUsed
 
-_USUAL = ("model.safetensors", "pytorch_model.bin")
+_USUAL = ("model.safetensors", shards.INDEX, "pytorch_model.bin")
 """Names of files that say nothing; their folder does."""
 DEFAULT_ROOT = Path(".cache") / "weights"
 
@@ -84,7 +85,7 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
 
 
 def custom(file: Path) -> LocalWeights:
-    """Wrap a weights file that the user gave by its path; nothing is known of its training.
+    """Wrap a weights file, or the index of several, that the user gave by its path; nothing is known of its training.
 
     Raises:
         WeightsError: there is no such file.
@@ -92,12 +93,11 @@ def custom(file: Path) -> LocalWeights:
     if not file.is_file():
         near = f"; {near_matches(file.name, names())}" if file.name == str(file) and not file.suffix else ""
         raise WeightsError(f"no weights file at {file}; give an existing file or a name of the weights registry{near}")
-    sha256, _ = file_digests(file)
     return LocalWeights(
         name=f"{file.parent.name}/{file.name}" if file.name in _USUAL else file.name,
         path=file,
-        files={file.name: file},
-        sha256=sha256,
+        files={part.name: part for part in shards.files_of(file)},
+        sha256=shards.digest(file),
         licence=None,
         trained_on=None,
         target_data=None,

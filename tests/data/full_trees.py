@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from benchmark.data.card import Card
 from tests.data.dataset_trees import Linker, option_values, save
+from tests.data.mmad_tree import FOLDERS, entries, mmad_tree
 
 WHITE = 255
 
@@ -253,6 +255,13 @@ def _palette_mask(path: Path, *, rows: list[int]) -> None:
     mask.save(path)
 
 
+def mmad(root: Path, link: Linker, card: Card) -> None:
+    """As many images of each subset, as only their sum is known."""
+    total = card.total or 0
+    content = dict(islice(entries(-(-total // len(FOLDERS))), total))
+    mmad_tree(root, content, write=lambda path, _: link(path, 40))
+
+
 BUILDERS: dict[str, Callable[[Path, Linker, Card], None]] = {
     build.__name__: build
     for build in (
@@ -270,5 +279,6 @@ BUILDERS: dict[str, Callable[[Path, Linker, Card], None]] = {
         mvtec_ad_2,
         vad,
         real_iad,
+        mmad,
     )
 }

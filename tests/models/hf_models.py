@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.models.toy_tokenizer import clip_letters, toy_tokenizer
+from tests.models.florence_model import florence2_config, florence2_processor, spread_florence2
 
-DETECTORS = ("grounding-dino", "mm-grounding-dino", "omdet-turbo", "owlv2", "owlvit")
+DETECTORS = ("grounding-dino", "mm-grounding-dino", "omdet-turbo", "owlv2", "owlvit", "florence2")
 SAMS = ("sam", "sam_hq", "sam2", "edgetam", "sam3_tracker")
 
 
@@ -23,7 +24,7 @@ def write_detector(folder: Path, kind: str) -> Path:
     with torch.no_grad():
         spread(network, kind)
     network.eval().save_pretrained(folder)
-    processor, tokenizer = _detector_processor(kind)
+    processor, tokenizer = florence2_processor() if kind == "florence2" else _detector_processor(kind)
     processor.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -33,6 +34,9 @@ def spread(network: Any, kind: str) -> None:
     """Let scores lie on both sides of a half and boxes differ: networks are built to say nothing at first."""
     import torch
 
+    if kind == "florence2":
+        spread_florence2(network)
+        return
     if kind.startswith("owl"):
         for name, value in [*network.box_head.named_parameters(), *network.class_head.named_parameters()]:
             if "logit_" in name or "dense2" in name:
@@ -77,6 +81,8 @@ def _detector_config(kind: str) -> Any:
             vision_config=vision,
             projection_dim=32,
         )
+    if kind == "florence2":
+        return florence2_config()
     if kind == "omdet-turbo":
         swin.image_size = 96
         return t.OmDetTurboConfig(

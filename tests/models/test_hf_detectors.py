@@ -15,9 +15,10 @@ import transformers
 from benchmark.config.schema import option_settings
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
-from benchmark.models import pretrained
+from benchmark.models import florence2, pretrained
 from benchmark.models.choice import Networks, choose
-from benchmark.models.detection_families import CLASSES, make_family, phrases
+from benchmark.models.detection_answer import phrases
+from benchmark.models.detection_families import CLASSES, make_family
 from benchmark.models.grounding_dino import Detections
 from benchmark.models.grounding_dino_build import load_grounding_dino
 from benchmark.models.hf_detector import HfDetectionNetwork, HfDetector
@@ -48,6 +49,12 @@ def context(tmp_path: Path) -> Iterator[Context]:
     manifest = Manifest(dataset="none", samples=())
     yield Context(manifest=manifest, samples=(), store=Store(tmp_path), workers=0)
     clear_models()
+
+
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Florence-2 of random weights, which does not end by itself, write some boxes and no more."""
+    monkeypatch.setattr(florence2, "MOST_WORDS", 24)
 
 
 def option(folder: Path | str, *words: str) -> HfDetector:
@@ -102,7 +109,7 @@ PROCESSORS = {
 }
 
 
-@pytest.mark.parametrize("kind", DETECTORS)
+@pytest.mark.parametrize("kind", sorted(PROCESSORS))
 def test_boxes_and_scores_are_those_of_the_librarys_own_processing(
     kind: str, folders: dict[str, Path], context: Context
 ) -> None:
@@ -137,7 +144,7 @@ def test_boxes_and_scores_are_those_of_the_librarys_own_processing(
     np.testing.assert_allclose(mine[order], corners[theirs], atol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["omdet-turbo", "owlv2"])
+@pytest.mark.parametrize("kind", ["omdet-turbo", "owlv2", "florence2"])
 def test_a_phrase_that_marks_a_box_as_not_meant_is_asked_beside_the_others(
     kind: str, folders: dict[str, Path], context: Context
 ) -> None:
@@ -147,6 +154,10 @@ def test_a_phrase_that_marks_a_box_as_not_meant_is_asked_beside_the_others(
     found = settings.find(network, [picture(0)], ["dent on a nut.", "hole."], ["nut", ""])[0]
     pieces = network.pieces(["dent on a nut.", "hole."])
     assert pieces[0] == ["[CLS]", "dent on a nut", "[SEP]"]
+    if kind == "florence2":
+        found = loaded(context, settings).detect_all([picture(0)], ["nut."], ["nut"], floor=0.0)[0]
+        assert (found.tokens[:, 3] >= found.tokens[:, 1] - 1e-6).all(), "a box of the contrast itself is one of it"
+        found = settings.find(network, [picture(0)], ["dent on a nut.", "hole."], ["nut", ""])[0]
     assert found.tokens.shape[1] == 4 and found.tokens[found.caption == 0, 3].max() > 0
     np.testing.assert_array_equal(found.scores, found.tokens[:, 1])  # the contrast does not count for the score
     thresholds = Thresholds(box=0.0, text=float(np.median(found.tokens[found.caption == 0, 3])))
@@ -181,7 +192,7 @@ def test_a_phrase_longer_than_the_network_reads(how: str, folders: dict[str, Pat
 
 def test_what_is_no_detector_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     transformers.BertConfig().save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"of the kind bert, which is no zero-shot detector: grounding-dino"):
+    with pytest.raises(ConfigError, match=r"of the kind bert, which is no zero-shot detector: florence2, grounding"):
         _ = option(tmp_path).by_phrase
     with pytest.raises(ConfigError, match="there is no such folder, and a name of the hub is written OWNER/NAME"):
         option("nowhere")

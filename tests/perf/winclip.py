@@ -12,23 +12,24 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmark.models.clip import Clip, embed, squash
+from benchmark.models.clip import Clip, squash
 from benchmark.models.clip_build import load_clip
 from benchmark.models.clip_windows import encode_windows, window_places
 from benchmark.models.runtime import Device
+from benchmark.models.text_image import Tower
 from benchmark.models.winclip import l2_normalise, text_map
 
 SIZES = (2, 3)
 
 
-def one_at_a_time(visual: object, start: torch.Tensor, places: np.ndarray) -> torch.Tensor:
-    return torch.cat([encode_windows(visual, start, place[None]) for place in places], dim=1)
+def one_at_a_time(tower: Tower, start: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+    return torch.cat([encode_windows(tower, start, place[None]) for place in places], dim=1)
 
 
 def main() -> None:
     torch.set_num_threads(1)
     clip = Clip(load_clip("vit_b_16_plus_240", weights=None, device="cpu"), device=Device(name="cpu"))
-    visual = clip.network.visual
+    tower = clip.tower
     draw = np.random.default_rng(0)
     image = squash(draw.integers(0, 256, (240, 240, 3), dtype=np.uint8), 240)
     texts = l2_normalise(draw.standard_normal((2, clip.width)))
@@ -36,11 +37,11 @@ def main() -> None:
     seconds: dict[str, float] = {}
     maps = {}
     with clip.device.inference():
-        start = embed(visual, image[None])
-        encode_windows(visual, start, window_places(15, 2)[:2])
+        start = tower.embed(image[None])
+        encode_windows(tower, start, window_places(15, 2)[:2])
         for name, encode in ways.items():
             began = time.process_time()
-            windows = [encode(visual, start, window_places(15, size))[0].numpy() for size in SIZES]
+            windows = [encode(tower, start, window_places(15, size))[0].numpy() for size in SIZES]
             seconds[name] = time.process_time() - began
             maps[name] = text_map(
                 windows, texts, sizes=SIZES, side=15, temperature=0.07, harmonic_of="abnormal", image_score=0.5

@@ -22,6 +22,7 @@ CASES = [
     ("iap_as", "owlvit", "edgetam", IAP),
     pytest.param("anomalyvlm", "grounding-dino", "sam", SALIENCY, marks=pytest.mark.slow),
     pytest.param("saa", "omdet-turbo", "sam3_tracker", (), marks=pytest.mark.slow),
+    pytest.param("saa_plus", "florence2", "sam", (*SALIENCY, "pipeline.prompts=generic"), marks=pytest.mark.slow),
     pytest.param("iap_as_paper_code", "omdet-turbo", "sam2", IAP, marks=pytest.mark.slow),
 ]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import ConfigError, WeightsError
-from benchmark.models.clip_stages import cut_out
+from benchmark.models.cutout_stages import cut_out
 from benchmark.pipelines.sam_clip import probabilities
 from tests.data.dataset_trees import save
 from tests.harness import run, typed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,32 @@ import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from benchmark.core.errors import DownloadError, WeightsError
-from benchmark.weights import hub
+from benchmark.models.weights_file import read_state
+from benchmark.weights import custom, hub, shards
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "tokenizer.json": b"{}", "pytorch_model.bin": b"other"}
+SHARDS = {"model-1-of-2.safetensors": {"a": [1.0, 2.0]}, "model-2-of-2.safetensors": {"b": [3.0]}}
+
+
+def in_shards() -> dict[str, bytes]:
+    """Return the files of a repository whose weights lie in two."""
+    import torch
+    from safetensors.torch import save
+
+    parts = {name: save({k: torch.tensor(v) for k, v in held.items()}) for name, held in SHARDS.items()}
+    index = {"weight_map": {tensor: name for name, held in SHARDS.items() for tensor in held}}
+    return {"config.json": b"{}", shards.INDEX: json.dumps(index).encode(), **parts, "pytorch_model.bin": b"other"}
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def files() -> dict[str, bytes]:
+    """What lies in the one repository; a test may change it."""
+    return dict(FILES)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> list[dict[str, Any]]:
     """A hub with one repository, whose downloads land in a cache of the real form; returns what was asked."""
     import huggingface_hub
 
@@ -33,13 +52,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         for name in options["allow_patterns"]:
             file = root / "snapshots" / COMMIT / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(FILES[name])
+            file.write_bytes(files[name])
         (root / "refs").mkdir(exist_ok=True)
         (root / "refs" / (revision or "main")).write_text(COMMIT)
-        return str(root)
+        return str(root / "snapshots" / COMMIT)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: [*FILES, "README.md", "onnx/a.onnx"])
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: [*files, "README.md", "onnx/a.onnx"])
     return asked
 
 
@@ -59,6 +78,70 @@ def test_a_commit_is_asked_for_and_found_by_it(cache: list[dict[str, Any]]) -> N
     hub.fetch(f"hub:some/model@{COMMIT}")
     assert cache[0]["revision"] == COMMIT
     assert hub.is_here(f"hub:some/model@{COMMIT}")
+
+
+def test_of_weights_in_shards_all_are_fetched_at_one_commit_and_digested(
+    cache: list[dict[str, Any]], files: dict[str, bytes]
+) -> None:
+    files.clear()
+    files.update(in_shards())
+    found = hub.fetch("hub:some/model")
+    assert [one["allow_patterns"] for one in cache] == [[shards.INDEX, "config.json"], sorted(SHARDS)]
+    assert cache[1]["revision"] == COMMIT, "the shards are those of the index"
+    assert found.path.name == shards.INDEX and set(SHARDS) < set(found.files)
+    assert hub.is_here("hub:some/model") and hub.resolve("hub:some/model") == found
+    assert {name: t.tolist() for name, t in read_state(found.path).items()} == {"a": [1.0, 2.0], "b": [3.0]}
+    assert custom(found.path).sha256 == found.sha256 and custom(found.path).name.endswith(f"/{shards.INDEX}")
+    shard = found.path.with_name("model-2-of-2.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\1")
+    assert hub.resolve("hub:some/model").sha256 != found.sha256
+    shard.unlink()
+    assert not hub.is_here("hub:some/model")
+    with pytest.raises(WeightsError, match=r"files that are not beside it: model-2-of-2.*make weights"):
+        hub.resolve("hub:some/model")
+
+
+def test_a_repository_without_a_shard_is_told(cache: list[dict[str, Any]], files: dict[str, bytes]) -> None:
+    files.clear()
+    files.update(in_shards())
+    del files["model-2-of-2.safetensors"]
+    with pytest.raises(DownloadError, match=r"its index names model-2-of-2\.safetensors, which it does not hold"):
+        hub.fetch("hub:some/model")
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (b"{", "no index of weights"),
+        (b"[]", "no index of weights"),
+        (b'{"weight_map": {}}', "names no tensors"),
+        (b'{"weight_map": {"a": "../secret.safetensors"}}', "no .safetensors file beside it"),
+        (b'{"weight_map": {"a": "code.py"}}', "no .safetensors file beside it"),
+    ],
+)
+def test_an_index_that_names_no_files_beside_it_is_refused(index: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / shards.INDEX).write_bytes(index)
+    with pytest.raises(WeightsError, match=said):
+        custom(tmp_path / shards.INDEX)
+
+
+def test_tensors_that_no_shard_holds_are_named(tmp_path: Path) -> None:
+    for name, content in in_shards().items():
+        (tmp_path / name).write_bytes(content)
+    index = json.loads((tmp_path / shards.INDEX).read_text())
+    index["weight_map"]["c"] = "model-1-of-2.safetensors"
+    (tmp_path / shards.INDEX).write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match="names tensors that are in none of its files, as c"):
+        read_state(tmp_path / shards.INDEX)
+
+
+def test_the_file_of_open_clip_is_asked_for_by_its_mark(cache: list[dict[str, Any]], files: dict[str, bytes]) -> None:
+    files["open_clip_model.safetensors"] = b"both towers"
+    assert hub.fetch("hub:some/model").path.name == "model.safetensors"
+    assert not hub.is_here("hub:some/model:open_clip")
+    found = hub.fetch("hub:some/model:open_clip")
+    assert found.path.name == "open_clip_model.safetensors" and found.name == f"hub:some/model@{COMMIT[:12]}"
+    assert hub.is_here("hub:some/model:open_clip")
 
 
 def response(status: int) -> httpx2.Response:

@@ -79,8 +79,11 @@ class Google:
 
     name = "google"
 
-    def __init__(self, settings: GoogleSettings, *, form: Form) -> None:
-        """Check the settings against the model's generation; nothing is connected yet."""
+    def __init__(self, settings: GoogleSettings, *, form: Form | None) -> None:
+        """Check the settings against the model's generation; nothing is connected yet.
+
+        Without a form nothing is said of the answer's.
+        """
         check(profile_of(settings.model, settings.profile), settings.model, settings.sampling, settings.thinking)
         self.settings = settings
         self.model = settings.model
@@ -101,20 +104,25 @@ class Google:
             "max_output_tokens": s.max_output_tokens,
             "media_resolution": s.media_resolution,
             "safety": s.safety,
-            "response": s.response,
+            "response": "text" if self.form is None else s.response,
             "schema": self._schema_digest(),
-            **({"logprobs": LOGPROBS} if self.form.logprobs else {}),
+            **({"logprobs": LOGPROBS} if self._logprobs else {}),
         }
 
     def _schema_digest(self) -> str | None:
-        if self.settings.response == "text":
+        if self.settings.response == "text" or self.form is None:
             return digest(self._words) if self._words else None
         return digest([self.form.order, self.form.schema()])
 
     @property
     def _words(self) -> tuple[str, ...]:
         """What asks for the JSON of places where no schema is sent; labels are left to the prompt."""
-        return (self.form.instruction(),) if self.settings.response == "text" and self.form.places else ()
+        form = self.form
+        return (form.instruction(),) if self.settings.response == "text" and form is not None and form.places else ()
+
+    @property
+    def _logprobs(self) -> bool:
+        return self.form is not None and self.form.logprobs
 
     def open(self) -> None:
         """Build the client; raises ConfigError where the key or the credentials are missing."""
@@ -200,10 +208,10 @@ class Google:
             made["thinking_config"] = {"thinking_budget": s.thinking.budget}
         if s.media_resolution is not None:
             made["media_resolution"] = f"MEDIA_RESOLUTION_{s.media_resolution.upper()}"
-        if s.response != "text":
+        if s.response != "text" and self.form is not None:
             made["response_mime_type"] = "application/json"
             made["response_json_schema" if s.response == "json_schema" else "response_schema"] = self.form.schema()
-        if self.form.logprobs:
+        if self._logprobs:
             made |= {"response_logprobs": True, "logprobs": LOGPROBS}
         return made
 

@@ -57,8 +57,10 @@ class LocalModel:
 
     name = "hf_local"
 
-    def __init__(self, settings: LocalSettings, *, form: Form, context: Context) -> None:
+    def __init__(self, settings: LocalSettings, *, form: Form | None, context: Context) -> None:
         """Check the files and take their digest; the model is loaded with the first question.
+
+        Without a form nothing is said of the answer's.
 
         Raises:
             WeightsError: there is no such folder, or it holds no safetensors.
@@ -89,9 +91,13 @@ class LocalModel:
             "precision": s.precision,
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
-            "instruction": self.form.instruction(),
-            **({"logprobs": LOGPROBS} if self.form.logprobs else {}),
+            "instruction": None if self.form is None else self.form.instruction(),
+            **({"logprobs": LOGPROBS} if self._logprobs else {}),
         }
+
+    @property
+    def _logprobs(self) -> bool:
+        return self.form is not None and self.form.logprobs
 
     def open(self) -> None:
         """Load the model."""
@@ -119,7 +125,7 @@ class LocalModel:
                     max_new_tokens=s.max_output_tokens,
                     do_sample="temperature" in given,
                     return_dict_in_generate=True,
-                    output_logits=self.form.logprobs,
+                    output_logits=self._logprobs,
                     **given,
                 )
             except torch.OutOfMemoryError:
@@ -130,14 +136,14 @@ class LocalModel:
         ended = len(new) > 0 and int(new[-1]) in (ends if isinstance(ends, list) else [ends])
         text = processor.decode(new, skip_special_tokens=True)
         reply = {"text": text, "prompt_tokens": sent, "output_tokens": len(new), "ended": ended, "model": s.model}
-        if self.form.logprobs:
+        if self._logprobs:
             reply["logprobs"] = {"content": _likeliest(processor, new.tolist(), made.logits)}
         return Raw(body=body_text(json.dumps(reply)), software=f"transformers {transformers.__version__}")
 
     def _inputs(self, processor: Any, question: Question) -> Any:
         from PIL import Image
 
-        words = (*question.parts, self.form.instruction())
+        words = question.parts if self.form is None else (*question.parts, self.form.instruction())
         content = [{"type": "text", "text": p} if isinstance(p, str) else {"type": "image"} for p in words]
         images = [Image.open(io.BytesIO(p.data)).convert("RGB") for p in question.parts if not isinstance(p, str)]
         prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)

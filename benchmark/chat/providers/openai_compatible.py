@@ -49,8 +49,8 @@ class OpenAICompatible:
 
     name = "openai_compatible"
 
-    def __init__(self, settings: OpenAISettings, *, form: Form) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, settings: OpenAISettings, *, form: Form | None) -> None:
+        """Nothing is connected yet; without a form nothing is said of the answer's."""
         self.settings = settings
         self.model = settings.model
         self.form = form
@@ -59,7 +59,10 @@ class OpenAICompatible:
     def facts(self) -> dict[str, Any]:
         """Return what changes an answer beside the question."""
         s = self.settings
-        words = self.form.schema() if s.response == "json_schema" else self.form.instruction()
+        form = self.form
+        words = None
+        if form is not None:
+            words = form.schema() if s.response == "json_schema" else form.instruction()
         return {
             "provider": self.name,
             "service": s.service,
@@ -67,9 +70,9 @@ class OpenAICompatible:
             "sampling": s.sampling.given(),
             "max_output_tokens": s.max_output_tokens,
             "detail": s.detail,
-            "response": s.response,
-            "schema": digest([self.form.order, words]),
-            **({"logprobs": LOGPROBS} if self.form.logprobs else {}),
+            "response": "text" if form is None else s.response,
+            "schema": digest([form and form.order, words]),
+            **({"logprobs": LOGPROBS} if form and form.logprobs else {}),
         }
 
     def open(self) -> None:
@@ -113,14 +116,17 @@ class OpenAICompatible:
                 {"type": "image_url", "image_url": {"url": url} | ({"detail": s.detail} if s.detail else {})}
             )
         body: dict[str, Any] = {"model": s.model, s.max_tokens_name: s.max_output_tokens, **s.sampling.given()}
+        form = self.form
+        if form is None:
+            return {**body, "messages": [{"role": "user", "content": content}]}
         if s.response == "json_schema":
-            strict = {"name": "answer", "strict": True, "schema": _strict(self.form.schema())}
+            strict = {"name": "answer", "strict": True, "schema": _strict(form.schema())}
             body["response_format"] = {"type": "json_schema", "json_schema": strict}
         else:
-            content.append({"type": "text", "text": self.form.instruction()})
+            content.append({"type": "text", "text": form.instruction()})
             if s.response == "json_object":
                 body["response_format"] = {"type": "json_object"}
-        if self.form.logprobs:
+        if form.logprobs:
             body |= {"logprobs": True, "top_logprobs": LOGPROBS}
         return {**body, "messages": [{"role": "user", "content": content}]}
 

@@ -50,7 +50,12 @@ class TowerBody:
 
 def published(model: str) -> str | None:
     """Return the hub's repository that open_clip names first for this model."""
-    return next((f"hub:{c['hf_hub'].rstrip('/')}" for c in _published(model) if c.get("hf_hub")), None)
+    for one in _published(model):
+        owner, _, rest = one.get("hf_hub", "").rstrip("/").partition("/")
+        if rest:  # some name a file of the usual name behind the repository's
+            name, _, file = rest.partition("/")
+            return f"hub:{owner}/{name}" + ("" if file else ":open_clip")
+    return None
 
 
 def normalisation(model: str) -> tuple[Channels, Channels]:
@@ -59,6 +64,12 @@ def normalisation(model: str) -> tuple[Channels, Channels]:
 
     first = next(iter(_published(model)), {})
     return tuple(first.get("mean", OPENAI_DATASET_MEAN)), tuple(first.get("std", OPENAI_DATASET_STD))
+
+
+def interpolation(model: str) -> str:
+    """Return how images were resized for the model's first published weights: ``bicubic`` or ``bilinear``."""
+    said = next(iter(_published(model)), {}).get("interpolation", "bicubic")
+    return said if said in ("bicubic", "bilinear") else "bicubic"
 
 
 def described_by(model: str) -> dict[str, Any]:
@@ -80,7 +91,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
         ConfigError: open_clip has no such model, or it has no such blocks, or the side is not whole patches.
         WeightsError: the file is damaged or belongs to another network.
     """
-    config = _config(settings.model)
+    config = config_of(settings.model, key="backbone.model")
     vision = config["vision_cfg"]
     if isinstance(vision.get("layers"), list):
         raise ConfigError(f"backbone.model={settings.model}: only towers that are transformers are supported")
@@ -101,21 +112,23 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
     side = check_side(settings.side, patch=strides[0], model=settings.model)
     runtime.load(tower, weights, adapt=_of_the_tower)
     if side != int(vision["image_size"]):
-        if trunk is None:
-            _set_places(tower, side // strides[0])
-        else:
-            trunk.set_input_size(side)  # places are interpolated
+        set_side(tower, side)
     return TowerBody(tower=tower, indices=indices, norm=settings.norm)
 
 
-def _set_places(tower: Any, grid: int) -> None:
-    """Interpolate the places of an open_clip tower to a grid of so many patches a side.
+def set_side(tower: Any, side: int) -> None:
+    """Interpolate the places of a tower's transformer to another side of its input, pixels, a whole number of patches.
 
-    Bicubic without antialiasing, as MuSc does (xrli-U/MuSc:models/backbone/open_clip/model.py, resize_pos_embed).
+    Of open_clip's own towers bicubic without antialiasing, as MuSc does
+    (xrli-U/MuSc:models/backbone/open_clip/model.py, resize_pos_embed).
     """
     from timm.layers import resample_abs_pos_embed
     from torch import nn
 
+    if trunk := getattr(tower, "trunk", None):
+        trunk.set_input_size(side)
+        return
+    grid = side // tower.patch_size[0]
     places = resample_abs_pos_embed(
         tower.positional_embedding[None], [grid, grid], num_prefix_tokens=1, interpolation="bicubic", antialias=False
     )
@@ -133,17 +146,22 @@ def _first(prefix: torch.Tensor | None) -> torch.Tensor | None:
     return prefix[:, 0] if prefix is not None and prefix.shape[1] > 0 else None
 
 
-def _config(model: str) -> dict[str, Any]:
+def config_of(model: str, *, key: str) -> dict[str, Any]:
+    """Return what open_clip knows of a model; raises ConfigError, with the setting's key, where it knows none."""
     import open_clip
 
     found: dict[str, Any] | None = open_clip.get_model_config(model)
     if found is None:
         near = near_matches(model, open_clip.list_models())
-        raise ConfigError(f"backbone.model={model}: open_clip has no such model; {near}")
+        raise ConfigError(f"{key}={model}: open_clip has no such model; {near}")
     return found
 
 
 def _published(model: str) -> list[dict[str, Any]]:
+    """Weights that open_clip names for a model, but those that want another form of GELU, of which it only warns."""
+    import open_clip
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
-    return [get_pretrained_cfg(model, tag) for tag in list_pretrained_tags_by_model(model)]
+    quick = bool((open_clip.get_model_config(model) or {}).get("quick_gelu"))
+    listed = [get_pretrained_cfg(model, tag) for tag in list_pretrained_tags_by_model(model)]
+    return [one for one in listed if bool(one.get("quick_gelu")) == quick]

@@ -45,6 +45,7 @@ from benchmark.pipelines.vlm.prepare import ImageSettings
 from benchmark.pipelines.vlm.prompting import Layout, load_texts, text_for, texts_file
 from benchmark.pipelines.vlm.references import ReferenceSettings, feature_stage, nearest, references
 from benchmark.pipelines.vlm.settings import AnswersSettings, ProviderSettings
+from benchmark.pipelines.vlm.tracing import trace
 
 if TYPE_CHECKING:
     from benchmark.models.choice import WeightsRequest
@@ -169,6 +170,7 @@ class VisionLanguage(Pipeline):
                     done = records[0].prepared
                     if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
                         context.tell(WEAK_NOTE)
+                    trace(context, sample, records, asker)
                     refine = None if sam is None else partial(self._refined, context, sam, sample)
                     prediction = voting.predict(records, provider, self._form, score=self.image_score, refine=refine)
                     if sample.id not in context.failed:

@@ -15,12 +15,17 @@ from benchmark.results.schema import RunResult
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.protocol import Protocol
 
-OTHER_NAME = {"pets": "oxford_iiit_pet", "sat": ""}
+OTHER_NAME = {"pets": "oxford_iiit_pet", "mmad": "mmad4", "sat": ""}
 """Our dataset -> its name in the published files, where it differs; empty: nobody published on it."""
-WHOLE = frozenset({"mean", "all", "cat", "textures5"})
+NEARER = {
+    ("iap_as", "f1_max"): "f1_max_linspace100",
+    ("mmad", "balanced_accuracy"): "mmad_anomaly_detection",
+}
+"""Beginning of a published protocol, and our metric -> another one of ours that comes nearer, where a run has it."""
+WHOLE = frozenset({"mean", "all", "average", "cat", "textures5"})
 """Published categories that stand for all categories of a run."""
 TEXTURES5 = ["carpet", "grid", "leather", "tile", "wood"]
-SELECTION = ("categories", "unit", "split", "include_good", "subset", "label_from", "cut", "duplicates")
+SELECTION = ("categories", "unit", "by", "split", "include_good", "subset", "label_from", "cut", "duplicates")
 """Settings of a dataset that say which images are scored, under which label and category."""
 
 
@@ -34,7 +39,8 @@ def own_metric(result: RunResult, row: PublishedRow) -> MetricRecord | None:
     name = OUR_METRIC.get(row.metric)
     if dataset != row.dataset or name is None:
         return None
-    names = ["f1_max_linspace100", name] if row.protocol.startswith("iap_as") and name == "f1_max" else [name]
+    names = [own for (protocol, metric), own in NEARER.items() if row.protocol.startswith(protocol) and metric == name]
+    names.append(name)
     for wanted in names:
         for own in result.headline().values() if row.category in WHOLE else result.metrics:
             if own.metric == wanted and (row.category in WHOLE or own.category == row.category):

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.scoring.metrics import each_image, labels, operating, pixel, variants
+from benchmark.core.questions import TASKS
+from benchmark.scoring.metrics import choices, each_image, labels, operating, pixel, variants
 from benchmark.scoring.metrics.variants import Grid
 
-Source = Literal["pixels", "masks", "image_scores", "labels", "each_image"]
+Source = Literal["pixels", "masks", "image_scores", "labels", "each_image", "choices"]
 """What a prediction must bring: a score map or regions; a binary mask; an image score; a label; what its function
-asks of each image."""
+asks of each image; answers to multiple-choice questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,8 @@ class MetricSpec:
     level: Literal["pixel", "image"]
     source: Source
     function: Callable[..., Any]
-    """Of Counts (pixels, image_scores), MaskCounts (masks) or Confusion (labels); or of each SeenImage (each_image),
-    whose mean over the images where it is defined is the metric. NaN where undefined."""
+    """Of Counts (pixels, image_scores), MaskCounts (masks), Confusion (labels) or ChoiceCounts (choices); or of each
+    SeenImage (each_image), whose mean over the images where it is defined is the metric. NaN where undefined."""
     description: str
     beta: float | None = None
     """Set where the threshold of the largest F-beta is reported as well."""
@@ -68,6 +69,25 @@ _f = pixel.f_beta_max
 _REGIONAL: dict[str, Any] = {"limited": True, "both_classes": True}
 _AT_100: dict[str, Any] = {"beta": 1.0, "grid": variants.LINSPACE_100}
 _AT_21: dict[str, Any] = {"beta": 1.0, "grid": variants.STEPS_21}
+_CHOICES = (
+    _spec("mmad_accuracy", "choices", choices.mean_accuracy, "accuracy of multiple-choice answers, mean over 7 tasks"),
+    _spec(
+        "mmad_accuracy_released",
+        "choices",
+        choices.released_accuracy,
+        "variant: mmad_accuracy as the released scorer, which drops unreadable answers and the one behind each",
+    ),
+    *(
+        _spec(
+            f"mmad_{name.lower().replace(' ', '_')}",
+            "choices",
+            partial(choices.task_accuracy, task=at),
+            f"accuracy of multiple-choice answers: {name.lower()}"
+            + (", mean over good and defective images" if at == 0 else ""),
+        )
+        for at, name in enumerate(TASKS)
+    ),
+)
 _SPECS = (
     _spec("ap", "pixels", pixel.ap, "pixel average precision, step sum"),
     _spec("f1_max", "pixels", _f, "best pixel F1 over every threshold", beta=1.0),
@@ -79,6 +99,7 @@ _SPECS = (
     ),
     _spec("iou", "masks", labels.iou_mean_defective, "mean over defective images of the IoU of the binary mask"),
     _spec("iou_pooled", "masks", labels.iou_pooled, "IoU of the binary masks over all pixels together"),
+    *_CHOICES,
     _spec("f1", "labels", partial(labels.f_beta, beta=1.0), "image F1 of the labels"),
     _spec("f2", "labels", partial(labels.f_beta, beta=2.0), "image F2 of the labels: recall counts twice"),
     _spec("precision", "labels", labels.precision, "share of images called defective that are", **_of("precision")),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.scoring.metrics.choices import ChoiceCounts
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import Confusion, MaskCounts
 from benchmark.scoring.metrics.pixel import ratio
@@ -140,7 +141,7 @@ def permuted(
         first: parts of one run over a set of images.
         second: those of the other, over the same images.
         functions: metric name to its function of counts.
-        source: ``pixels``, ``masks``, ``image_scores`` or ``labels``.
+        source: ``pixels``, ``masks``, ``image_scores``, ``labels``, ``each_image`` or ``choices``.
         swaps: (R, n) of 0 and 1, which images are swapped.
     """
     one, two, build = _ready(first, second, source)
@@ -173,6 +174,8 @@ def _ready(first: Parts, second: Parts, source: str) -> tuple[Sums, Sums, Callab
     if source == "each_image":
         names = ["value", "defined"]
         return _floats(first, names), _floats(second, names), lambda sums: sums
+    if source == "choices":
+        return _floats(first, ["marks"]), _floats(second, ["marks"]), lambda sums: ChoiceCounts.of(sums["marks"])
     return _mask_addends(first), _mask_addends(second), lambda sums: sums
 
 

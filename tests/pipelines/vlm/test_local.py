@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.chat.answers import AnswerStore
 from benchmark.core.errors import WeightsError
+from benchmark.core.questions import DETECTION, MultipleChoice, Questions
 from tests.pipelines.vlm.toys import context, images, pipeline, predict
 
 TEMPLATE = (
@@ -83,6 +85,20 @@ def test_other_formats_than_safetensors_are_refused(tmp_path: Path) -> None:
         predict(pipeline(tmp_path, f"pipeline.provider.access.path={tmp_path}", name="vlm_local"), where)
     with pytest.raises(WeightsError, match="name its folder"):
         predict(pipeline(tmp_path, name="vlm_local"), where)
+
+
+def test_a_local_model_is_asked_multiple_choice_questions_in_plain_text(tmp_path: Path, model: Path) -> None:
+    asked = MultipleChoice(task=DETECTION, text="Any defect?", options=(("A", "Yes."), ("B", "No.")), key="A")
+    (bare,) = images(tmp_path / "images", 1)
+    sample = replace(bare, questions=Questions(asked=(asked, replace(asked, task="Defect Analysis"))))
+    given = (f"pipeline.provider.access.path={model}", "pipeline.provider.max_output_tokens=6", "pipeline.shots=0")
+    where = context(tmp_path, (sample,))
+    (prediction,) = predict(pipeline(tmp_path, *given, name="multiple_choice_local"), where)
+    assert prediction.choices is not None and len(prediction.choices) == 2
+    (record,) = AnswerStore(tmp_path / "answers").records()
+    assert record.request["instruction"] is None, "two equal questions are asked once"
+    (*_, text) = [part["text"] for part in record.request["parts"] if "text" in part]
+    assert text.endswith("A. Yes.\nB. No.\n\nAnswer with the letter of the right option and nothing else.")
 
 
 def test_a_local_model_s_own_logits_make_an_image_score(tmp_path: Path, model: Path) -> None:

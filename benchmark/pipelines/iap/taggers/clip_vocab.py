@@ -6,17 +6,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.config.group_option import group_option
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
-from benchmark.models.clip_stages import ClipSettings, tokens_stage
+from benchmark.models.clip_stages import image_vector, vector_stage
+from benchmark.models.text_image import TextImage
 from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -28,12 +30,12 @@ OWN_WORDS = Path(__file__).with_name("vocabulary.txt")
 
 
 class ClipVocabulary(Settings):
-    """Zero-shot tags: cosine of CLIP's image vector with the mean vector of each word's templates.
+    """Zero-shot tags: cosine of the image's vector with the mean vector of each word's templates.
 
     Cosines only rank the words of one image; there is no threshold under which a word is absent.
     """
 
-    clip: ClipSettings
+    clip: Annotated[TextImage, group_option("pipeline.tagger.clip", usual="benchmark.models.clip_stages.ClipSettings")]
     vocabulary: FilePath | None
     """Text file with one noun a line, ``#`` begins a comment; None: the project's own."""
     templates: tuple[str, ...] = Field(min_length=1)
@@ -56,9 +58,7 @@ class ClipVocabulary(Settings):
         """Return network, words and templates."""
         return {
             "kind": "clip_vocab",
-            "model": self.clip.model,
-            "precision": self.clip.precision,
-            "input_size": self.clip.input_size,
+            **self.clip.facts(),
             "vocabulary_sha256": hashlib.sha256("\n".join(self.words()).encode()).hexdigest(),
             "templates": list(self.templates),
             "number": self.number,
@@ -85,10 +85,10 @@ class ClipVocabulary(Settings):
         clip = {"clip": chosen[ROLE]}
         words = self.words()
         vectors = self._text_vectors(context, clip, words)
-        stage = tokens_stage(context, self.clip, clip, surgery=0, image_path="squashed")
+        stage = vector_stage(context, self.clip, clip)
         images = []
         for sample, artifact in context.run(stage, normals):
-            seen = artifact["tokens"][0]
+            seen = image_vector(artifact)
             cosines = vectors @ (seen / np.linalg.norm(seen))
             best = np.argsort(-cosines, kind="stable")[: self.number]
             tags = tuple(Tag(words[int(i)], round(float(cosines[int(i)]), 6)) for i in best)
@@ -108,7 +108,7 @@ class ClipVocabulary(Settings):
         stage = Stage(
             name="clip_vocabulary",
             version=1,
-            settings={"model": self.clip.model, "words": list(words), "templates": list(self.templates)},
+            settings={**self.clip.text_facts(), "words": list(words), "templates": list(self.templates)},
             weights={"clip": chosen["clip"].sha256},
             compute=compute,
             needs_image=False,

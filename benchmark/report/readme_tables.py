@@ -136,7 +136,12 @@ def contents_table() -> str:
             f"{counted}; others of timm, torchvision, transformers and open_clip by their names",
         ),
         ("protocols", "docs/protocols.md", len(files("protocol")), ", ".join(f.stem for f in files("protocol"))),
-        ("metrics", "docs/glossary.md#metrics", len(METRICS), "of pixels, regions, masks, labels and image scores"),
+        (
+            "metrics",
+            "docs/glossary.md#metrics",
+            len(METRICS),
+            "of pixels, regions, masks, labels, image scores and answers",
+        ),
         ("papers to reproduce", "docs/reproduce.md", len(paper_names()), ", ".join(paper_names())),
         ("published numbers", "baselines/README.md", len(published()), f"of {len(papers)} papers and reports"),
     )

@@ -28,6 +28,7 @@ def test_every_import_of_the_package_is_declared() -> None:
         "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn", "hydra": "hydra-core",
         "open_clip": "open_clip_torch", "google": "google-genai", "groundingdino": "groundingdino-py",
         "segment_anything": "segment-anything", "huggingface_hub": "huggingface-hub", "pydantic_core": "pydantic",
+        "vl_convert": "vl-convert-python",
     }  # fmt: skip
     import sys
 

@@ -14,6 +14,7 @@ from tests.harness import SMALL_SAT, compose, places, run, typed
 from tests.tiny_models import one_thread  # noqa: F401
 
 SERVICES = {"gemini", "gemini_2_5_pro", "vlm_endpoint", "vlm_local", "evf_sam", "anomalib"}
+SERVICES |= {"multiple_choice", "multiple_choice_endpoint", "multiple_choice_local"}
 """Pipelines whose models run elsewhere."""
 WITH_RAM = {"iap_as_paper_code", "iap_as_paper_text"}
 

@@ -200,8 +200,8 @@ class Dataset(Settings, ABC):
         root = (data_root / self.name) if self.path is None else self.path
         if self.path is None and not data_root.is_dir():
             raise DataError(
-                f"{data_root}: the data root is no folder; set run.data_root, or the variable DATA_ROOT, to the one that "
-                f"holds {self.name}/, or run `make data DATASET={self.name}` to get the data into it"
+                f"{data_root}: the data root is no folder; set run.data_root, or the variable DATA_ROOT, to the one "
+                f"that holds {self.name}/, or run `make data DATASET={self.name}` to get the data into it"
             )
         if not root.is_dir() or (self.path is None and not has_data(root)):
             raise DataError(missing_data(root, self.name))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import ConfigError, DataError, DryRun
-from benchmark.core.samples import Sample
+from benchmark.core.samples import Reading, Sample
 from benchmark.pipelines.vlm.prepare import encode
 from tests.pipelines.vlm.servers import Reply, label, serving
 from tests.pipelines.vlm.toys import context, images, pipeline, predict
@@ -89,3 +89,22 @@ def test_references_that_cannot_be_had_are_refused(tmp_path: Path) -> None:
     path = f"pipeline.reference.path={train[0].image}"
     with pytest.raises(ConfigError, match="is one image"):
         predict(pipeline(tmp_path, "pipeline.reference.kind=fixed", "pipeline.reference.number=2", path), where)
+
+
+def test_a_given_reference_that_is_turned_makes_another_question(tmp_path: Path) -> None:
+    """The images have no orientation of their own: only the reference is shown otherwise."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / "good.png"
+    Image.fromarray(np.arange(432, dtype=np.uint16).astype(np.uint8).reshape(12, 12, 3)).save(path, exif=exif)
+    stored = images(tmp_path / "images", 1)
+    upright = tuple(replace(sample, reading=Reading(upright=True)) for sample in stored)
+    given = ("pipeline.reference.kind=fixed", f"pipeline.reference.path={path}")
+    with serving(lambda i, n: label("OK")) as fake:
+        asking = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}", *given)
+        for samples in (stored, upright, stored):
+            predict(asking, context(tmp_path, samples))
+    first, second = (sent(body)[0] for body in fake.bodies)
+    assert first != second, "asked for each way in which it is shown, and once for each"

@@ -50,6 +50,9 @@ def predict(
         ]
         verdicts = [_usable(verdict, found) for verdict, found in zip(verdicts, placed, strict=True)]
     valid = [i for i, v in enumerate(verdicts) if v.label is not None]
+    for i in valid:
+        if refine is not None and (one := placed[i]) is not None and len(one.masks):
+            placed[i] = refine(one)
     facts = _facts(records, readings, verdicts)
     if form.places:
         facts |= _notes(placed, valid)
@@ -64,7 +67,7 @@ def predict(
         sure = [s for i in valid if (s := _score(verdicts[i], readings[i], score)) is not None]
         image_score, facts = (float(np.mean(sure)) if sure else None), {**facts, "scored": len(sure)}
     said = Prediction(image_score=image_score, unscored=image_score is None, label=called, extra=facts)
-    regions = [one if refine is None or not len(one.masks) else refine(one) for i in valid if (one := placed[i])]
+    regions = [found for i in valid if (found := placed[i]) is not None]
     if not regions:
         return replace(said, rationale=rationale)
     shown = regions[valid.index(agreeing)]

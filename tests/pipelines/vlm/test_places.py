@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from benchmark.chat.form import Coordinates, Form, Kind, MaskAs
 from benchmark.chat.places import read_places
 from benchmark.chat.verdict import Reading, judge
 from benchmark.core.errors import ConfigError
-from benchmark.core.samples import Prediction
+from benchmark.core.samples import MaskSet, Prediction
 from benchmark.pipelines.vlm import voting
-from benchmark.pipelines.vlm.drawing import Placed, place
+from benchmark.pipelines.vlm.drawing import Placed, place, refined
+from benchmark.pipelines.vlm.pipeline import VisionLanguage
 from benchmark.results.gallery import decode, read_gallery
 from benchmark.results.rows import per_image
 from tests.data.dataset_trees import mvtec_tree
@@ -189,6 +191,39 @@ def test_boxes_are_refined_by_sam_and_other_answers_are_not(tmp_path: Path) -> N
         assert prediction.extra["places"] is None or "empty" in str(prediction.extra["places"])
     with pytest.raises(ConfigError, match=r"needs pipeline\.answer=boxes"):
         run(tmp_path, lambda i, n: label("OK"), "pipeline.refine=sam", *toy)
+
+
+@pytest.mark.parametrize("called", ["NOK", "OK"])
+def test_what_sam_leaves_of_the_boxes_is_what_rows_count(called: str) -> None:
+    """Two boxes of which SAM draws nothing: no region is left, and the label is told of beside that."""
+
+    class Nothing:
+        def from_boxes(self, image: object, boxes: np.ndarray) -> SimpleNamespace:
+            return SimpleNamespace(masks=MaskSet.encode(np.zeros((len(boxes), PIXELS, PIXELS), dtype=bool)))
+
+    before = placed(answer([box(), box(), box(999, 999, 999, 999)], called), form())
+    assert before is not None and len(before.masks) == 2 and before.notes["overlapping"] == 1
+    after = refined(before, Nothing(), SimpleNamespace(size=(PIXELS, PIXELS)))  # type: ignore[arg-type]
+    contrary = {"nok_but_no_region": 1} if called == "NOK" else {}
+    assert len(after.masks) == 0 and after.notes == {"empty": 3, **contrary}
+
+
+def test_rows_of_refined_boxes_count_the_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Placed(masks=MaskSet.from_counts((PIXELS, PIXELS), []), scores=np.zeros(0, np.float32), kinds=(), notes={})
+    monkeypatch.setattr(VisionLanguage, "_refined", lambda self, context, stage, sample, placed: gone)
+    toy = ("pipeline.sam.model=toy", "pipeline.sam.weights=random", "pipeline.allow_random_weights=true")
+    (one,), _ = run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", "pipeline.refine=sam", *toy)
+    assert one.label is True and one.extra["n_regions"] == 0 and one.rationale == "seen"
+
+
+def test_confidence_is_asked_for_in_words_where_no_schema_is_sent(tmp_path: Path) -> None:
+    given = ("pipeline.provider.response=text", "pipeline.image_score=confidence")
+    reply = said('{"reasoning": "", "label": "NOK", "confidence": 0.75}')
+    run(tmp_path, lambda i, n: reply, given[0])  # a stored label is no answer to it
+    (one,), fake = run(tmp_path, lambda i, n: reply, *given)
+    assert one.image_score == 0.75 and '"confidence": 0.0 to 1.0' in json.dumps(
+        fake.bodies[0], ensure_ascii=False
+    ).replace('\\"', '"')
 
 
 def scored(reply: Reply, folder: Path, how: str, *more: str) -> Prediction:

@@ -142,7 +142,7 @@ def tables(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
         return {}
     found = {"answers": [_summary(asked)], "labels": _policies(rows)}
     draws = max(len(str(row["votes"]).split()) for row in asked)
-    if draws > 1:
+    if draws > 1 and all(row.get("tiles") is None for row in rows):  # else the votes are those of tiles
         found["draws"] = _draws(asked, draws)
     if any(row.get("n_regions") is not None for row in asked):
         found["places"] = [_places(asked)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmark.chat.form import Coordinates, Form, Kind, MaskAs
 from benchmark.chat.places import read_places
@@ -263,3 +264,25 @@ def test_gemini_s_log_probabilities_are_read(tmp_path: Path) -> None:
     assert one.label is False and one.image_score == pytest.approx(0.5)
     generation = fake.bodies[0]["generationConfig"]
     assert generation["responseLogprobs"] is True and generation["logprobs"] == 5
+
+
+def test_tables_of_tiles_count_every_answer_and_add_up_what_they_cost(tmp_path: Path) -> None:
+    """Tiles whose notes differ, and one whose answer is invalid: all are counted and paid for."""
+    folder = tmp_path / "parts" / "part" / "test" / "good"
+    folder.mkdir(parents=True)
+    for at in range(2):
+        pixels = np.random.default_rng(at).integers(0, 255, (16, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{at}.png")
+    texts = [answer([box(-50, 0, 300, 300)]), answer([box()]), answer([box()]), answer([box()]), "nothing", "nothing"]
+    words = (
+        "dataset=folder", f"dataset.path={tmp_path / 'parts'}", "pipeline=gemini", *PLAIN, *FAST, "pipeline.draws=1",
+        "pipeline.answer=boxes", "protocol=default", "metric.names=[iou]", "tiling.size=16", "tiling.overlap=0.0",
+        "pipeline.calls.max_concurrency=1", f"pipeline.answers.path={tmp_path / 'answers'}", "run.gallery=0",
+    )  # fmt: skip
+    turn = iter(texts)
+    with serving(lambda i, n: said(next(turn))) as fake:
+        done = whole_run(tmp_path, *words, f"pipeline.provider.access.base_url={fake.url}")
+    (counted,), (noted,) = done.result.tables["answers"], done.result.tables["places"]
+    assert (counted["images"], counted["calls"], counted["invalid_rate"]) == (2, 6, pytest.approx(2 / 6))
+    assert counted["cost_usd"] == pytest.approx(done.result.measured.counters["vlm/spent_usd"], rel=1e-4) != 0
+    assert noted["clipped"] == 1 and noted["regions"] == 4 and done.result.outcomes == {"ok": 1, "invalid": 1}

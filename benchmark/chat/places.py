@@ -119,9 +119,7 @@ def confidence_in(value: Any) -> float | None:
 
 
 def _box(one: Mapping[str, Any], form: Form, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
-    values = one.get(form.box_name)
-    if values is None:
-        values = next((one[name] for name in ("box_2d", "bbox_2d") if one.get(name) is not None), None)
+    values = one.get(form.box_name)  # under the other convention's name it would be of another order
     if not isinstance(values, list) or len(values) != 4:
         raise _Unusable("malformed")
     (x0, y0), (x1, y1) = _points([values[:2], values[2:]], form, size)

@@ -54,7 +54,7 @@ class Mmad(Dataset):
         used = _templates(file, asked)
         places = Places(root)
         scan = scan_listed([*rows, *used.values()], places, self.name, problems)
-        notes = [*scan.notes, *(f"{n} questions are left out: {why}" for why, n in sorted(left_out.items()))]
+        notes = [*scan.notes, *(f"{n} {what}" for what, n in sorted(left_out.items()))]
         records = tuple(_with_questions(scan.records, asked, places))
         return replace(scan, records=records, notes=(*notes, *_contradictions(records)))
 
@@ -73,10 +73,9 @@ class Mmad(Dataset):
                 continue
             asked = tuple(q for one in entry["conversation"] if (q := question(one, left_out)) is not None)
             if not asked:
-                left_out["no question of an image can be used, so that it is left out too"] += 1
+                left_out["images are left out, as none of their questions can be used"] += 1
                 continue
-            listed = entry.get(f"{self.templates}_templates") or []
-            templates = tuple(t for t in listed if isinstance(t, str)) if isinstance(listed, list) else ()
+            templates = good_templates(entry.get(f"{self.templates}_templates"), image, left_out)
             row = Listed(
                 where=where,
                 image=image,
@@ -123,10 +122,28 @@ def question(one: Any, left_out: Counter[str]) -> MultipleChoice | None:
     elif letter not in named:
         why = "the key is none of the options"
     if why is not None:
-        left_out[why] += 1
+        left_out[f"questions are left out: {why}"] += 1
         return None
     shown = tuple((k, encodable(v)) for k, v in named.items())
     return MultipleChoice(task=task, text=encodable(str(text)), options=shown, key=letter)
+
+
+def good_templates(listed: Any, image: str, left_out: Counter[str]) -> tuple[str, ...]:
+    """Return the templates that an image may be shown with, each once; others are counted with the reason.
+
+    Args:
+        listed: paths of images, as the file has them.
+        image: path of the image itself.
+        left_out: to which reasons are added.
+    """
+    found = []
+    for one in dict.fromkeys(t for t in listed if isinstance(t, str)) if isinstance(listed, list) else ():
+        if one == image or one.split("/")[-2:-1] != [GOOD]:
+            why = "the image itself" if one == image else f"in no folder {GOOD!r}"
+            left_out[f"templates are never shown: {why}"] += 1
+            continue
+        found.append(one)
+    return tuple(found)
 
 
 def _templates(file: Path, asked: Mapping[str, tuple[Listed, Questions]]) -> dict[str, Listed]:

@@ -92,10 +92,14 @@ def merge(cut: Cut, tiles: Iterator[Prediction], how: Literal["maximum", "mean"]
     canvas = _Canvas(cut.shape, how)
     mask = np.zeros(cut.shape, dtype=bool)
     kept: list[Prediction] = []
+    failed: Prediction | None = None
     for sample, place, prediction in zip(cut.tiles, cut.places, tiles, strict=True):
-        if prediction.outcome != "ok":
+        if failed is None and prediction.outcome != "ok":
             message = f"tile {sample.id.rpartition('#')[2]}: {prediction.message}"
-            return Prediction(outcome=prediction.outcome, message=message)
+            failed = Prediction(outcome=prediction.outcome, message=message)
+        if failed is not None:  # what the others cost is still told
+            kept.append(_without_pixels(prediction, has_mask=False))
+            continue
         top, left, height, width = place
         scores = drawn(prediction, sample.id)
         for values in (scores, prediction.mask):
@@ -105,6 +109,9 @@ def merge(cut: Cut, tiles: Iterator[Prediction], how: Literal["maximum", "mean"]
         if prediction.mask is not None:
             mask[top : top + height, left : left + width] |= prediction.mask.astype(bool)
         kept.append(_without_pixels(prediction, has_mask=prediction.mask is not None))
+    facts = {**_facts(kept), "tiles": len(kept)}
+    if failed is not None:
+        return replace(failed, extra=facts)
     best = max(kept, key=lambda p: -np.inf if p.image_score is None else p.image_score)
     labels = [p.label for p in kept]
     return Prediction(
@@ -114,11 +121,14 @@ def merge(cut: Cut, tiles: Iterator[Prediction], how: Literal["maximum", "mean"]
         unscored=any(p.unscored for p in kept),
         label=None if None in labels else any(labels),
         rationale=best.rationale,
-        extra={**_facts(kept), "tiles": len(kept)},
+        extra=facts,
     )
 
 
 _MARK = np.zeros((0, 0), dtype=bool)
+_LISTED = frozenset({"votes", "answer", "places", "model_version"})
+"""Facts that are lists of words, one after the other: those of a language model's answers."""
+_SUMMED = frozenset({"cost_usd"})
 
 
 def _without_pixels(prediction: Prediction, *, has_mask: bool) -> Prediction:
@@ -130,7 +140,12 @@ def _facts(kept: Sequence[Prediction]) -> dict[str, Fact]:
     found: dict[str, Fact] = {}
     for name in kept[0].extra:
         values = [p.extra.get(name) for p in kept]
-        if all(value == values[0] for value in values) and isinstance(values[0], str | None):
+        if name in _LISTED:
+            found[name] = " ".join(str(value) for value in values if value is not None) or None
+        elif name in _SUMMED:
+            numbers = [value for value in values if isinstance(value, int | float)]
+            found[name] = float(sum(numbers)) if len(numbers) == len(values) else None
+        elif all(value == values[0] for value in values) and isinstance(values[0], str | None):
             found[name] = values[0]
         elif all(isinstance(value, int) for value in values):
             found[name] = sum(int(value) for value in values if isinstance(value, int))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics import bootstrap
-from benchmark.scoring.metrics.choices import ChoiceCounts, lacking
+from benchmark.scoring.metrics.choices import ChoiceCounts, images_behind, lacking
 from benchmark.scoring.metrics.counts import Counts, score_counts
 from benchmark.scoring.metrics.intervals import Proportion, rarer_class
 from benchmark.scoring.metrics.labels import MaskCounts, confusion
@@ -317,13 +317,15 @@ def _choices(
     counts, drawn = ChoiceCounts.of(each.sum(axis=0)), None
     if weights is not None:
         drawn = ChoiceCounts.of(product(weights[:, used], each.reshape(len(used), -1)).reshape(-1, *each.shape[1:]))
+    images_asked, sizes = (each[:, 1] > 0).sum(axis=0), _sizes(images, used)
     estimates = {}
     for s in specs:
+        sizes["rarer"] = images_behind(s.function, images_asked)
         value = float(s.function(counts))
         estimates[s.name] = Estimate(
             value=value,
             reason=lacking(counts.asked) if math.isnan(value) else None,
-            **_sizes(images, used),
+            **sizes,
             threshold=None,
             replicates=None if drawn is None else s.function(drawn),
         )

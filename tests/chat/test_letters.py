@@ -46,6 +46,18 @@ CASES: dict[str, tuple[str, str | None, str]] = {
     "other scripts": ("\u0411 \uff22 \u2167", None, "no_letter"),
     "half a character": ("\ud83d B \x00", "B", "letter"),
     "braces": ("{" * 5000 + "Answer: B", "B", "letter"),
+    "two behind answer": ("Answer: A or B", None, "several_letters"),
+    "two in a list behind answer": ("The answer is **A**/**D**.", None, "several_letters"),
+    "two and no article": ("A and B", None, "several_letters"),
+    "denied": ("The answer is not B.", None, "no_letter"),
+    "denied shortly": ("it isn't A", None, "no_letter"),
+    "one denied": ("D, not B", "D", "letter"),
+    "an option spoken of behind the answer": ("The answer is B. Option D would show more.", "B", "letter"),
+    "an article behind answer": ("The answer is A long scratch.", "C", "text"),
+    "an A with a reason behind answer": ("Answer: A because it is bent", "A", "letter"),
+    "I behind answer": ("Answer: I think it is D", "D", "letter"),
+    "small behind answer": ("Answer: b", "B", "letter"),
+    "small in brackets behind answer": ("the correct option is (b)", "B", "letter"),
     "JSON in JSON": ('{"answer": "{\\"answer\\": \\"B\\"}"}', None, "no_letter"),
 }
 

@@ -133,6 +133,26 @@ def test_a_template_that_is_asked_about_and_a_name_in_another_case(tmp_path: Pat
     assert [s.id for s in manifest.train] == ["VisA/pcb1/train/good/000.png"]
 
 
+def test_what_is_no_good_image_is_no_template(tmp_path: Path) -> None:
+    """Neither a defective image, asked about or not, nor the image itself is shown as one without defects."""
+    image, bad, good = (f"VisA/pcb1/{name}" for name in ("test/good/0000.JPG", "test/bad/0000.JPG", "train/good/0.JPG"))
+    content: dict[str, dict[str, Any]] = {
+        image: {
+            "conversation": [detection("No.")],
+            "random_templates": [image, bad, "VisA/pcb1/train/bad/9.JPG", good, good, 7, ["x"]],
+        },
+        bad: {"conversation": [detection("Yes.")], "random_templates": "none"},
+    }
+    root = mmad_tree(tmp_path / "mmad", {name: {} for name in (*content, good)})
+    (root / "mmad.json").write_text(json.dumps(content))
+    manifest = dataset("mmad", **PARTIAL).manifest(root.parent)
+    assert manifest.test[0].questions is not None and manifest.test[1].questions is not None
+    assert manifest.test[0].questions.templates == (good,) and manifest.test[1].questions.templates == ()
+    assert [s.id for s in manifest.train] == [good]
+    assert "2 templates are never shown: in no folder 'good'" in manifest.notes
+    assert "1 templates are never shown: the image itself" in manifest.notes
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("Yes.", True), ("no", False), ("No, it is fine", False), ("Normal", None), ("", None), (" YES", True)],

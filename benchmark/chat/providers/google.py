@@ -116,9 +116,10 @@ class Google:
 
     @property
     def _words(self) -> tuple[str, ...]:
-        """What asks for the JSON of places where no schema is sent; labels are left to the prompt."""
+        """What asks for the JSON of places and confidence where no schema is sent; labels are left to the prompt."""
         form = self.form
-        return (form.instruction(),) if self.settings.response == "text" and form is not None and form.places else ()
+        told = self.settings.response == "text" and form is not None and (form.places or form.confidence)
+        return (form.instruction(),) if told and form is not None else ()
 
     @property
     def _logprobs(self) -> bool:

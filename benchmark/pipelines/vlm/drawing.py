@@ -72,20 +72,28 @@ def place(verdict: Verdict, prepared: Mapping[str, Any], form: Form) -> Placed:
     matrix = prepared.get("matrix")
     shape = (int(prepared["height"]), int(prepared["width"]))
     drawn = ((one, _in_file(_drawn(one, shape), matrix)) for one in read.found)
-    placed = _kept(shape, drawn, read.notes)
-    called = verdict.label == "NOK"
-    contrary = "" if called == (len(placed.masks) > 0) else "nok_but_no_region" if called else "regions_but_ok"
-    return replace(placed, notes={**placed.notes, **({contrary: 1} if contrary else {})})
+    return _with_label(_kept(shape, drawn, read.notes), defective=verdict.label == "NOK")
+
+
+def _with_label(placed: Placed, *, defective: bool) -> Placed:
+    """Note a label that says other than the places."""
+    if defective == (len(placed.masks) > 0):
+        return placed
+    return replace(placed, notes={**placed.notes, "nok_but_no_region" if defective else "regions_but_ok": 1})
 
 
 def refined(placed: Placed, network: MaskNetwork, image: Embedded) -> Placed:
-    """Return regions whose masks are SAM's for the boxes around them; one for which it draws nothing is ``empty``."""
+    """Return regions whose masks are SAM's for the boxes around them; one for which it draws nothing is ``empty``.
+
+    What the notes say of the label beside the places is told anew: all regions may be gone.
+    """
     boxes = np.array([_box_around(placed.masks.union([i])) for i in range(len(placed.masks))], dtype=np.float32)
     masks = network.from_boxes(image, boxes.reshape(-1, 4)).masks
     each = zip(placed.kinds, placed.scores.tolist(), strict=True)
     again = [Place(corners=(), kind=kind, confidence=score) for kind, score in each]
-    before = {name: n for name, n in placed.notes.items() if name != "overlapping"}
-    return _kept(image.size, ((one, masks.union([i])) for i, one in enumerate(again)), before)
+    before = {name: n for name, n in placed.notes.items() if name not in ("overlapping", "regions_but_ok")}
+    found = _kept(image.size, ((one, masks.union([i])) for i, one in enumerate(again)), before)
+    return _with_label(found, defective="regions_but_ok" not in placed.notes)
 
 
 def _kept(shape: tuple[int, int], drawn: Iterable[tuple[Place, Mask]], before: Mapping[str, int]) -> Placed:

@@ -37,7 +37,7 @@ class Reference:
 
     path: Path
     sha256: str
-    """Of the file."""
+    """Of the file, and of ``reading`` where that makes a difference to it."""
     reading: Reading
     settings: ImageSettings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,8 @@ from pydantic import Field
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
+from benchmark.data.dataset import content_key
+from benchmark.data.index import file_facts
 from benchmark.pipelines.vlm.prepare import ImageSettings, Reference
 from benchmark.stages.stage import Inputs, Stage
 
@@ -85,8 +86,9 @@ def _fixed(settings: ReferenceSettings, context: Context, image: ImageSettings) 
         raise ConfigError("pipeline.reference.kind=fixed is one image: leave pipeline.reference.number at 1")
     if not path.is_file():
         raise DataError(f"{path}: no such reference image; give pipeline.reference.path=<an image file>")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    one = Reference(path=path, sha256=sha256, reading=context.manifest.reading, settings=image)
+    reading = context.manifest.reading
+    content = content_key(file_facts(path.parent, {path.name: "image"})[path.name], reading, deep=True)
+    one = Reference(path=path, sha256=content, reading=reading, settings=image)
     _ = one.image
     return one
 

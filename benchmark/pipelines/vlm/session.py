@@ -90,19 +90,19 @@ def estimate(
         output_tokens: expected for each answer, thinking included.
     """
     stored = missing = 0
-    first: tuple[Sample, Question] | None = None
+    first: tuple[Sample, int, Question] | None = None
     for sample, drafts in items:
-        for draft in drafts:
+        for at, draft in enumerate(drafts):
             if asker.answer_to(draft) is not None:
                 stored += 1
                 continue
             missing += 1
-            first = first or (sample, draft.make()[0])
+            first = first or (sample, at, draft.make()[0])
     prompt, how, of_references = 0, "guessed", ""
     if first is not None:
-        sample, question = first
+        sample, at, question = first
         image = partial(load_image, sample.image, sample.reading)
-        without = replace(drafter, shown=False).drafts(sample, image)[0].make()[0]
+        without = replace(drafter, shown=False).drafts(sample, image)[at].make()[0]
         (prompt, bare), how = _tokens(asker, question, without)
         if number := len(drafter.references(sample)) * drafter.shown:
             part = cost(asker.price, Usage(prompt=(prompt - bare) * missing))

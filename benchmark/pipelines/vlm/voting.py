@@ -50,6 +50,9 @@ def predict(
         ]
         verdicts = [_usable(verdict, found) for verdict, found in zip(verdicts, placed, strict=True)]
     valid = [i for i, v in enumerate(verdicts) if v.label is not None]
+    for i in valid:
+        if refine is not None and (one := placed[i]) is not None and len(one.masks):
+            placed[i] = refine(one)
     facts = _facts(records, readings, verdicts)
     if form.places:
         facts |= _notes(placed, valid)
@@ -64,7 +67,7 @@ def predict(
         sure = [s for i in valid if (s := _score(verdicts[i], readings[i], score)) is not None]
         image_score, facts = (float(np.mean(sure)) if sure else None), {**facts, "scored": len(sure)}
     said = Prediction(image_score=image_score, unscored=image_score is None, label=called, extra=facts)
-    regions = [one if refine is None or not len(one.masks) else refine(one) for i in valid if (one := placed[i])]
+    regions = [found for i in valid if (found := placed[i]) is not None]
     if not regions:
         return replace(said, rationale=rationale)
     shown = regions[valid.index(agreeing)]
@@ -139,7 +142,7 @@ def tables(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
         return {}
     found = {"answers": [_summary(asked)], "labels": _policies(rows)}
     draws = max(len(str(row["votes"]).split()) for row in asked)
-    if draws > 1:
+    if draws > 1 and all(row.get("tiles") is None for row in rows):  # else the votes are those of tiles
         found["draws"] = _draws(asked, draws)
     if any(row.get("n_regions") is not None for row in asked):
         found["places"] = [_places(asked)]

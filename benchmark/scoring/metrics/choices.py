@@ -5,7 +5,7 @@ Formulas follow arXiv 2410.09453 and jam-cc/MMAD:evaluation/examples/helper/summ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,6 +174,18 @@ def released_accuracy(c: ChoiceCounts) -> Values:
     """
     found: Values = accuracies(c.released_right, np.maximum(c.released_asked, 1.0)).mean(axis=-1)
     return found
+
+
+def images_behind(function: Callable[[ChoiceCounts], Values], asked: NDArray[np.float64]) -> int:
+    """Return how many images a metric rests on: as many as were asked in the cell of its that has the fewest.
+
+    Args:
+        function: of the metric; one that needs no cell rests on all of them.
+        asked: images with a question, for each of the ``CELLS``, (8,).
+    """
+    each = 1.0 - np.eye(len(CELLS))  # in each row another cell without a question
+    needed = np.isnan(function(ChoiceCounts(right=each, asked=each, released_right=each, released_asked=each)))
+    return int(asked[needed].min() if needed.any() else asked.min())
 
 
 def lacking(asked: NDArray[np.float64]) -> str:

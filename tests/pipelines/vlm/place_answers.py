@@ -65,7 +65,18 @@ def _boxes() -> list[Case]:
     ]  # fmt: skip
     bad = [Case(answer([{"kind": "x", "box_2d": value}]), "invalid", 0, {"malformed": 1}) for value in wrong]
     beside = [Case(answer([{"box_2d": value}, box()]), "ok", 1, {"malformed": 1}) for value in wrong]
-    strange: list[Any] = [3, "box", None, [1, 2, 3, 4], [], {}, True, [[[[]]]], {"box": list(BOX)}]
+    strange: list[Any] = [
+        3,
+        "box",
+        None,
+        [1, 2, 3, 4],
+        [],
+        {},
+        True,
+        [[[[]]]],
+        {"box": list(BOX)},
+        {"bbox_2d": list(BOX)},
+    ]
     return [
         *good,
         *(Case(answer([box(*b)]), "ok", 0, {"outside": 1, "nok_but_no_region": 1}) for b in outside),

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmark.chat.form import Coordinates, Form, Kind, MaskAs
 from benchmark.chat.places import read_places
 from benchmark.chat.verdict import Reading, judge
 from benchmark.core.errors import ConfigError
-from benchmark.core.samples import Prediction
+from benchmark.core.samples import MaskSet, Prediction
 from benchmark.pipelines.vlm import voting
-from benchmark.pipelines.vlm.drawing import Placed, place
+from benchmark.pipelines.vlm.drawing import Placed, place, refined
+from benchmark.pipelines.vlm.pipeline import VisionLanguage
 from benchmark.results.gallery import decode, read_gallery
 from benchmark.results.rows import per_image
 from tests.data.dataset_trees import mvtec_tree
@@ -191,6 +194,38 @@ def test_boxes_are_refined_by_sam_and_other_answers_are_not(tmp_path: Path) -> N
         run(tmp_path, lambda i, n: label("OK"), "pipeline.refine=sam", *toy)
 
 
+@pytest.mark.parametrize("called", ["NOK", "OK"])
+def test_what_sam_leaves_of_the_boxes_is_what_rows_count(called: str) -> None:
+    """Two boxes of which SAM draws nothing: no region is left, and the label is told of beside that."""
+
+    class Nothing:
+        def from_boxes(self, image: object, boxes: np.ndarray) -> SimpleNamespace:
+            return SimpleNamespace(masks=MaskSet.encode(np.zeros((len(boxes), PIXELS, PIXELS), dtype=bool)))
+
+    before = placed(answer([box(), box(), box(999, 999, 999, 999)], called), form())
+    assert before is not None and len(before.masks) == 2 and before.notes["overlapping"] == 1
+    after = refined(before, Nothing(), SimpleNamespace(size=(PIXELS, PIXELS)))  # type: ignore[arg-type]
+    contrary = {"nok_but_no_region": 1} if called == "NOK" else {}
+    assert len(after.masks) == 0 and after.notes == {"empty": 3, **contrary}
+
+
+def test_rows_of_refined_boxes_count_the_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = Placed(masks=MaskSet.from_counts((PIXELS, PIXELS), []), scores=np.zeros(0, np.float32), kinds=(), notes={})
+    monkeypatch.setattr(VisionLanguage, "_refined", lambda self, context, stage, sample, placed: gone)
+    toy = ("pipeline.sam.model=toy", "pipeline.sam.weights=random", "pipeline.allow_random_weights=true")
+    (one,), _ = run(tmp_path, lambda i, n: said(answer([box()])), "pipeline.answer=boxes", "pipeline.refine=sam", *toy)
+    assert one.label is True and one.extra["n_regions"] == 0 and one.rationale == "seen"
+
+
+def test_confidence_is_asked_for_in_words_where_no_schema_is_sent(tmp_path: Path) -> None:
+    given = ("pipeline.provider.response=text", "pipeline.image_score=confidence")
+    reply = said('{"reasoning": "", "label": "NOK", "confidence": 0.75}')
+    run(tmp_path, lambda i, n: reply, given[0])  # a stored label is no answer to it
+    (one,), fake = run(tmp_path, lambda i, n: reply, *given)
+    texts = [part.get("text", "") for part in fake.bodies[0]["contents"][0]["parts"]]
+    assert one.image_score == 0.75 and '"confidence": 0.0 to 1.0' in texts[-1]
+
+
 def scored(reply: Reply, folder: Path, how: str, *more: str) -> Prediction:
     with serving(lambda i, n: reply) as fake:
         name, given = "vlm_endpoint", (f"pipeline.image_score={how}", *more)
@@ -229,3 +264,25 @@ def test_gemini_s_log_probabilities_are_read(tmp_path: Path) -> None:
     assert one.label is False and one.image_score == pytest.approx(0.5)
     generation = fake.bodies[0]["generationConfig"]
     assert generation["responseLogprobs"] is True and generation["logprobs"] == 5
+
+
+def test_tables_of_tiles_count_every_answer_and_add_up_what_they_cost(tmp_path: Path) -> None:
+    """Tiles whose notes differ, and one whose answer is invalid: all are counted and paid for."""
+    folder = tmp_path / "parts" / "part" / "test" / "good"
+    folder.mkdir(parents=True)
+    for at in range(2):
+        pixels = np.random.default_rng(at).integers(0, 255, (16, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{at}.png")
+    texts = [answer([box(-50, 0, 300, 300)]), answer([box()]), answer([box()]), answer([box()]), "nothing", "nothing"]
+    words = (
+        "dataset=folder", f"dataset.path={tmp_path / 'parts'}", "pipeline=gemini", *PLAIN, *FAST, "pipeline.draws=1",
+        "pipeline.answer=boxes", "protocol=default", "metric.names=[iou]", "tiling.size=16", "tiling.overlap=0.0",
+        "pipeline.calls.max_concurrency=1", f"pipeline.answers.path={tmp_path / 'answers'}", "run.gallery=0",
+    )  # fmt: skip
+    turn = iter(texts)
+    with serving(lambda i, n: said(next(turn))) as fake:
+        done = whole_run(tmp_path, *words, f"pipeline.provider.access.base_url={fake.url}")
+    (counted,), (noted,) = done.result.tables["answers"], done.result.tables["places"]
+    assert (counted["images"], counted["calls"], counted["invalid_rate"]) == (2, 6, pytest.approx(2 / 6))
+    assert counted["cost_usd"] == pytest.approx(done.result.measured.counters["vlm/spent_usd"], rel=1e-4) != 0
+    assert noted["clipped"] == 1 and noted["regions"] == 4 and done.result.outcomes == {"ok": 1, "invalid": 1}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from benchmark.chat.asking import IMAGE_TOKENS
+from benchmark.chat.question import Draft, Question, SentImage
 from benchmark.core.errors import ConfigError, DataError, DryRun
-from benchmark.core.samples import Sample
+from benchmark.core.samples import Reading, Sample
 from benchmark.pipelines.vlm.prepare import encode
+from benchmark.pipelines.vlm.session import estimate
 from tests.pipelines.vlm.servers import Reply, label, serving
 from tests.pipelines.vlm.toys import context, images, pipeline, predict
 
@@ -89,3 +93,56 @@ def test_references_that_cannot_be_had_are_refused(tmp_path: Path) -> None:
     path = f"pipeline.reference.path={train[0].image}"
     with pytest.raises(ConfigError, match="is one image"):
         predict(pipeline(tmp_path, "pipeline.reference.kind=fixed", "pipeline.reference.number=2", path), where)
+
+
+def test_a_given_reference_that_is_turned_makes_another_question(tmp_path: Path) -> None:
+    """The images have no orientation of their own: only the reference is shown otherwise."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[274] = 6
+    path = tmp_path / "good.png"
+    Image.fromarray(np.arange(432, dtype=np.uint16).astype(np.uint8).reshape(12, 12, 3)).save(path, exif=exif)
+    stored = images(tmp_path / "images", 1)
+    upright = tuple(replace(sample, reading=Reading(upright=True)) for sample in stored)
+    given = ("pipeline.reference.kind=fixed", f"pipeline.reference.path={path}")
+    with serving(lambda i, n: label("OK")) as fake:
+        asking = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}", *given)
+        for samples in (stored, upright, stored):
+            predict(asking, context(tmp_path, samples))
+    first, second = (sent(body)[0] for body in fake.bodies)
+    assert first != second, "asked for each way in which it is shown, and once for each"
+
+
+@dataclass(frozen=True)
+class TwoQuestions:
+    """Makes two questions about a sample, of which only the second is long."""
+
+    shown: bool = True
+
+    def references(self, sample: Sample) -> tuple[int]:
+        return (1,)
+
+    def drafts(self, sample: Sample, decode: object) -> list[Draft]:
+        image = SentImage(b"", "image/png")
+        texts = ("short", "x" * 30_000)
+        questions = [Question(parts=(text, *[image] * (1 + self.shown)), draw=0) for text in texts]
+        return [
+            Draft(sample_id=sample.id, recipe=str(at), make=lambda one=one: (one, {}))  # type: ignore[misc]
+            for at, one in enumerate(questions)
+        ]
+
+
+def test_what_references_cost_is_not_what_another_question_s_text_costs(tmp_path: Path) -> None:
+    def closed() -> None:
+        raise ConfigError("no key")
+
+    asker = SimpleNamespace(
+        answer_to=lambda draft: draft if draft.recipe == "0" else None,
+        provider=SimpleNamespace(open=closed, model="m"),
+        price=None,
+    )
+    (sample,) = images(tmp_path, 1)
+    two = TwoQuestions()
+    told = estimate([(sample, two.drafts(sample, None))], asker, two, output_tokens=1)  # type: ignore[arg-type]
+    assert "1 answers are stored, 1 questions" in str(told) and f"{IMAGE_TOKENS} prompt tokens each are" in str(told)

@@ -198,3 +198,17 @@ def test_intervals_and_the_swap_of_two_runs() -> None:
     found = swapped(*parts, one.specs, one.protocol, swaps=swaps)["mmad_accuracy"]
     assert found.observed == pytest.approx(row.value - 1.0)
     assert (np.abs(found.permuted) < abs(found.observed)).all()
+
+
+def test_an_interval_rests_on_the_images_that_were_asked() -> None:
+    """Three images with a question of a task are three, among however many others; 20 right answers are no 60."""
+    rare, usual = TASKS[3], TASKS[5]
+    images: list[Image] = []
+    for i in range(60):
+        asked = [(DETECTION, "B", "B"), *([(rare, "A", "A")] if i < 3 else []), *([(usual, "A", "A")] * (i % 3 == 0))]
+        images.append(("a", bool(i % 2), asked, "ok"))
+    found = {r.metric: r for r in evaluated(images, resamples=100).report() if r.category == "a"}
+    few, some, all_ = (found[f"mmad_{name.lower().replace(' ', '_')}"] for name in (rare, usual, DETECTION))
+    assert few.value == some.value == all_.value == 1.0
+    assert few.low is None and some.low == pytest.approx(20 / (20 + 1.96**2), abs=1e-4)
+    assert all_.low == pytest.approx(30 / (30 + 1.96**2), abs=1e-4)

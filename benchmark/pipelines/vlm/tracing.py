@@ -43,8 +43,8 @@ def of_record(sample: Sample, record: Record, provider: Provider, *, asked: bool
     elif read.truncated:
         state, message = "truncated", "the answer ended at the token limit"
     return Trace(
-        sample=sample.id,
-        category=sample.category,
+        sample=_kept(sample.id),
+        category=_kept(sample.category),
         prompt=_kept("\n\n".join(str(part["text"]) for part in parts if "text" in part)),
         images=tuple(str(part["sha256"]) for part in parts if "sha256" in part),
         answer=None if read is None or read.text is None else _kept(read.text),
@@ -52,7 +52,7 @@ def of_record(sample: Sample, record: Record, provider: Provider, *, asked: bool
         message=None if message is None else _kept(message),
         how="asked" if asked else "batch" if record.software.endswith(" batch") else "stored",
         provider=provider.name,
-        model=(read.model_version if read else None) or provider.model,
+        model=_kept((read.model_version if read else None) or provider.model),
         prompt_tokens=read.usage.prompt if read else 0,
         output_tokens=read.usage.output if read else 0,
         cost_usd=record.cost_usd,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from benchmark.chat.answers import Record
 from benchmark.core.traces import Trace
+from benchmark.pipelines.vlm.tracing import of_record
 from benchmark.results import mlflow_questions as questions
 from benchmark.results.files import read_result
 from benchmark.results.traces import TRACES, read_traces, write_traces
 from benchmark.tracking import Mlflow
+from tests.chat.test_replies import PROVIDERS
 from tests.harness import run
+from tests.pipelines.iap.test_normals import sample
 from tests.pipelines.vlm.servers import Fake, Reply, serving
 from tests.pipelines.vlm.test_endpoint import NOK, SECRET, chat, error
 
@@ -94,6 +99,17 @@ def test_no_key_is_in_a_trace_nor_beside_the_result(tracked: Any) -> None:
     assert SECRET not in text and "and a dent" in text
     assert SECRET not in (first.folder / TRACES).read_text()
     assert SECRET.encode() not in (folder / "mlflow" / "mlflow.db").read_bytes()
+
+
+def test_names_of_files_are_redacted_like_every_text() -> None:
+    provider, reply = PROVIDERS["openai"]
+    record = Record(
+        key="0" * 64, recipe="r", request={}, prepared={}, dataset="d", sample="s", body=json.dumps(reply),
+        failure=None, cost_usd=None, attempts=1, latency_s=0.0, software="x", time="t",
+    )  # fmt: skip
+    one = sample("a.png", category=f"part?token={SECRET}")
+    told = of_record(dataclasses.replace(one, id=f"https://me:{SECRET}@host/a.png"), record, provider, asked=True)
+    assert SECRET not in told.model_dump_json() and told.sample.endswith("host/a.png")
 
 
 def test_a_replay_takes_the_place_of_the_traces_and_says_that_nothing_was_paid(tracked: Any) -> None:

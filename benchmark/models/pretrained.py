@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError, reason
 from benchmark.core.settings import NameOrFile
 from benchmark.models import runtime
 from benchmark.models.choice import PUBLISHED, WeightsRequest
@@ -122,8 +122,7 @@ def config_in(folder: Path, model: str) -> Any:
         with runtime.quiet():  # it warns of defaults that it fills in itself, as SigLIP's
             return AutoConfig.from_pretrained(folder, **STRICT)
     except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None
+        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason(error)})") from None
 
 
 def load_network(kind: Any, config: Any, weights: Path | None, *, device: str, adapt: Adapt = dict) -> Any:
@@ -179,8 +178,7 @@ def with_weights(
     try:
         return runtime.build(make, device=device)
     except RuntimeError as error:  # shapes that differ
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason}") from error
+        raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason(error)}") from error
 
 
 def read_generation(model: str, network: Any) -> None:
@@ -197,8 +195,7 @@ def read_generation(model: str, network: Any) -> None:
     try:
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason})") from None
+        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason(error)})") from None
 
 
 def image_processor(model: str, *, backend: str) -> Any:
@@ -216,9 +213,8 @@ def image_processor(model: str, *, backend: str) -> Any:
     try:
         return AutoImageProcessor.from_pretrained(folder_of(model), backend=backend, **STRICT)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise WeightsError(
-            f"{model}: its image processor cannot be read ({reason}); it stands in preprocessor_config.json "
+            f"{model}: its image processor cannot be read ({reason(error)}); it stands in preprocessor_config.json "
             f"or processor_config.json, which {_anew(model)}"
         ) from None
 
@@ -235,8 +231,9 @@ def tokenizer(model: str) -> Any:
     try:
         found = AutoTokenizer.from_pretrained(folder_of(model), **STRICT)
     except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{model}: its tokenizer cannot be read ({reason}); its files {_anew(model)}") from None
+        raise WeightsError(
+            f"{model}: its tokenizer cannot be read ({reason(error)}); its files {_anew(model)}"
+        ) from None
     if len(found) <= len(set(found.all_special_ids)):
         raise WeightsError(f"{model}: its tokenizer knows no words; its files (tokenizer.json …) {_anew(model)}")
     return found

@@ -140,6 +140,7 @@ def _row(row: dict[str, str], where: str) -> ExportedRow:
         row["outcome"] not in _OUTCOMES
         or row["label"] not in ("", "0", "1")
         or row["score_of"] not in ("", "map", "pipeline")
+        or None in (row["message"], row["rationale"])
     ):
         raise DataError(f"{where}: not a row of an export; export the run again")
     return ExportedRow(

@@ -19,6 +19,7 @@ from benchmark.core.samples import Prediction, Sample
 from benchmark.pipelines.saved_files import read_map
 from benchmark.results import export_files
 from benchmark.results.export import Export
+from benchmark.results.export_files import read_regions
 from benchmark.results.export_index import EXPORT, read_index
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, compose, run
@@ -91,6 +92,23 @@ def test_regions_of_every_rule_come_back(
     first = ran(data, "pipeline=slow_regions", OWN, *words, "run.export=maps")
     back = ran(data, "pipeline=saved", f"pipeline.path={first.folder / EXPORT}", *words)
     assert numbers(back) == numbers(first) and first.result.metric("aupro").value is not None
+
+
+REGIONS = {"size": [2, 3], "counts": ["06"], "index": [0], "scores": [0.5], "combine": "max"}
+DAMAGED: dict[str, dict[str, Any]] = {
+    "cut off": {"counts": ["0"]}, "of another size": {"size": [2, 2]}, "negative": {"size": [-2, -3]},
+    "index": {"index": [1]}, "lengths": {"index": [0, 0]}, "nan": {"scores": [float("nan")]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_regions_are_refused_before_they_are_decoded(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(REGIONS))
+    assert read_regions(path).score_map().tolist() == [[0.5] * 3] * 2
+    path.write_text(json.dumps({**REGIONS, **DAMAGED[kind]}))
+    with pytest.raises(DataError, match="not the regions of an export"):
+        read_regions(path)
 
 
 def test_answers_that_failed_come_back_with_their_reasons(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

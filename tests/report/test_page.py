@@ -223,6 +223,21 @@ def test_a_link_leads_to_what_was_chosen_and_opened(page: Page, page_file: Path)
     assert page.complaints() == []
 
 
+def test_an_address_is_followed_while_the_page_stands_and_may_name_nothing(page: Page, page_file: Path) -> None:
+    page.open("about:blank")
+    page.open(page_file.as_uri() + "#?g-sort=nonsense&f-dataset=%3Cb%3E&g-run=none")
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    assert page.run("[...document.querySelectorAll('select')].every((s) => s.selectedIndex >= 0)")
+    page.run("document.querySelectorAll('.tile')[2].click()")
+    page.run("location.hash = '#?g-search=scratch&image=none'")
+    page.until("document.querySelectorAll('.tile').length === 3 && !document.getElementById('viewer').open")
+    page.run("document.getElementById('v-layer').dispatchEvent(new Event('input'))")
+    page.run("location.hash = '#?g-sort=order'")
+    page.until("document.querySelector('.tile').title.startsWith('part/test/good/0.png')")
+    assert page.complaints() == []
+
+
 def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")

@@ -319,8 +319,10 @@ def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:
     folder = next(f for f, r in report.find_runs(root) if r.choices["dataset"] == "folder")
     shutil.copytree(folder, tmp_path / "run")
     table = files.read_rows(folder).assign(cost_usd=0.25, prompt_tokens=[100, None, 100, 100, 100, 100, 100])
+    table = table.assign(raw=b"x", nested=[{"deep": float("inf")}] * 7)  # of another program, and no JSON
     table.to_parquet(tmp_path / "run" / files.ROWS, index=False)
     html = report.build([(tmp_path / "run", files.read_result(folder))], [])
+    assert "'deep': inf" in html
     html = html.replace("\\u003c", "<").replace("\\u003e", ">")  # what is inside a run is made when it is opened
     assert "cost_usd, all images</dt><dd>1.75" in html
     assert "prompt_tokens, all images</dt><dd>600" in html

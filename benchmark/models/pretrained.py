@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +82,14 @@ def description_digest(model: str) -> str:
     return words_digest(folder)
 
 
+def key_of(model: str) -> tuple[Hashable, ...]:
+    """Return what names a model in this process: a folder is another one once a file that describes it was edited."""
+    if not Path(model).is_dir():
+        return (model,)
+    files = [file for name in hub.DESCRIPTIONS if (file := Path(model) / name).is_file()]
+    return (model, *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
 def words_digest(folder: Path) -> str:
     """Return a sha256 (hex) of what describes a model in its folder, of a tokenizer's own folder its vocabulary."""
     whole = hashlib.sha256()
@@ -121,7 +129,7 @@ def config_in(folder: Path, model: str) -> Any:
     try:
         with runtime.quiet():  # it warns of defaults that it fills in itself, as SigLIP's
             return AutoConfig.from_pretrained(folder, **STRICT)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # readers fail over damaged files in many ways
         raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason(error)})") from None
 
 
@@ -194,7 +202,7 @@ def read_generation(model: str, network: Any) -> None:
         return
     try:
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except Exception as error:
         raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason(error)})") from None
 
 
@@ -210,9 +218,10 @@ def image_processor(model: str, *, backend: str) -> Any:
     """
     from transformers import AutoImageProcessor
 
+    folder = folder_of(model)
     try:
-        return AutoImageProcessor.from_pretrained(folder_of(model), backend=backend, **STRICT)
-    except (OSError, ValueError) as error:
+        return AutoImageProcessor.from_pretrained(folder, backend=backend, **STRICT)
+    except Exception as error:
         raise WeightsError(
             f"{model}: its image processor cannot be read ({reason(error)}); it stands in preprocessor_config.json "
             f"or processor_config.json, which {_anew(model)}"
@@ -228,9 +237,10 @@ def tokenizer(model: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    folder = folder_of(model)
     try:
-        found = AutoTokenizer.from_pretrained(folder_of(model), **STRICT)
-    except (OSError, ValueError, ImportError) as error:
+        found = AutoTokenizer.from_pretrained(folder, **STRICT)
+    except Exception as error:
         raise WeightsError(
             f"{model}: its tokenizer cannot be read ({reason(error)}); its files {_anew(model)}"
         ) from None

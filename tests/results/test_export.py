@@ -16,6 +16,7 @@ from PIL import Image
 from benchmark.config.pipeline import ImageResults
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, ResultsError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.pipelines.saved_export import exported_rows
 from benchmark.pipelines.saved_files import read_map
 from benchmark.results import export_files
 from benchmark.results.export import Export
@@ -109,6 +110,22 @@ def test_damaged_regions_are_refused_before_they_are_decoded(tmp_path: Path, kin
     path.write_text(json.dumps({**REGIONS, **DAMAGED[kind]}))
     with pytest.raises(DataError, match="not the regions of an export"):
         read_regions(path)
+
+
+def test_rationales_of_any_length_come_back_and_an_empty_table_is_told(data: Path) -> None:
+    folder = ran(data, "pipeline=constant", "run.export=csv").folder / EXPORT
+    index, image = read_index(folder), "cap/test/good/0.png"
+    assert index is not None
+    sample = Sample(
+        id=image, image=data / image, mask=None, defective=False, category="cap", defect_type="good", group=image,
+        split="test", sha256="",
+    )  # fmt: skip
+    table = folder / "predictions.csv"
+    table.write_text(table.read_text().splitlines()[0] + f"\n{image},cap,0.5,pipeline,1,ok,,{'x' * 200_000}\n")
+    assert len(exported_rows(folder, index, [sample])[image].rationale or "") == 200_000
+    table.write_text("")
+    with pytest.raises(DataError, match="empty; export the run again"):
+        exported_rows(folder, index, [sample])
 
 
 def test_answers_that_failed_come_back_with_their_reasons(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
             f"{group}={option}: its package is not in this environment; make extras builds .venv-extras, which has it: "
             "then run .venv-extras/bin/python -m benchmark with the same words"
         )
-    missing = re.search(r"Could not find '([\w/]+)/([^'/]+)'", text)
+    missing = re.search(r"Could not find '((?:hydra/)?\w+)/([^']*)'", text)
     if missing:
         group, option = missing.groups()
         if words := new_words(group, option):

@@ -54,6 +54,11 @@ class TrackingError(BenchmarkError):
     """The tracking server cannot be reached or refuses the run."""
 
 
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def told(error: Exception) -> str:
     """Return what an unexpected error says, and in which file and line it was raised: the last one of no library."""
     frames = traceback.extract_tb(error.__traceback__)

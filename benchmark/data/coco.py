@@ -181,7 +181,7 @@ def read_mark(one: Mapping[str, Any], name: str, size: tuple[int, int] | None) -
     drawn = one.get("segmentation")
     if drawn and isinstance(drawn, dict):
         height, width = drawn["size"]
-        if type(height) is not int or type(width) is not int or not 0 < height * width <= MOST_PIXELS:
+        if not _is_size(height, width) or height * width > MOST_PIXELS:
             raise ValueError(f"its run lengths have the size {drawn['size']}, which no image has")
         if size not in (None, (width, height)):
             raise ValueError(f"its run lengths are of {width}x{height} (width x height), its image of {size}")
@@ -207,9 +207,13 @@ def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
     if not width and not height:
         return None
-    if not isinstance(width, int) or not isinstance(height, int) or width < 1 or height < 1:
+    if not _is_size(height, width):
         raise ValueError(f"its size {width} x {height} is none of an image")
-    return width, height
+    return int(width or 0), int(height or 0)
+
+
+def _is_size(height: object, width: object) -> bool:
+    return all(type(side) is int and side > 0 for side in (height, width))
 
 
 def _base(file: Path, images: Mapping[str, Mapping[str, Any]], split: str, places: Places) -> str:

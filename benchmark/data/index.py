@@ -212,7 +212,7 @@ def _load(store: Path) -> dict[str, list[Any]]:
         kept = json.loads(store.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         logger.warning("%s: the index cannot be read (%s) and is built again", store, error)
         return {}
     if not isinstance(kept, dict) or kept.get("format") != _FORMAT or not isinstance(kept.get("rows"), dict):

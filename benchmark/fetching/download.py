@@ -259,7 +259,7 @@ def _range_headers(url: str, part: Path, *, checked: bool) -> dict[str, str]:
         return {}
     try:
         known = json.loads(_validator_path(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         known = {}
     known = known if isinstance(known, dict) else {}
     if known.get("url") == _mark(url) and known.get("validator"):
@@ -274,7 +274,7 @@ def _changed(part: Path, headers: Mapping[str, str]) -> bool:
     """Whether a part comes from another version of the file than what is there, as far as can be told."""
     try:
         known = json.loads(_validator_path(part).read_text(encoding="utf-8")).get("validator")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
     told = (headers.get("ETag"), headers.get("Last-Modified"))
     return bool(known) and any(told) and known not in told

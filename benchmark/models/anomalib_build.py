@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError, near_matches
+from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError, near_matches, reason
 from benchmark.models.weights_file import read_state
 
 HOW = (
@@ -180,15 +180,10 @@ def refused(settings: ModelSettings, error: Exception, tried: list[str]) -> Weig
     )
 
 
-def reason_of(error: Exception) -> str:
-    """Return the first line of what an error says, or its name."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def _told(settings: ModelSettings, error: Exception, tried: list[str]) -> BenchmarkError:
     given = ", ".join(f"{key}={value}" for key, value in settings.options.items()) or "its own defaults"
     return refused(settings, error, tried) or ConfigError(
-        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason_of(error)}); its documentation "
+        f"pipeline.options: anomalib cannot build {settings.name} with {given} ({reason(error)}); its documentation "
         "says what it takes"
     )
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.errors import BenchmarkError, ConfigError, DataError
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError, reason
 from benchmark.core.samples import Sample
 from benchmark.data.images import load_image
-from benchmark.models.anomalib_build import ModelSettings, build, offline, quiet, reason_of, refused
+from benchmark.models.anomalib_build import ModelSettings, build, offline, quiet, refused
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ def fit(
         except Exception as error:
             raise refused(settings, error, tried) or BenchmarkError(
                 f"anomalib cannot train {settings.name} on {len(samples)} images of {samples[0].category} "
-                f"({reason_of(error)}); see its documentation for what it needs (pipeline.options, pipeline.batch_size)"
+                f"({reason(error)}); see its documentation for what it needs (pipeline.options, pipeline.batch_size)"
             ) from error
     network = network.cpu().eval()
     after = network.state_dict()

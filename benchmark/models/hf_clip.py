@@ -123,7 +123,8 @@ class HfClip(TextImage):
             processor = pretrained.image_processor(self.model, backend="pil")
             return TransformersClip(network, processor, pretrained.tokenizer(self.model), device=device, side=side)
 
-        return context.model(("hf clip", self.model, weights.sha256, device, self.input_size, self.compile), load)
+        key = ("hf clip", pretrained.key_of(self.model), weights.sha256, device, self.input_size, self.compile)
+        return context.model(key, load)
 
     def embed(self, network: TextImageNetwork, images: Sequence[NDArray[np.uint8]]) -> Floats:
         """Embed images, (H, W, 3) RGB each of its own size: (B, E), not normalised."""

@@ -90,7 +90,9 @@ class HfDetector(Detector):
         return len(self._pieces(context)(caption))
 
     def _pieces(self, context: Context) -> Pieces:
-        tokenizer = context.model(("tokenizer of", self.model), lambda: pretrained.tokenizer(self.model))
+        tokenizer = context.model(
+            ("tokenizer of", pretrained.key_of(self.model)), lambda: pretrained.tokenizer(self.model)
+        )
 
         def read(text: str) -> Sequence[str]:
             words: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, verbose=False)["input_ids"])
@@ -129,8 +131,8 @@ class HfDetector(Detector):
             )
             return HfDetectionNetwork(family, device=device, nms=self._nms(family))
 
-        key = ("hf detector", self.model, weights.sha256, device, self.captions_per_batch, self.nms, self.compile)
-        return context.model(key, load)
+        key = ("hf detector", pretrained.key_of(self.model), weights.sha256, device)
+        return context.model((*key, self.captions_per_batch, self.nms, self.compile), load)
 
     def find(
         self,

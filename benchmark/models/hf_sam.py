@@ -79,7 +79,7 @@ class HfSam(Segmenter):
             processor = pretrained.image_processor(self.model, backend=backend)
             return TransformersSam(network, processor, device=device)
 
-        return context.model(("hf sam", self.model, weights.sha256, device, self.compile), load)
+        return context.model(("hf sam", pretrained.key_of(self.model), weights.sha256, device, self.compile), load)
 
 
 def tracker_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

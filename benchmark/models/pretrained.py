@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
-from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError, reason
 from benchmark.core.settings import NameOrFile
 from benchmark.models import runtime
 from benchmark.models.choice import PUBLISHED, WeightsRequest
@@ -82,6 +82,14 @@ def description_digest(model: str) -> str:
     return words_digest(folder)
 
 
+def key_of(model: str) -> tuple[Hashable, ...]:
+    """Return what names a model in this process: a folder is another one once a file that describes it was edited."""
+    if not Path(model).is_dir():
+        return (model,)
+    files = [file for name in hub.DESCRIPTIONS if (file := Path(model) / name).is_file()]
+    return (model, *((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
 def words_digest(folder: Path) -> str:
     """Return a sha256 (hex) of what describes a model in its folder, of a tokenizer's own folder its vocabulary."""
     whole = hashlib.sha256()
@@ -121,9 +129,8 @@ def config_in(folder: Path, model: str) -> Any:
     try:
         with runtime.quiet():  # it warns of defaults that it fills in itself, as SigLIP's
             return AutoConfig.from_pretrained(folder, **STRICT)
-    except (ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason})") from None
+    except Exception as error:  # readers fail over damaged files in many ways
+        raise ConfigError(f"{model}: its config.json is not one that transformers reads ({reason(error)})") from None
 
 
 def load_network(kind: Any, config: Any, weights: Path | None, *, device: str, adapt: Adapt = dict) -> Any:
@@ -179,8 +186,7 @@ def with_weights(
     try:
         return runtime.build(make, device=device)
     except RuntimeError as error:  # shapes that differ
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason}") from error
+        raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason(error)}") from error
 
 
 def read_generation(model: str, network: Any) -> None:
@@ -196,9 +202,8 @@ def read_generation(model: str, network: Any) -> None:
         return
     try:
         network.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason})") from None
+    except Exception as error:
+        raise WeightsError(f"{model}: its generation_config.json cannot be read ({reason(error)})") from None
 
 
 def image_processor(model: str, *, backend: str) -> Any:
@@ -213,12 +218,12 @@ def image_processor(model: str, *, backend: str) -> Any:
     """
     from transformers import AutoImageProcessor
 
+    folder = folder_of(model)
     try:
-        return AutoImageProcessor.from_pretrained(folder_of(model), backend=backend, **STRICT)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        return AutoImageProcessor.from_pretrained(folder, backend=backend, **STRICT)
+    except Exception as error:
         raise WeightsError(
-            f"{model}: its image processor cannot be read ({reason}); it stands in preprocessor_config.json "
+            f"{model}: its image processor cannot be read ({reason(error)}); it stands in preprocessor_config.json "
             f"or processor_config.json, which {_anew(model)}"
         ) from None
 
@@ -232,11 +237,13 @@ def tokenizer(model: str) -> Any:
     """
     from transformers import AutoTokenizer
 
+    folder = folder_of(model)
     try:
-        found = AutoTokenizer.from_pretrained(folder_of(model), **STRICT)
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{model}: its tokenizer cannot be read ({reason}); its files {_anew(model)}") from None
+        found = AutoTokenizer.from_pretrained(folder, **STRICT)
+    except Exception as error:
+        raise WeightsError(
+            f"{model}: its tokenizer cannot be read ({reason(error)}); its files {_anew(model)}"
+        ) from None
     if len(found) <= len(set(found.all_special_ids)):
         raise WeightsError(f"{model}: its tokenizer knows no words; its files (tokenizer.json …) {_anew(model)}")
     return found

@@ -87,7 +87,7 @@ class TextToMask(Pipeline):
     def _load(self, context: Context) -> Sam3:
         device, weights = Device(name=context.device, precision=self.precision), context.chosen["sam3"]
         return context.model(
-            ("sam3", self.model, weights.sha256, device),
+            ("sam3", pretrained.key_of(self.model), weights.sha256, device),
             lambda: load_sam3(self.model, weights=weights.path, device=device),
         )
 

@@ -79,10 +79,12 @@ def _predicted(file: Path, row: int, where: str) -> Prediction:
     score = None if "pred_score" not in values else _number(values["pred_score"], f"{where}, pred_score")
     if score is not None and not math.isfinite(score):
         raise DataError(f"{where}: pred_score is {score}; it must be a finite number")
-    label = None if "pred_label" not in values else bool(_number(values["pred_label"], f"{where}, pred_label"))
+    label = None if "pred_label" not in values else _number(values["pred_label"], f"{where}, pred_label")
+    if label not in (None, 0, 1):
+        raise DataError(f"{where}: pred_label is {label}; it must be 0 or 1")
     mask = None if "pred_mask" not in values else one_channel(values["pred_mask"], f"{where}, pred_mask") != 0
     drawn = None if "anomaly_map" not in values else as_map(values["anomaly_map"], f"{where}, anomaly_map")
-    return Prediction(score_map=drawn, mask=mask, image_score=score, label=label)
+    return Prediction(score_map=drawn, mask=mask, image_score=score, label=None if label is None else bool(label))
 
 
 def _number(values: NDArray[Any], where: str) -> float:
@@ -107,8 +109,25 @@ def _paths(file: Path) -> list[str]:
     return [str(path) for path in np.atleast_1d(paths)]
 
 
-@lru_cache(maxsize=4096)
 def _names(file: Path) -> tuple[str, ...]:
+    return _names_in(file, _state(file))
+
+
+def _member(file: Path, name: str) -> NDArray[Any]:
+    return _member_in(file, name, _state(file))
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What tells a file from one that another program writes over it."""
+    try:
+        facts = file.stat()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); was it removed?") from error
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+@lru_cache(maxsize=4096)
+def _names_in(file: Path, _: tuple[int, ...]) -> tuple[str, ...]:
     try:
         with np.load(file, allow_pickle=False) as read:
             return tuple(read.files)
@@ -117,7 +136,7 @@ def _names(file: Path) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def _member(file: Path, name: str) -> NDArray[Any]:
+def _member_in(file: Path, name: str, _: tuple[int, ...]) -> NDArray[Any]:
     """Read one array of a file, which images of one batch share; never a pickle."""
     try:
         with np.load(file, allow_pickle=False) as read:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,9 @@ from benchmark.data.draw import draw
 from benchmark.data.images import image_shape
 from benchmark.pipelines.saved_table import Names
 from benchmark.results.export_coco import IMAGES, UNLOCATED
+
+_HIGHEST = float(np.finfo(np.float32).max)
+"""Scores are kept as float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,11 @@ def _category_names(listing: Mapping[str, Any]) -> dict[str, str]:
     """Return names of classes by number; what is no class is nobody's, as numbers alone are enough."""
     some = listing.get("categories")
     named = [one for one in some if isinstance(one, dict) and "id" in one] if isinstance(some, list) else []
-    return {str(one["id"]): str(one.get("name", "")) for one in named}
+    found: dict[str, str] = {}
+    for one in named:
+        with suppress(ValueError):
+            found[id_text(one["id"])] = str(one.get("name", ""))
+    return found
 
 
 def _ids(one: Any, where: str, images: Mapping[str, Any], names: Mapping[str, str], listing: Path) -> tuple[str, str]:
@@ -195,8 +202,10 @@ def _score(value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"its score {str(value)[:30]!r} is no number")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"its score is {value}, and must be finite and 0 or more, as places without a region have 0")
+    if not 0 <= value <= _HIGHEST:
+        raise ValueError(
+            f"its score is {str(value)[:30]}, and must be finite and 0 or more, as places without a region have 0"
+        )
     return float(value)
 
 

@@ -20,6 +20,8 @@ from benchmark.results.export_files import read_regions
 from benchmark.results.export_index import INDEX, TABLE, ExportIndex, Kind, read_index
 
 _OUTCOMES = get_args(Outcome)
+_LONGEST = 2**30
+"""Letters of a rationale; csv's own limit is 131072, which no writer keeps to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +120,19 @@ def exported_rows(folder: Path, index: ExportIndex, samples: Sequence[Sample]) -
     path = folder / TABLE
     wanted = {sample.id for sample in samples}
     found: dict[str, ExportedRow] = {}
+    usual = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
+            if not reader.fieldnames:
+                raise DataError(f"{path}: empty; export the run again")
             for row in reader:
                 if (image := _text(row["image"])) in wanted:
                     found[image] = _row(row, f"{path}, line {reader.line_num}")
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not the table of an export ({error}); export the run again") from None
+    finally:
+        csv.field_size_limit(usual)
     return found
 
 
@@ -140,6 +147,7 @@ def _row(row: dict[str, str], where: str) -> ExportedRow:
         row["outcome"] not in _OUTCOMES
         or row["label"] not in ("", "0", "1")
         or row["score_of"] not in ("", "map", "pipeline")
+        or None in (row["message"], row["rationale"])
     ):
         raise DataError(f"{where}: not a row of an export; export the run again")
     return ExportedRow(

@@ -55,8 +55,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def one_channel(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """Return an array without axes of length 1, (H, W); raises DataError where it has more than two others."""
-    flat = np.squeeze(values)
+    """Return an array as (H, W) without outer axes of length 1; raises DataError where two are not what is left."""
+    flat = values
+    while flat.ndim > 2 and 1 in (flat.shape[0], flat.shape[-1]):  # an image may be one pixel high or wide itself
+        flat = flat[0] if flat.shape[0] == 1 else flat[..., 0]
     if flat.ndim != 2:
         raise DataError(f"{where}: one channel is needed, (height, width); this has the shape {flat.shape}")
     return flat

@@ -61,7 +61,7 @@ def filled(pattern: str, sample: Sample) -> str:
     }  # fmt: skip
     try:
         return pattern.format(**words)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:  # {path.stem}, {path[stem]}
         known = ", ".join(f"{{{word}}}" for word in words)
         raise ConfigError(f"{pattern!r} is no pattern of pipeline.maps or pipeline.masks: it knows {known}") from error
 

@@ -130,7 +130,7 @@ def _row(row: Mapping[str, Any], at: int, score: str | None, mask: str | None) -
         "defective": bool(row["defective"]), "called": row.get("label"), "score_value": _short(row.get("image_score")),
         "iou": _short(row.get("iou")), "outcome": row["outcome"], "message": row.get("message"),
         "quality": _short(row["quality"]), "rationale": row.get("rationale"),
-        "extra": {k: _short(v) if isinstance(v, float) else v for k, v in extra.items()} or None,
+        "extra": {k: _short(v) if isinstance(v, str | int | float) else str(v) for k, v in extra.items()} or None,
         "score": score, "mask": mask, "masked": row["n_defect_pixels"] == row["n_defect_pixels"],
     }  # fmt: skip
     return [facts[name] for name in COLUMNS]

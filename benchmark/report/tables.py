@@ -36,7 +36,7 @@ def interval(row: MetricRecord) -> str:
 
 def outward(low: float | None, high: float | None) -> tuple[float, float] | None:
     """Return the ends of an interval in thousandths, the lower one rounded down and the upper one up; None without."""
-    if low is None or high is None:
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return None
     return math.floor(low * 1000 + 1e-9) / 1000, math.ceil(high * 1000 - 1e-9) / 1000
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError, ResultsError
 from benchmark.core.samples import MaskSet, Prediction, Regions, Sample
+from benchmark.data.draw import checked_runs
 from benchmark.scoring.metrics.tables import floating
 
 PRIVATE = ("test_private", "test_private_mixed")
@@ -78,13 +79,21 @@ def read_regions(path: Path) -> Regions:
         height, width = facts["size"]
         if facts["combine"] not in ("max", "mean", "mean_with_one", "sum"):
             raise ValueError(f"no rule {facts['combine']!r}")
+        if not (type(height) is type(width) is int and height > 0 and width > 0):
+            raise ValueError(f"the size {facts['size']}")
+        codes = [code.encode("ascii") for code in facts["counts"] if checked_runs(code, (height, width))]
+        if any(type(at) is not int or not 0 <= at < len(codes) for at in facts["index"]):
+            raise ValueError("a number of no region")
+        scores = np.array(facts["scores"], dtype=np.float32)
+        if scores.shape != (len(facts["index"]),) or not np.isfinite(scores).all():
+            raise ValueError("its scores are not one finite number a region")
         return Regions(
-            masks=MaskSet.from_counts((height, width), (code.encode("ascii") for code in facts["counts"])),
+            masks=MaskSet.from_counts((height, width), codes),
             index=np.array(facts["index"], dtype=np.int64),
-            scores=np.array(facts["scores"], dtype=np.float32),
+            scores=scores,
             combine=facts["combine"],
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise DataError(f"{path}: not the regions of an export ({error}); export the run again") from None
 
 

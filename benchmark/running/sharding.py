@@ -81,7 +81,7 @@ def missing_shards(folder: Path, count: int, identity: str) -> list[Shard]:
 def _is_done(folder: Path, shard: Shard, identity: str) -> bool:
     try:
         facts = json.loads(_marker(folder, shard).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(facts, dict) and facts.get("identity") == identity
 

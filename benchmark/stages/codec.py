@@ -108,7 +108,15 @@ def unpack(data: bytes, *, stage: str, key: str) -> dict[str, Value]:
             raise CorruptEntryError(f"belongs to stage {entry['stage']!r}, key {entry['key']!r}")
         arrays = load(raw)
         return {name: _value(name, field, arrays) for name, field in entry["fields"].items()}
-    except (zstandard.ZstdError, SafetensorError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (
+        zstandard.ZstdError,
+        SafetensorError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise CorruptEntryError(str(error)) from error
 
 

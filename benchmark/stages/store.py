@@ -185,7 +185,7 @@ class Store:
         """Return the stage descriptions that were noted under this name, newest first; unreadable ones are left out."""
         found: list[tuple[float, dict[str, Any]]] = []
         for path in (self.root / stage).glob("*.json"):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, RecursionError):
                 facts = json.loads(path.read_bytes())
                 if isinstance(facts, dict):
                     found.append((path.stat().st_mtime, facts))

@@ -75,6 +75,6 @@ def _remembered(note: Path, state: list[int]) -> tuple[str, str] | None:
         read = json.loads(note.read_text(encoding="utf-8"))
         if read["state"] == state:
             return str(read["sha256"]), str(read["md5"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # absent or damaged: it is computed and written again
     return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.core.errors import ConfigError, DownloadError, WeightsError
+from benchmark.core.errors import ConfigError, DownloadError, WeightsError, reason
 from benchmark.weights import shards
 from benchmark.weights.local import LocalWeights
 
@@ -33,7 +33,13 @@ DESCRIPTIONS = (
     "merges.txt",
 )
 """Names of what describes a model beside its weights: configuration, processor and vocabulary."""
-_NAME = re.compile(r"hub:([\w.-]+/[\w.-]+)(?:@([\w./-]+))?(:open_clip)?")
+_PART = r"(?![.-])[\w.-]+(?<![.-])"
+_NAME = re.compile(
+    r"hub:(?![^@:]*(?:--|\.\.|/[^@:]{97}))"
+    rf"({_PART}/{_PART})(?<!\.git)(?:@((?!\S*\.\.)[\w./-]+))?(:open_clip)?",
+    re.ASCII,
+)
+"""As the hub allows them (``huggingface_hub.utils.validate_repo_id``), and revisions as git does."""
 
 
 def is_name(word: str) -> bool:
@@ -158,9 +164,8 @@ def fetch(name: str, *, offline: bool = False) -> LocalWeights:
             f"{name}: the hub has no such repository, or it is a private one, for which HF_TOKEN must be set"
         ) from None
     except (HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise DownloadError(
-            f"{name} cannot be had from the hub ({reason}); get it where there is a network "
+            f"{name} cannot be had from the hub ({reason(error)}); get it where there is a network "
             f"with: make weights PIPELINE={name}  and bring the folder that HF_HOME names"
         ) from None
     return resolve(name)

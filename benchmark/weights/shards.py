@@ -26,7 +26,7 @@ def places(index: Path) -> dict[str, str]:
     """
     try:
         read = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"{index} is no index of weights ({error!r}): it is damaged; get it anew") from None
     if not isinstance(read, Mapping) or not read:
         raise WeightsError(f"{index} is no index of weights: it names no tensors")

@@ -24,6 +24,8 @@ LINES: list[tuple[str, ...]] = [
     ("pipeline=constant", "+pipeline.x=1"),
     ("run=null",),
     ("pipeline=constnt",),
+    ("experiment=",),
+    ("pipeline=../../etc/x", "dataset=mtd"),
     ("pipeline.polcy=1",),
     ("pipeline.fo.x=1", "pipeline=resnet_mlp"),
     ("~foo",),

@@ -99,7 +99,7 @@ def test_a_file_in_another_role_is_read_again(tree: dict[str, FileRole], tmp_pat
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"format": 0, "rows": {}}', '{"format": 2, "rows": {"0.png": [1]}}']
+    "damage", ["", "{", "[]", "[" * 100_000, '{"format": 0, "rows": {}}', '{"format": 2, "rows": {"0.png": [1]}}']
 )
 def test_a_damaged_index_is_built_again(
     damage: str, tree: dict[str, FileRole], tmp_path: Path, reads: list[str], _own_cache: Path

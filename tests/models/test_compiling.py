@@ -43,6 +43,10 @@ def test_the_largest_difference_is_told_once(monkeypatch: pytest.MonkeyPatch, ca
     assert [record.getMessage() for record in caplog.records] == [
         "a layer: torch.compile changes its output by up to 1.0e-03 of the largest value (of the first image)"
     ]
+    nothing = Quick(lambda x: (x, x * 0), what="both", compiled=True, device=CPU)
+    nothing._quick = lambda x: (x, x * float("nan"))
+    nothing(torch.ones(1))
+    assert np.isnan(nothing.difference), "of several outputs one that is no number is not hidden by the others"
     plain = torch.nn.Linear(3, 3)
     quicken(plain, what="a layer", compiled=False, device=CPU)
     assert not isinstance(plain.forward, Quick)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +240,36 @@ def test_what_an_architecture_does_not_have_is_said_in_a_line(
 def test_windows_are_there_where_an_open_clip_ends_in_its_class_token() -> None:
     for model in ("ViT-B-16-plus-240", "ViT-H-14-worldwide-quickgelu", "ViT-L-14-quickgelu"):
         assert option("open_clip", model).lacks("windows") is None
+
+
+READERS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
+    "config.json": (lambda folder: pretrained.config_in(Path(folder), folder), ('{"auto_map": 5}', "[" * 100_000)),
+    "preprocessor_config.json": (lambda folder: pretrained.image_processor(folder, backend="pil"), ("[]",)),
+    "tokenizer.json": (pretrained.tokenizer, ("{}", "5")),
+    "tokenizer_config.json": (pretrained.tokenizer, ('{"tokenizer_class": 5}',)),
+    "generation_config.json": (lambda folder: pretrained.read_generation(folder, object()), ("[]",)),
+}
+
+
+@pytest.mark.parametrize("file", READERS)
+def test_what_describes_a_model_and_is_damaged_is_named(folders: dict[str, Path], tmp_path: Path, file: str) -> None:
+    shutil.copytree(folders["clip"], tmp_path / "mine")
+    read, contents = READERS[file]
+    for content in contents:
+        (tmp_path / "mine" / file).write_text(content)
+        with pytest.raises((ConfigError, WeightsError), match="mine"):
+            read(str(tmp_path / "mine"))
+
+
+def test_a_model_whose_description_was_edited_is_loaded_anew(
+    folders: dict[str, Path], tmp_path: Path, context: Context
+) -> None:
+    shutil.copytree(folders["clip"], tmp_path / "mine")
+    settings, file = option("hf", tmp_path / "mine"), tmp_path / "mine" / "preprocessor_config.json"
+    before = loaded(context, settings)
+    assert loaded(context, settings) is before
+    file.write_text(json.dumps({**json.loads(file.read_text()), "image_mean": [0.25, 0.25, 0.25]}))
+    assert set(loaded(context, settings).processor.image_mean) == {0.25}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

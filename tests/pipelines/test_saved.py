@@ -155,6 +155,7 @@ def test_other_sizes_are_an_error_or_a_stated_resize(data: Path) -> None:
         (("pipeline.path=nowhere",), "nowhere: no such folder"),
         (("pipeline.path={empty}",), "no prediction of 8 images, the first is cap/test/cut/0.png: expected"),
         (("pipeline.path={empty}", "pipeline.maps='{name}.npy'"), "it knows {path}, {stem}, {category}, {type}"),
+        (("pipeline.path={empty}", "pipeline.maps='{path.stem}.npy'"), "it knows {path}, {stem}, {category}, {type}"),
         (("pipeline.table={table}",), ""),
     ],
 )
@@ -229,6 +230,10 @@ def test_a_file_that_is_no_map_is_named_and_never_unpickled(tmp_path: Path, kind
 def test_axes_of_one_and_integers_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.arange(6, dtype=np.int64).reshape(1, 2, 3))
     assert read_map(tmp_path / "a.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    for shape in ((1, 5), (5, 1), (1, 1)):  # an image of one line, and of one pixel
+        for whole in (shape, (1, *shape)):
+            np.save(tmp_path / "a.npy", np.zeros(whole))
+            assert read_map(tmp_path / "a.npy").shape == shape
     np.save(tmp_path / "b.npy", np.eye(3, dtype=np.float16))
     assert read_map(tmp_path / "b.npy").dtype == np.float32
     assert read_mask(save(tmp_path / "m.png", np.eye(3, dtype=np.uint8))).tolist() == np.eye(3, dtype=bool).tolist()

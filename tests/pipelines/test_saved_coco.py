@@ -98,7 +98,7 @@ def test_annotations_without_scores_are_masks_alone_and_good_classes_are_left_ou
     whole = {"id": 2, "image_id": "1", "category_id": 2, "segmentation": code(np.ones(SHAPE, dtype=bool))}
     data = {
         "images": images("cap/test/cut/0.png"),
-        "categories": [{"id": 1, "name": "scratch"}, {"id": 2, "name": "Background"}],
+        "categories": [{"id": 1, "name": "scratch"}, {"id": 2.0, "name": "Background"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": runs(block())}, whole],
     }
     found, notes = read(tmp_path, data)
@@ -132,6 +132,11 @@ BAD: dict[str, tuple[Any, Any, str]] = {
     "some scores": ([GOOD, {**GOOD, "score": None}], LISTING, "1 of 2 annotations have no score"),
     "negative": ([{**GOOD, "score": -1}], LISTING, "its score is -1, and must be finite and 0 or more"),
     "not finite": ([{**GOOD, "score": float("nan")}], LISTING, "its score is nan"),
+    "no float32": ([{**GOOD, "score": 1e300}], LISTING, "its score is 1e+300"),
+    "long number": ([{**GOOD, "score": 10**400}], LISTING, "its score is 1000"),
+    "long place": ([{**GOOD, "segmentation": [[10**400] * 6]}], LISTING, "lies in no image"),
+    "turned inside out": ([{**GOOD, "segmentation": {"size": [-24, -18], "counts": [432]}}], LISTING, "no image has"),
+    "size of truths": ([GOOD], {"images": [{**LISTING["images"][0], "width": True}]}, "is none of an image"),
     "score of words": ([{**GOOD, "score": "high"}], LISTING, "its score 'high' is no number"),
     "cut off": ([{**GOOD, "segmentation": {"size": [24, 18], "counts": "0"}}], LISTING, "do not add up to 24 x 18"),
     "huge": ([{**GOOD, "segmentation": {"size": [9**9, 9], "counts": [1]}}], LISTING, "which no image has"),

@@ -147,12 +147,22 @@ def test_a_file_an_image_is_a_batch_too(data: Path) -> None:  # noqa: F811
     assert scored(data, f"pipeline.path={data.parent / 'items'}").result.outcomes == {"ok": 8}
 
 
+def listed(data: Path) -> list[Sample]:  # noqa: F811
+    picture = data / "cap/test/cut/0.png"
+    return [
+        Sample(id=name, image=picture, mask=None, defective=False, category="cap", defect_type="", group=name,
+               split="test", sha256="")
+        for name in maps(data)
+    ]  # fmt: skip
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "pickled paths": ({"image_path": np.array(["a", None], dtype=object)}, "0.npz: image_path cannot be read"),
     "numbers": ({"image_path": np.arange(3)}, "0.npz: image_path is no list of texts"),
     "lengths": ({"anomaly_map": np.zeros((2, 4, 4))}, "anomaly_map has the shape (2, 4, 4) for 3 images"),
     "colours": ({"anomaly_map": np.zeros((3, 3, 4, 4))}, "row 0, anomaly_map: one channel is needed"),
     "nan": ({"pred_score": np.full(3, np.nan)}, "row 0: pred_score is nan"),
+    "no label": ({"pred_label": np.full(3, np.nan)}, "row 0: pred_label is nan; it must be 0 or 1"),
     "many scores": ({"pred_score": np.ones((3, 2))}, "pred_score: one number an image is needed"),
     "twice": ({"image_path": np.array(["cap/test/cut/0.png"] * 3)}, "row 1: cap/test/cut/0.png stands there twice"),
 }
@@ -162,18 +172,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_damaged_batch_is_named_and_never_unpickled(data: Path, kind: str) -> None:  # noqa: F811
     fields, said = BAD[kind]
     folder = batches(data, size=2 if kind == "pickled paths" else 3, **fields)
-    picture = data / "cap/test/cut/0.png"
-    samples = [
-        Sample(id=name, image=picture, mask=None, defective=False, category="cap", defect_type="", group=name,
-               split="test", sha256="")
-        for name in maps(data)
-    ]  # fmt: skip
     with pytest.raises(BenchmarkError) as caught:
-        found = read_batches(folder, samples)
+        found = read_batches(folder, listed(data))
         assert found is not None
         for make in found[0].values():
             make()
     assert said in str(caught.value)
+
+
+def test_a_batch_that_is_written_anew_is_read_anew(data: Path) -> None:  # noqa: F811
+    scores = []
+    for value in (1.0, 2.0):
+        found = read_batches(batches(data, pred_score=np.full(3, value), size=3), listed(data))
+        assert found is not None
+        scores.append(next(iter(found[0].values()))().image_score)
+    assert scores == [1.0, 2.0]
 
 
 def test_other_files_among_batches_and_pickles_are_refused(data: Path) -> None:  # noqa: F811

@@ -223,6 +223,21 @@ def test_a_link_leads_to_what_was_chosen_and_opened(page: Page, page_file: Path)
     assert page.complaints() == []
 
 
+def test_an_address_is_followed_while_the_page_stands_and_may_name_nothing(page: Page, page_file: Path) -> None:
+    page.open("about:blank")
+    page.open(page_file.as_uri() + "#?g-sort=nonsense&f-dataset=%3Cb%3E&g-run=none")
+    page.run("document.getElementById('gallery').scrollIntoView()")
+    page.until("document.querySelectorAll('.tile').length === 7")
+    assert page.run("[...document.querySelectorAll('select')].every((s) => s.selectedIndex >= 0)")
+    page.run("document.querySelectorAll('.tile')[2].click()")
+    page.run("location.hash = '#?g-search=scratch&image=none'")
+    page.until("document.querySelectorAll('.tile').length === 3 && !document.getElementById('viewer').open")
+    page.run("document.getElementById('v-layer').dispatchEvent(new Event('input'))")
+    page.run("location.hash = '#?g-sort=order'")
+    page.until("document.querySelector('.tile').title.startsWith('part/test/good/0.png')")
+    assert page.complaints() == []
+
+
 def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
@@ -304,8 +319,10 @@ def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:
     folder = next(f for f, r in report.find_runs(root) if r.choices["dataset"] == "folder")
     shutil.copytree(folder, tmp_path / "run")
     table = files.read_rows(folder).assign(cost_usd=0.25, prompt_tokens=[100, None, 100, 100, 100, 100, 100])
+    table = table.assign(raw=b"x", nested=[{"deep": float("inf")}] * 7)  # of another program, and no JSON
     table.to_parquet(tmp_path / "run" / files.ROWS, index=False)
     html = report.build([(tmp_path / "run", files.read_result(folder))], [])
+    assert "'deep': inf" in html
     html = html.replace("\\u003c", "<").replace("\\u003e", ">")  # what is inside a run is made when it is opened
     assert "cost_usd, all images</dt><dd>1.75" in html
     assert "prompt_tokens, all images</dt><dd>600" in html

@@ -45,5 +45,6 @@ def test_a_sweep_without_a_best_point_says_so(tmp_path: Path, capsys: pytest.Cap
 def test_a_printed_interval_holds_the_printed_value() -> None:
     assert outward(0.99991, 1.0) == (0.999, 1.0)
     assert outward(0.25, 0.2501) == (0.25, 0.251)
+    assert outward(0.25, float("inf")) is outward(float("nan"), 1.0) is None
     assert outward(0.1, 0.3) == (0.1, 0.3)
     assert outward(None, 0.3) is None

@@ -16,9 +16,11 @@ from PIL import Image
 from benchmark.config.pipeline import ImageResults
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, ResultsError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.pipelines.saved_export import exported_rows
 from benchmark.pipelines.saved_files import read_map
 from benchmark.results import export_files
 from benchmark.results.export import Export
+from benchmark.results.export_files import read_regions
 from benchmark.results.export_index import EXPORT, read_index
 from tests.data.dataset_trees import save
 from tests.harness import ROOT, compose, run
@@ -91,6 +93,39 @@ def test_regions_of_every_rule_come_back(
     first = ran(data, "pipeline=slow_regions", OWN, *words, "run.export=maps")
     back = ran(data, "pipeline=saved", f"pipeline.path={first.folder / EXPORT}", *words)
     assert numbers(back) == numbers(first) and first.result.metric("aupro").value is not None
+
+
+REGIONS = {"size": [2, 3], "counts": ["06"], "index": [0], "scores": [0.5], "combine": "max"}
+DAMAGED: dict[str, dict[str, Any]] = {
+    "cut off": {"counts": ["0"]}, "of another size": {"size": [2, 2]}, "negative": {"size": [-2, -3]},
+    "index": {"index": [1]}, "lengths": {"index": [0, 0]}, "nan": {"scores": [float("nan")]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_regions_are_refused_before_they_are_decoded(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(REGIONS))
+    assert read_regions(path).score_map().tolist() == [[0.5] * 3] * 2
+    path.write_text(json.dumps({**REGIONS, **DAMAGED[kind]}))
+    with pytest.raises(DataError, match="not the regions of an export"):
+        read_regions(path)
+
+
+def test_rationales_of_any_length_come_back_and_an_empty_table_is_told(data: Path) -> None:
+    folder = ran(data, "pipeline=constant", "run.export=csv").folder / EXPORT
+    index, image = read_index(folder), "cap/test/good/0.png"
+    assert index is not None
+    sample = Sample(
+        id=image, image=data / image, mask=None, defective=False, category="cap", defect_type="good", group=image,
+        split="test", sha256="",
+    )  # fmt: skip
+    table = folder / "predictions.csv"
+    table.write_text(table.read_text().splitlines()[0] + f"\n{image},cap,0.5,pipeline,1,ok,,{'x' * 200_000}\n")
+    assert len(exported_rows(folder, index, [sample])[image].rationale or "") == 200_000
+    table.write_text("")
+    with pytest.raises(DataError, match="empty; export the run again"):
+        exported_rows(folder, index, [sample])
 
 
 def test_answers_that_failed_come_back_with_their_reasons(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
 
-from benchmark.core.errors import DownloadError, WeightsError
+from benchmark.core.errors import ConfigError, DownloadError, WeightsError
 from benchmark.models.weights_file import read_state
 from benchmark.weights import custom, hub, shards
 
@@ -114,6 +115,7 @@ def test_a_repository_without_a_shard_is_told(cache: list[dict[str, Any]], files
     [
         (b"{", "no index of weights"),
         (b"[]", "no index of weights"),
+        (b"[" * 100_000, "no index of weights"),
         (b'{"weight_map": {}}', "names no tensors"),
         (b'{"weight_map": {"a": "../secret.safetensors"}}', "no .safetensors file beside it"),
         (b'{"weight_map": {"a": "code.py"}}', "no .safetensors file beside it"),
@@ -123,6 +125,34 @@ def test_an_index_that_names_no_files_beside_it_is_refused(index: bytes, said: s
     (tmp_path / shards.INDEX).write_bytes(index)
     with pytest.raises(WeightsError, match=said):
         custom(tmp_path / shards.INDEX)
+
+
+NAMES = (
+    "a/b", "A.x/b-c_d.1", "../x", "a b/c", "a/..", "a--b/c", ".a/b", "a/b-", "a/b.git", "é/b",
+    "a/" + "b" * 96, "a/" + "b" * 97,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_those_that_the_hub_allows(name: str) -> None:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        assert not hub.is_well_formed(f"hub:{name}")
+        with pytest.raises(ConfigError, match="hub:OWNER/NAME"):
+            hub.is_here(f"hub:{name}@main")
+    else:
+        assert all(hub.is_well_formed(f"hub:{name}{more}") for more in ("", "@v1--x", "@refs/pr/1:open_clip"))
+        assert not hub.is_well_formed(f"hub:{name}@../../x")
+
+
+def test_a_failure_without_words_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise httpx2.ReadTimeout("")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", fail)
+    with pytest.raises(DownloadError, match=r"cannot be had from the hub \(ReadTimeout\)"):
+        hub.fetch("hub:a/b")
 
 
 def test_tensors_that_no_shard_holds_are_named(tmp_path: Path) -> None:

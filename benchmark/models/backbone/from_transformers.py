@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.core.errors import ConfigError, WeightsError
+from benchmark.core.errors import ConfigError, WeightsError, reason
 from benchmark.models import pretrained, runtime
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, check_side, indices_of
 
@@ -63,10 +63,21 @@ def published(model: str) -> str | None:
 
 
 def normalisation(model: str) -> tuple[Channels, Channels]:
-    """Return mean and deviation of ``preprocessor_config.json``; without one ImageNet's."""
+    """Return mean and deviation of ``preprocessor_config.json``; without one ImageNet's.
+
+    Raises:
+        WeightsError: it has none of three channels.
+    """
     file = pretrained.folder_of(model) / "preprocessor_config.json"
-    said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return tuple(said.get("image_mean", IMAGENET_MEAN)), tuple(said.get("image_std", IMAGENET_STD))
+    try:
+        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        r, g, b = map(float, said.get("image_mean", IMAGENET_MEAN))
+        red, green, blue = map(float, said.get("image_std", IMAGENET_STD))
+        if not min(red, green, blue) > 0:
+            raise ValueError(f"image_std {said['image_std']}")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{file}: no mean and deviation of three channels ({reason(error)}); get it anew") from None
+    return (r, g, b), (red, green, blue)
 
 
 def described_by(model: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from benchmark.core.settings import NameOrFile, Settings
+from benchmark.models import pretrained
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD, PATTERN
 from benchmark.models.backbone.network import Channels, FeatureNetwork, Resize
 from benchmark.models.choice import PUBLISHED, RANDOM, ResolvedWeights, WeightsRequest, WeightsSetting
@@ -111,7 +112,8 @@ class Backbone(Settings):
             ConfigError: the model is not known, or has no such layer, or does not take such a side.
             WeightsError: the weights are damaged or belong to another network.
         """
-        key = ("backbone", self.source, self.model, weights.sha256, context.device, self.layers, self.norm, pooled)
+        named = (self.source, pretrained.key_of(self.model))
+        key = ("backbone", *named, weights.sha256, context.device, self.layers, self.norm, pooled)
         own = self._source()
         body = context.model(
             (*key, self.side if own.one_side(self.model) else None),

@@ -146,6 +146,7 @@ function recall() {
     if (element.type === "checkbox") element.checked = value === "true";
     else if (element.id === "g-run") element.selectedIndex = Math.max(0, [...element.options].findIndex((o) => o.textContent === value));
     else element.value = value;
+    if (element.selectedIndex === -1) element.value = usual.get(element.id); // no such option
   }
   filterBoards();
   return state.get("image");
@@ -156,7 +157,7 @@ for (const element of CHOICES) element.addEventListener("input", () => remember(
 const PAGE = 60;
 const pools = new Map();
 const runs = new Map();
-let list = [], drawn = 0, current = -1;
+let list = [], listed = false, drawn = 0, current = -1;
 
 function pool(id) {
   if (!pools.has(id)) pools.set(id, blob(id));
@@ -203,6 +204,7 @@ function listImages() {
   list = run(Number($("g-run").value)).images
     .filter((image) => (wanted[order]?.(image) ?? true) && words.every((word) => text(image).includes(word)))
     .sort((a, b) => orders[order](a, b) || a.order - b.order);
+  listed = true;
   drawn = 0;
   $("grid").replaceChildren();
   $("g-count").textContent = `${list.length} images`;
@@ -308,9 +310,11 @@ if ($("gallery")) {
 }
 function follow() {
   const image = recall();
-  if (!image || !$("gallery")) return;
-  listImages();
-  show(list.findIndex(({ id }) => id === image));
+  if (!$("gallery") || !location.hash.startsWith("#?")) return;
+  if (image || listed) listImages();
+  const at = image ? list.findIndex(({ id }) => id === image) : -1;
+  if (at >= 0) show(at);
+  else $("viewer").close();
 }
 addEventListener("hashchange", follow);
 follow();

@@ -20,10 +20,10 @@ from benchmark.scoring.metrics.tables import (
     ImageTable,
     checked_mask,
     component_shares,
-    constant_table,
     dense_table,
     floating,
     minmax,
+    weighted_table,
 )
 from benchmark.scoring.protocol import Protocol
 
@@ -86,8 +86,10 @@ def score(
 ) -> ScoredImage:
     """Apply the protocol to one prediction.
 
-    A failed, invalid or blocked answer found nothing: every pixel has the lowest score and its mask is empty. Its
-    image score and label are the opposite of the truth, or the label that the protocol gives it.
+    A failed, invalid or blocked answer is wrong in every pixel, so that nobody gains by an image left out: good pixels
+    have the highest score and are inside its mask, defect pixels the lowest and outside. Where the protocol counts
+    failures as good, it found nothing. Its image score and label are the opposite of the truth, or the label that the
+    protocol gives it.
 
     Args:
         sample: the image.
@@ -112,11 +114,12 @@ def score(
     defective = bool(truth.mask.any()) if from_mask else sample.defective
     ok = prediction.outcome == "ok"
     table: ImageTable | None = None
+    n_called = 0 if ok or protocol.failures == "good" else n_pixels - n_pos
     if not ok:
-        table = _nothing_found(resized, n_pixels, n_pos, needs)
+        table = _of_a_failure(resized, n_pixels, n_pos, n_called, needs)
     elif needs.tables or (needs.image_scores and prediction.image_score is None):
         table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
-    tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, 0)
+    tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, n_called)
     image_score, label = _answer(prediction, sample, protocol, table=table, defective=defective)
     values: dict[str, float] = {}
     if ok and needs.each_image:
@@ -246,13 +249,18 @@ def _atoms(regions: Regions, truth: GroundTruth, atom_cache: AtomCache | None) -
     return atom_cache(digest.hexdigest(), lambda: build_atoms(regions.masks, truth))
 
 
-def _nothing_found(truth: GroundTruth, n_pixels: int, n_pos: int, needs: Needs) -> ImageTable | None:
+def _of_a_failure(truth: GroundTruth, n_pixels: int, n_pos: int, n_called: int, needs: Needs) -> ImageTable | None:
+    """Every pixel missed but ``n_called`` good ones, which have the highest score."""
     if not needs.tables or n_pixels == 0:
         return None
-    if not needs.components:
-        return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=None, n_components=0)
-    shares, number = component_shares(truth.mask, truth.ignore)
-    return constant_table(-math.inf, n=n_pixels, n_pos=n_pos, overlap=float(shares.sum()), n_components=number)
+    shares, number = component_shares(truth.mask, truth.ignore) if needs.components else (np.zeros(0), 0)
+    return weighted_table(
+        np.array([-math.inf, math.inf], dtype=np.float32),
+        np.array([n_pos, 0]),
+        np.array([n_pixels - n_pos - n_called, n_called]),
+        overlap=np.array([shares.sum(), 0.0]) if needs.components else None,
+        n_components=number,
+    )
 
 
 def _mask_counts(

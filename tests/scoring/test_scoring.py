@@ -11,6 +11,7 @@ import pytest
 from benchmark.core.errors import DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.scoring.metrics import pool
+from benchmark.scoring.metrics.pixel import ap, aupro, auroc, f_beta_max, iou_max
 from benchmark.scoring.metrics.tables import dense_table
 from benchmark.scoring.metrics.variants import STEPS_200
 from benchmark.scoring.scoring import Needs, score
@@ -152,16 +153,45 @@ def test_the_label_comes_from_the_folder_or_from_the_mask():
 @pytest.mark.parametrize("outcome", ["failed", "invalid", "blocked"])
 def test_a_failed_answer_counts_as_wrong_in_everything(outcome):
     image = scored(Prediction(outcome=outcome, message="why"))
-    assert image.table.high == -np.inf
     counts = pool.count([image.table])
     assert counts.score.tolist() == [-np.inf]
     assert (int(counts.tp[0]), int(counts.fp[0])) == (MASK.sum(), (~MASK).sum())
     assert counts.overlap.tolist() == pytest.approx([1.0])
-    assert (image.mask_tp, image.mask_fp, image.label, image.image_score) == (0, 0, False, -np.inf)
+    assert int(pool.count_at([image.table], np.array([np.inf])).fp[0]) == (~MASK).sum()
+    assert (image.mask_tp, image.mask_fp, image.label, image.image_score) == (0, (~MASK).sum(), False, -np.inf)
     good = scored(Prediction(outcome=outcome), GroundTruth(mask=MASK & ~MASK), defective=False)
     assert (good.label, good.image_score) == (True, np.inf)
+    assert (good.mask_tp, good.mask_fp) == (0, MASK.size) and good.table.high == np.inf
+    kind = scored(Prediction(outcome=outcome), GroundTruth(mask=MASK & ~MASK), defective=False, failures="good")
+    assert (kind.label, kind.mask_fp, kind.table.high) == (False, 0, -np.inf)
     assert not image.excluded
     assert scored(Prediction(outcome=outcome), failures="exclude").excluded
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nobody_gains_by_an_image_left_out(seed):
+    """Whatever the maps, good or bad, and whichever image has none: no metric of pixels or masks rises."""
+    rng = np.random.default_rng(seed)
+    truths = [rng.random(MASK.shape) < share for share in (0.0, 0.0, 0.2, 0.5, 0.9)]
+    maps = [(rng.random(MASK.shape) + rng.normal() * t).astype(np.float32) for t in truths]
+
+    def metrics(left_out):
+        images = [
+            scored(
+                Prediction(outcome="failed") if at == left_out else Prediction(score_map=m, mask=m > 0.5),
+                GroundTruth(mask=t),
+                defective=bool(t.any()),
+            )
+            for at, (t, m) in enumerate(zip(truths, maps, strict=True))
+        ]
+        counts = pool.count([image.table for image in images])
+        tp, fp = (sum(getattr(image, name) for image in images) for name in ("mask_tp", "mask_fp"))
+        iou = tp / (sum(t.sum() for t in truths) + fp)
+        return np.array([float(f(counts)) for f in (ap, auroc, aupro, f_beta_max, iou_max)] + [iou])
+
+    whole = metrics(None)
+    for at in range(len(truths)):
+        assert (metrics(at) <= whole + 1e-12).all()
 
 
 def test_good_images_enter_the_pixels_or_not():

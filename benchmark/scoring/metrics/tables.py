@@ -88,22 +88,6 @@ def dense_table(
     return table if shares is None else _with_overlap(table, flat[labels], shares, n_components)
 
 
-def constant_table(score: float, *, n: int, n_pos: int, overlap: float | None, n_components: int) -> ImageTable:
-    """Tabulate an image of which every pixel has one score: -inf stands for an answer that found nothing."""
-    some = slice(0, 1 if n_pos else 0)
-    value = np.array([score], dtype=np.float32)
-    return ImageTable(
-        score=value,
-        count=np.array([n], dtype=np.int64),
-        pos_score=value[some],
-        pos_count=np.array([n_pos], dtype=np.int64)[some],
-        pos_overlap=None if overlap is None else np.array([overlap])[some],
-        n=n,
-        n_pos=n_pos,
-        n_components=n_components,
-    )
-
-
 def weighted_table(
     scores: NDArray[Any],
     n_pos: NDArray[np.int64],
@@ -147,12 +131,12 @@ def rescaled(table: ImageTable, low: float, high: float) -> ImageTable:
 
 
 def minmax(scores: NDArray[Any], low: float, high: float) -> NDArray[Any]:
-    """Min-max floating scores with given ends, in their own dtype; constant scores become 0, -inf stays.
+    """Min-max floating scores with given ends, in their own dtype; constant scores become 0, infinite ones stay.
 
     Ends that lie further apart than the dtype's largest number are halved first, which is exact.
     """
     if not high > low:
-        return np.where(np.isneginf(scores), scores, np.zeros_like(scores))
+        return np.where(np.isinf(scores), scores, np.zeros_like(scores))
     low, high = scores.dtype.type(low), scores.dtype.type(high)
     with np.errstate(over="ignore"):
         span = high - low

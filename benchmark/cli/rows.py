@@ -34,11 +34,11 @@ def rows(
     judged = any(verdicts(table))
     if only == "wrong" and not judged:
         raise ResultsError(
-            f"{folder.name} has no labels, so none is right or wrong: a threshold makes them "
+            f"{folder.name} predicted no labels, so no image is right or wrong: a threshold makes them "
             f"(make decide RUNS={folder.name})"
         )
     text, count = csv_of(table, only=only)
     target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
     files.write_atomically(target, text.encode())
-    print(f"written: {target} ({count} images{'' if judged else '; without labels there is no verdict'})")
+    print(f"written: {target} ({count} images{'' if judged else '; without predicted labels there is no verdict'})")
     return 0

@@ -69,7 +69,8 @@ class Progress:
             printed = True
             print(self._line(), file=sys.stderr, flush=True)
         if printed:
-            text = f"{self._count()} done in {duration(self._seconds())}"
+            ended = "done" if not self.total or self.done >= self.total else "done when it stopped,"
+            text = f"{self._count()} {ended} in {duration(self._seconds())}"
             print(f"{self.description}: {text}", file=sys.stderr, flush=True)
 
     def _line(self) -> str:

@@ -29,7 +29,7 @@ def normal_images(context: Context, category: str, *, number: int | None, settin
     if len(found) < least:
         raise DataError(
             f"{context.manifest.dataset}/{category} has {len(found)} good training images, {setting} needs {least}; "
-            "choose a dataset with a train split, or another pipeline"
+            "choose a dataset with a train split (docs/own_parts.md: where each layout has it), or another pipeline"
         )
     if number is None:
         return tuple(found)

@@ -58,9 +58,15 @@ def run_folder(name: str, results_root: Path) -> Path | None:
     found = sorted(path.parent for path in there if path.parent.name.startswith(name))
     if len(found) > 1:
         raise ResultsError(
-            f"{len(found)} runs begin with {name!r}: {', '.join(p.name for p in found[:5])}; give one whole"
+            f"{len(found)} runs begin with {name!r}: {', '.join(map(_told, found[:5]))}; give more of the name"
         )
     return found[0] if found else None
+
+
+def _told(folder: Path) -> str:
+    """Return a run's id with its data and time, by which people know it."""
+    result = files.usable(folder / files.RESULT, lambda path: files.read_result(path.parent))
+    return folder.name if result is None else f"{folder.name} ({result.data_label}, {result.measured.started[:16]})"
 
 
 def choose_run(name: str, results_root: Path) -> Path:

@@ -42,6 +42,7 @@ def build(
     chosen = [(folder, result) for folder, result in runs if result.id not in inner and _can_be_shown(folder, result)]
     ordered = sorted(chosen, key=lambda r: (r[1].dataset.name, r[1].choices["pipeline"], r[1].protocol.name, r[1].id))
     results = [result for _, result in ordered]
+    references = frozenset(result.id for folder, result in ordered if folder.parent.name == "reference")
     galleries = collect(ordered, limit=int(megabytes * 1e6))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     drawer = library()
@@ -54,7 +55,8 @@ def build(
         script_hashes=" ".join(f"'{_hash(text)}'" for text in (script, drawer)),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=[_run(folder, result) for folder, result in ordered],
-        datasets=boards(results),
+        came_along=len(references),
+        datasets=boards(results, references=references),
         protocols=sorted({r.protocol.name for r in results}),
         curves=list(curves(ordered)),
         ranks=list(ranks(ordered)),

@@ -16,21 +16,30 @@ from benchmark.report.tables import number, outward
 from benchmark.results.schema import RunResult, flatten
 from benchmark.scoring.metrics.registry import title as metric_title
 
+REFERENCE = {"text": "reference result", "bad": False, "title": "came with the project, see results/reference"}
+
 
 def anchor(result: RunResult) -> str:
     """Return the run's id as an HTML id."""
     return "run-" + "".join(c if c.isalnum() or c in "-_" else "_" for c in result.id)
 
 
-def boards(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """Return one leaderboard for each dataset, with the published rows that have a counterpart."""
+def boards(runs: Sequence[RunResult], *, references: frozenset[str] = frozenset()) -> list[dict[str, Any]]:
+    """Return one leaderboard for each dataset, with the published rows that have a counterpart.
+
+    Args:
+        runs: of any datasets.
+        references: ids of those that came with the project; datasets that have no other run stand last.
+    """
     found = []
-    for name in sorted({r.dataset.name for r in runs}):
-        here = [r for r in runs if r.dataset.name == name]
+    own = {r.dataset.name for r in runs if r.id not in references}
+    for name in sorted({r.dataset.name for r in runs}, key=lambda name: (name not in own, name)):
+        here = sorted((r for r in runs if r.dataset.name == name), key=lambda r: r.id in references)
         metrics = _metrics(here)
         best = _best(here)
         apart = settings_apart(here)
-        rows = [_board_row(r, metrics, best, apart[r.id]) for r in here] + list(_paper_rows(name, metrics))
+        rows = [_board_row(r, metrics, best, apart[r.id], came_along=r.id in references) for r in here]
+        rows += _paper_rows(name, metrics)
         found.append(
             {
                 "name": name,
@@ -69,8 +78,12 @@ def _identity(result: RunResult) -> dict[str, str]:
         "run": {"seed": config.get("run", {}).get("seed")}
     }
     settings = {k: v for k, v in flatten(parts).items() if not k.endswith("_target_")}
-    files = {f"file of {k.rpartition('.')[2]}": digest[:8] for k, digest in config.get("files", {}).items()}
-    return {"data": _data_name(result)} | settings | files
+    given = result.measured.settings
+    files = {
+        f"file of {key.rpartition('.')[2]}": f"{Path(str(given.get(key) or '')).name} {digest[:8]}".strip()
+        for key, digest in config.get("files", {}).items()
+    }
+    return {"data": _data_name(result), "chosen.dataset": result.choices.get("dataset", "")} | settings | files
 
 
 def _data_name(result: RunResult) -> str:
@@ -80,10 +93,13 @@ def _data_name(result: RunResult) -> str:
 
 
 def _metrics(runs: Sequence[RunResult]) -> list[str]:
+    """Metrics of some runs: those of images before those of pixels, those that no run defines last."""
     from benchmark.scoring.metrics.registry import METRICS
 
     present = {m.metric for r in runs for m in r.metrics}
-    return [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    defined = {m.metric for r in runs for m in r.metrics if m.value is not None}
+    known = [name for name in METRICS if name in present] + sorted(present - set(METRICS))
+    return sorted(known, key=lambda name: (name not in defined, not name.startswith("image_")))
 
 
 def _description(name: str) -> str:
@@ -108,7 +124,12 @@ def _best(runs: Sequence[RunResult]) -> dict[tuple[str, str, str], float]:
 
 
 def _board_row(
-    result: RunResult, metrics: Sequence[str], best: Mapping[tuple[str, str, str], float], apart: str
+    result: RunResult,
+    metrics: Sequence[str],
+    best: Mapping[tuple[str, str, str], float],
+    apart: str,
+    *,
+    came_along: bool,
 ) -> dict[str, Any]:
     cells = []
     for metric in metrics:
@@ -132,7 +153,7 @@ def _board_row(
         "n": result.dataset.n_samples_effective,
         "images": images(result),
         "cells": cells,
-        "tags": list(_tags(result)),
+        "tags": [*_tags(result), *([REFERENCE] if came_along else [])],
         "text": " ".join([result.id, *result.choices.values(), result.dataset.name, apart]),
     }
 
@@ -149,7 +170,8 @@ def _tags(result: RunResult) -> Iterator[dict[str, Any]]:
             yield {"text": f"{n} {outcome}", "bad": True, "title": "counted as the protocol says"}
     for weights in result.weights:
         if weights.target_data and result.dataset.name in weights.target_data:
-            yield {"text": "trained on this data", "bad": True, "title": weights.name}
+            told = "made from training images of this dataset, as the method wants it; from no test image"
+            yield {"text": "learnt from this data", "bad": False, "title": f"{weights.name}: {told}"}
 
 
 def _paper_rows(dataset: str, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from benchmark.core.settings import Record
 
 _FIXES = {
     "have no binary mask": "protocol.iou_threshold=… cuts score maps, or give the pipeline a threshold of its own",
-    "have no label": "a threshold of the pipeline makes labels, or `make decide RUNS=…` finds one in its scores",
+    "have no predicted label": "a threshold of the pipeline makes labels, or `make decide RUNS=…` finds one",
 }
 """What helps against a reason; a result keeps the reason alone."""
 
@@ -41,5 +41,6 @@ class MetricRecord(Record):
     @property
     def explained(self) -> str:
         """Return the reason with what helps against it; "" where the value is defined."""
-        fix = next((fix for part, fix in _FIXES.items() if part in (self.reason or "")), "")
-        return f"{self.reason}: {commands_here(fix)}" if fix else self.reason or ""
+        reason = (self.reason or "").replace("have no label", "have no predicted label")
+        fix = next((fix for part, fix in _FIXES.items() if part in reason), "")
+        return f"{reason}: {commands_here(fix)}" if fix else reason

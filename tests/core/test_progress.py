@@ -58,7 +58,7 @@ def test_lines_go_on_while_one_item_takes_long(hurried: None, monkeypatch: pytes
         wait_for(lambda: out.getvalue().count("work: 1/4, ") > 3)
     first, *_, last = out.getvalue().splitlines()
     assert first.startswith("work: 1/4, ") and "features 2/8, 1 reused" in out.getvalue() and " left" in first
-    assert last.startswith("work: 1/4 done in ")
+    assert last.startswith("work: 1/4 done when it stopped, in ")
 
 
 def test_a_terminal_gets_one_bar_that_is_gone_at_the_end(hurried: None, monkeypatch: pytest.MonkeyPatch) -> None:

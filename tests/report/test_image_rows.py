@@ -63,6 +63,6 @@ def test_without_labels_nothing_is_said_to_be_right(tmp_path: Path, capsys: pyte
     run(tmp_path, *SMALL_SAT, "pipeline=patchcore", "networks=toy")
     root = str(tmp_path / "results")
     assert main(["rows", "sat", "only=wrong", "--results-root", root]) == 1
-    assert "has no labels, so none is right or wrong" in capsys.readouterr().err
+    assert "predicted no labels, so no image is right or wrong" in capsys.readouterr().err
     assert main(["rows", "sat", "--results-root", root]) == 0
     assert "without labels there is no verdict" in capsys.readouterr().out

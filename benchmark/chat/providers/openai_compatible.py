@@ -99,7 +99,9 @@ class OpenAICompatible:
         except TimeoutError as error:
             raise CallError(str(error), kind="transport") from None
         except requests.RequestException as error:
-            raise CallError(f"{type(error).__name__}: {redact(str(error))}", kind=_connected(error)) from None
+            kind = _connected(error)
+            where = f"pipeline.provider.access.base_url={redact(address)}: " if kind == "unreachable" else ""
+            raise CallError(f"{where}{type(error).__name__}: {redact(str(error))}", kind=kind) from None
         if reply.status_code != 200:
             raise _explained(reply)
         return Raw(body=body_text(reply.content), software="chat-completions")

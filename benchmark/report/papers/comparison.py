@@ -87,6 +87,12 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
         f"same protocol ({protocol}), same data ({data})",
         *(f"no interval: {p}" for p in unpaired),
     ]
+    notes += [
+        f"{name}: {n} of {r.dataset.n_samples_effective} images {outcome}, counted as the protocol says"
+        for name, r in zip(names, (a, b), strict=True)
+        for outcome, n in r.outcomes.items()
+        if outcome != "ok"
+    ]
     notes += [f"{r.id}: random weights, its numbers mean nothing" for r in (a, b) if r.meaningless]
     lines = tuple(_line(row, other) for row, other in _shared(a, b))
     if not unpaired:
@@ -200,7 +206,8 @@ def _how_tested(lines: Sequence[Line], both: Pair) -> Iterator[str]:
     if tested:
         yield (
             "p: swaps the two runs' answers on random images; p (Holm): corrected for the "
-            f"{len(tested)} rows of this table; * p (Holm) at most {1.0 - both.confidence:.2g}"
+            f"{len(tested)} rows of this table; * p (Holm) at most {1.0 - both.confidence:.2g}; p holds its level with "
+            "few images, where an interval can leave 0 out by chance"
         )
     elif not both.one.parts or not both.two.parts:
         yield "no p-values: a run of an older version kept no images to swap; run it again with run.overwrite=always"

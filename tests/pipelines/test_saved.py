@@ -12,6 +12,7 @@ from PIL import Image
 
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError
 from benchmark.pipelines.saved_files import read_map, read_mask
+from benchmark.report.papers.comparison import compare_runs
 from tests.data.dataset_trees import save
 from tests.harness import run
 
@@ -136,6 +137,19 @@ def test_missing_ones_are_rows_or_an_error(data: Path) -> None:
     assert any("1 images have no saved prediction, the first is nut/test/cut/1.png" in n for n in result.dataset.notes)
     with pytest.raises(DataError, match=r"no prediction of 1 images, the first is nut/test/cut/1\.png"):
         scored(data, f"pipeline.path={folder}", "pipeline.on_missing=error")
+
+
+def test_a_map_left_out_raises_no_number_and_comparisons_tell(data: Path) -> None:
+    for image, scores in maps(data).items():
+        for folder in ("all", "fewer"):
+            write(data.parent / folder, image, ".npy", scores)
+    (data.parent / "fewer" / "cap" / "test" / "good" / "1.npy").unlink()
+    whole, fewer = (scored(data, f"pipeline.path={data.parent / name}") for name in ("all", "fewer"))
+    assert fewer.result.outcomes == {"ok": 7, "failed": 1}
+    for metric in ("ap", "auroc", "aupro", "f1_max", "image_auroc"):
+        assert fewer.result.metric(metric).value < whole.result.metric(metric).value
+    notes = compare_runs(whole.folder, fewer.folder).notes
+    assert any("1 of 8 images failed, counted as the protocol says" in note for note in notes)
 
 
 def test_other_sizes_are_an_error_or_a_stated_resize(data: Path) -> None:

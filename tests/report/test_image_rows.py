@@ -65,4 +65,4 @@ def test_without_labels_nothing_is_said_to_be_right(tmp_path: Path, capsys: pyte
     assert main(["rows", "sat", "only=wrong", "--results-root", root]) == 1
     assert "predicted no labels, so no image is right or wrong" in capsys.readouterr().err
     assert main(["rows", "sat", "--results-root", root]) == 0
-    assert "without labels there is no verdict" in capsys.readouterr().out
+    assert "without predicted labels there is no verdict" in capsys.readouterr().out

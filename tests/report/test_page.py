@@ -16,6 +16,7 @@ from benchmark.core.errors import ResultsError
 from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.report import page as report
 from benchmark.report.charts import library
+from benchmark.report.page_data import anchor as report_anchor
 from benchmark.report.page_data import boards, settings_apart
 from benchmark.report.page_gallery import collect
 from benchmark.results import files
@@ -129,6 +130,20 @@ def test_runs_on_other_data_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folders = [mvtec_tree(tmp_path / name, train=number).parent for name, number in (("old", 3), ("new", 4))]
     runs = [run(tmp_path, "dataset=folder", f"dataset.path={folder}", "pipeline=constant").result for folder in folders]
     assert [name.split()[1] for name in settings_apart(runs).values()] == ["old", "new"]
+
+
+def test_results_that_came_along_stand_behind_ones_own_and_say_so(root: Path) -> None:
+    results = [result for _, result in report.find_runs(root)]
+    own = next(r for r in results if r.choices["pipeline"] == "reference_difference" and r.dataset.name == "sat")
+    others = frozenset(r.id for r in results if r.id != own.id)
+    first, second = boards(results, references=others)
+    assert (first["name"], second["name"]) == ("sat", "folder")
+    assert [bool([t for t in row["tags"] if t["text"] == "reference result"]) for row in first["rows"]] == [
+        row["anchor"] != report_anchor(own) for row in first["rows"]
+    ]
+    assert first["rows"][0]["anchor"] == report_anchor(own)
+    names = [m["name"] for m in first["metrics"]]
+    assert names.index("image_auroc") < names.index("ap")
 
 
 def test_a_browser_opens_it_without_errors_or_requests(page: Page, page_file: Path) -> None:

@@ -19,8 +19,9 @@ UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(call PIP,$1) 
 	NO_BUILD_PACKAGE CONFIG_FILE TARGET PREFIX SYSTEM_PYTHON TORCH_BACKEND) $1/bin/uv --no-config --quiet pip
 LOCKED := --quiet --no-deps --require-hashes --no-build-isolation
 pins = <(awk '/^[^ \#]/ {keep = /^($1)==/} keep' $2)
-# anomalib wants opencv-python-headless, which has the files of opencv-python: the lock leaves it out.
-check = { said=$$($(call PIP,$1) check) || ! echo "$$said" | grep -v "^anomalib .* requires opencv-python-headless"; }
+# anomalib wants opencv-python-headless, which has the files of opencv-python: the lock leaves it out. See overrides.txt.
+check = { said=$$($(call PIP,$1) check) || ! echo "$$said" | grep -v -e "^anomalib .* requires opencv-python-headless" \
+	-e "^groundingdino-py .* has requirement supervision==0.6.0"; }
 define build-environment
 test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python3.11" >&2; exit 1; }; \
 empty() { rm -f $1/.ready && "$(PYTHON)" -m venv --clear $1 && $(call PIP,$1) install $(LOCKED) -r $(call pins,setuptools,$2); }; \
@@ -150,7 +151,7 @@ extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, Po
 	@$(call build-environment,.venv-extras,requirements-extras.lock)
 
 COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pip compile --no-config pyproject.toml \
-	--universal --generate-hashes --python-version 3.11 --extra dev
+	--universal --generate-hashes --python-version 3.11 --override overrides.txt --extra dev
 
 lock: ## compile both lock files anew; ARGS=--upgrade moves the pins
 	@test -x $(VENV)/bin/uv || $(MAKE) setup # an environment that lacks what pyproject.toml now asks for cannot be set up before

@@ -1,6 +1,6 @@
 """The places that a model names: whatever it answers, each is used or has a named reason why not.
 
-Written here, as the ``supervision`` that groundingdino-py pins (0.6.0) has no ``Detections.from_vlm``.
+Written here: each place that is no good has a reason of its own, and ``supervision.Detections.from_vlm`` gives none.
 """
 
 from __future__ import annotations

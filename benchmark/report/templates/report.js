@@ -294,7 +294,9 @@ if ($("gallery")) {
   $("v-prev").addEventListener("click", () => show(current - 1));
   $("v-next").addEventListener("click", () => show(current + 1));
   $("v-close").addEventListener("click", () => $("viewer").close());
-  $("viewer").addEventListener("close", () => remember());
+  $("viewer").addEventListener("close", () => { // told late: by then the address may lead elsewhere
+    if (new URLSearchParams(location.hash.slice(2)).has("image")) remember();
+  });
   $("viewer").addEventListener("keydown", (event) => {
     if (event.target === $("v-slider") || event.target.tagName === "SELECT") return;
     if (event.key === "ArrowLeft") show(current - 1);

@@ -13,17 +13,15 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.core.errors import ResultsError
-from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.report import page as report
 from benchmark.report.charts import library
 from benchmark.report.page_data import anchor as report_anchor
-from benchmark.report.page_data import boards, settings_apart
+from benchmark.report.page_data import boards
 from benchmark.report.page_gallery import collect
 from benchmark.results import files
-from benchmark.results.gallery import GALLERY, Gallery, choose, read_gallery, shrink
+from benchmark.results.gallery import GALLERY
 from benchmark.results.rows import per_image
 from tests.browser import Page, chromium_page
-from tests.data.dataset_trees import mvtec_tree
 from tests.harness import SMALL_SAT, run
 
 EVIL = "<script>window.hacked=1</script>"
@@ -113,23 +111,6 @@ def test_every_run_and_metric_stands_in_the_page(root: Path, page_file: Path) ->
         assert result.digest in html
     assert "part of the images" in html
     assert "always defective F2" in html
-
-
-def test_runs_on_other_data_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    """Two products read by dataset=folder stand in one board; the data's fingerprint says which is which."""
-    words = (*SMALL_SAT, "pipeline=constant")
-    runs = [run(tmp_path, *words, f"dataset.n_defective={n}").result for n in (6, 3)]
-    apart = settings_apart(runs)
-    (board,) = boards(runs)
-    for result in runs:
-        always = next(r.values["f2"] for r in result.baselines if r.policy == "always_defective")
-        assert f"data {result.dataset.fingerprint[:8]}: always defective F2 {always:.3f}" in board["constants"]
-    assert "data" not in boards(runs[:1])[0]["constants"]
-    assert [f"data {r.dataset.fingerprint[:8]}" in apart[r.id] for r in runs] == [True, True]
-    assert "data" not in settings_apart(runs[:1])[runs[0].id]
-    folders = [mvtec_tree(tmp_path / name, train=number).parent for name, number in (("old", 3), ("new", 4))]
-    runs = [run(tmp_path, "dataset=folder", f"dataset.path={folder}", "pipeline=constant").result for folder in folders]
-    assert [name.split()[1] for name in settings_apart(runs).values()] == ["old", "new"]
 
 
 def test_results_that_came_along_stand_behind_ones_own_and_say_so(root: Path) -> None:
@@ -341,36 +322,6 @@ def test_what_a_pipeline_counts_is_summed(root: Path, tmp_path: Path) -> None:
     html = html.replace("\\u003c", "<").replace("\\u003e", ">")  # what is inside a run is made when it is opened
     assert "cost_usd, all images</dt><dd>1.75" in html
     assert "prompt_tokens, all images</dt><dd>600" in html
-
-
-def test_thumbnails_are_bounded_and_small_defects_stay_visible(tmp_path: Path) -> None:
-    import cv2
-
-    picture(tmp_path / "a.png", 0, size=640)
-    sample = Sample(
-        id="a.png", image=tmp_path / "a.png", mask=None, defective=True, category="c", defect_type="d", group="g",
-        split="test", sha256="0" * 64,
-    )  # fmt: skip
-    truth = np.zeros((1280, 640), dtype=bool)
-    truth[300, 300] = True
-    scores = np.linspace(-3.0, 5.0, 1280 * 640, dtype=np.float32).reshape(1280, 640)
-    with Gallery(tmp_path / "run", frozenset({"a.png"}), store=None, workers=1) as gallery:
-        gallery.add(sample, Prediction(score_map=scores, mask=truth), GroundTruth(mask=truth))
-    (kept,) = read_gallery(tmp_path / "run")
-    assert (kept.low, kept.high) == (-3.0, 5.0)
-    assert kept.truth is not None and kept.image is not None and kept.score is not None
-    assert np.any(cv2.imdecode(np.frombuffer(kept.truth, np.uint8), cv2.IMREAD_GRAYSCALE))
-    assert cv2.imdecode(np.frombuffer(kept.image, np.uint8), cv2.IMREAD_COLOR).shape == (160, 80, 3)
-    assert sum(len(p or b"") for p in (kept.image, kept.score, kept.truth, kept.mask)) < 20_000
-    assert shrink(np.zeros((40, 20), np.uint8)).shape == (40, 20)
-    assert shrink(np.zeros((10, 3000), np.uint8)).shape == (1, 160)
-    assert choose([sample] * 1, 0) == frozenset()
-
-
-def test_a_failed_run_leaves_no_gallery(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), Gallery(tmp_path / "run", frozenset(), store=None, workers=0):
-        raise RuntimeError
-    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_stay_below_the_limit_and_the_page_says_so(root: Path) -> None:

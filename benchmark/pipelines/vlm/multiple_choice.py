@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from benchmark.chat.asking import Asker
-from benchmark.chat.limits import Stop
 from benchmark.chat.providers.base import Provider
 from benchmark.chat.providers.google import Google, GoogleSettings
 from benchmark.chat.providers.hf_local import LocalModel, LocalSettings
 from benchmark.chat.providers.openai_compatible import OpenAICompatible
 from benchmark.config.pipeline import Plan, Use
-from benchmark.core.errors import BenchmarkError, ConfigError, DataError
+from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
-from benchmark.pipelines.vlm import choices
+from benchmark.pipelines.vlm import choices, session
 from benchmark.pipelines.vlm.pipeline import VisionLanguage
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
 from benchmark.pipelines.vlm.tracing import trace
@@ -91,7 +88,7 @@ class AnswerChoices(VisionLanguage):
     def _answered(
         self, context: Context, provider: Provider, drafter: choices.ChoiceDrafter, _: object
     ) -> Iterator[tuple[Sample, Prediction]]:
-        with self._asker(context, provider) as asker, _stopping(context, asker):
+        with self._asker(context, provider) as asker, session.stopping(context, asker):
             for sample, records in self._records(context, drafter, asker):
                 trace(context, sample, records, asker)
                 yield sample, choices.predict(sample, records, provider)
@@ -106,18 +103,3 @@ class AnswerChoices(VisionLanguage):
     def tables(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Return how the calls went, and the answers to each task."""
         return choices.tables(rows)
-
-
-@contextmanager
-def _stopping(context: Context, asker: Asker) -> Iterator[None]:
-    """Say what is kept where a quota, the budget or a dead service ends the run, and count what was done."""
-    try:
-        yield
-    except Stop as stop:
-        kept = asker.counted["reused"] + asker.counted["answered"]
-        raise BenchmarkError(
-            f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; the same command goes on "
-            "from there"
-        ) from None
-    finally:
-        context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})

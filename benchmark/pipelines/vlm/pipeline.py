@@ -20,7 +20,7 @@ from benchmark.chat.asking import Asker
 from benchmark.chat.batching import Batches, BatchSettings
 from benchmark.chat.form import Coordinates, Form, Kind, MaskAs, Order
 from benchmark.chat.ledger import Ledger
-from benchmark.chat.limits import Budget, Limiter, Stop
+from benchmark.chat.limits import Budget, Limiter
 from benchmark.chat.pricing import load_prices
 from benchmark.chat.providers.base import Provider
 from benchmark.chat.providers.google import Google, GoogleSettings
@@ -30,7 +30,7 @@ from benchmark.chat.question import Draft, digest
 from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan, Use
 from benchmark.core.atomic import remove_leftovers
-from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction, Sample
 from benchmark.core.settings import NameOrFile
 from benchmark.data.align import WEAK_NOTE, AlignSettings, is_weak
@@ -164,25 +164,16 @@ class VisionLanguage(Pipeline):
     ) -> Iterator[tuple[Sample, Prediction]]:
         if features is not None:
             drafter = replace(drafter, references=nearest(self.reference, context, features, self.image))
-        with self._asker(context, provider) as asker:
-            try:
-                for sample, records in self._records(context, drafter, asker):
-                    done = records[0].prepared
-                    if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
-                        context.tell(WEAK_NOTE)
-                    trace(context, sample, records, asker)
-                    refine = None if sam is None else partial(self._refined, context, sam, sample)
-                    prediction = voting.predict(records, provider, self._form, score=self.image_score, refine=refine)
-                    if sample.id not in context.failed:
-                        yield sample, prediction
-            except Stop as stop:
-                kept = asker.counted["reused"] + asker.counted["answered"]
-                raise BenchmarkError(
-                    f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; "
-                    "the same command goes on from there"
-                ) from None
-            finally:
-                context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})
+        with self._asker(context, provider) as asker, session.stopping(context, asker):
+            for sample, records in self._records(context, drafter, asker):
+                done = records[0].prepared
+                if is_weak(aligned=bool(done.get("aligned")), correlation=done.get("correlation")):
+                    context.tell(WEAK_NOTE)
+                trace(context, sample, records, asker)
+                refine = None if sam is None else partial(self._refined, context, sam, sample)
+                prediction = voting.predict(records, provider, self._form, score=self.image_score, refine=refine)
+                if sample.id not in context.failed:
+                    yield sample, prediction
 
     def _refined(self, context: Context, stage: Stage, sample: Sample, placed: Placed) -> Placed:
         """Draw masks for boxes; an image that SAM cannot take is reported as failed."""

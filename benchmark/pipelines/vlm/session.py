@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
 from benchmark.chat.answers import Record
 from benchmark.chat.asking import Asker, estimate_tokens
+from benchmark.chat.limits import Stop
 from benchmark.chat.pricing import cost
 from benchmark.chat.providers.base import CallError
 from benchmark.chat.question import Draft, Question
 from benchmark.chat.verdict import Usage
-from benchmark.core.errors import ConfigError, DataError, DryRun
+from benchmark.core.errors import BenchmarkError, ConfigError, DataError, DryRun
 from benchmark.core.samples import Sample
 from benchmark.data.images import load_image
 from benchmark.pipelines.vlm.drafts import Drafter
+from benchmark.stages.context import Context
 
 SHOWN = 10
 Answered = tuple[Sample, list[Record]]
@@ -128,3 +131,18 @@ def _tokens(asker: Asker, *questions: Question) -> tuple[list[int], str]:
         return guessed, "guessed, as the service cannot be asked"
     known = [n for n in counted if n is not None]
     return (known, "counted by the service") if len(known) == len(questions) else (guessed, "guessed")
+
+
+@contextmanager
+def stopping(context: Context, asker: Asker) -> Iterator[None]:
+    """Say what is kept where a quota, the budget or a dead service ends the run, and count what was done."""
+    try:
+        yield
+    except Stop as stop:
+        kept = asker.counted["reused"] + asker.counted["answered"]
+        raise BenchmarkError(
+            f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; the same command goes on "
+            "from there"
+        ) from None
+    finally:
+        context.counters.update({f"vlm/{name}": value for name, value in asker.counters().items()})

@@ -156,7 +156,7 @@ COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pi
 lock: ## compile both lock files anew; ARGS=--upgrade moves the pins
 	@test -x $(VENV)/bin/uv || $(MAKE) setup # an environment that lacks what pyproject.toml now asks for cannot be set up before
 	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
-	@$(COMPILE) --extra ray --extra optuna --extra postgres --extra huggingface --extra anomalib \
+	@$(COMPILE) --extra optuna --extra postgres --extra fiftyone --extra huggingface --extra anomalib \
 		--no-emit-package opencv-python-headless -o requirements-extras.lock --quiet $(ARGS)
 
 clean: ## remove the environment and tool caches; data, results and the stage store stay

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from threading import Event
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from pydantic import Field
 
@@ -86,8 +87,8 @@ class Mlflow(Settings):
         """
         result, traces = read_result(folder), read_traces(folder, self.trace_limit)
 
-        def send() -> str:
-            with self._client(folder, results_root) as (client, experiment), _alone(folder):
+        def send(given_up: Event) -> str:
+            with self._client(folder, results_root, given_up) as (client, experiment), _alone(folder):
                 run_id = log_run(client, experiment, result, folder)
                 log_traces(client, experiment, run_id, traces, dataset=result.dataset.name)
                 return run_id
@@ -97,8 +98,8 @@ class Mlflow(Settings):
     def start_sweep(self, name: str, *, results_root: Path) -> None:
         """Create the parent run of a sweep; its jobs find it through the environment."""
 
-        def send() -> str:
-            with self._client(results_root, results_root) as (client, experiment):
+        def send(given_up: Event) -> str:
+            with self._client(results_root, results_root, given_up) as (client, experiment):
                 return str(client.create_run(experiment, run_name=name, tags={"kind": "sweep"}).info.run_id)
 
         os.environ[PARENT_VARIABLE] = self._in_time(send, results_root, results_root)
@@ -112,8 +113,8 @@ class Mlflow(Settings):
             return
         import pandas as pd
 
-        def send() -> None:
-            with self._client(folder, results_root) as (client, _):
+        def send(given_up: Event) -> None:
+            with self._client(folder, results_root, given_up) as (client, _):
                 table = folder / "points.csv"
                 if table.exists():
                     client.log_table(parent, pd.read_csv(table), "tables/points.json")
@@ -124,27 +125,28 @@ class Mlflow(Settings):
 
         self._in_time(send, folder, results_root)
 
-    def _in_time(self, send: Callable[[], Result], folder: Path, results_root: Path) -> Result:
+    def _in_time(self, send: Callable[[Event], Result], folder: Path, results_root: Path) -> Result:
         """Call ``send``; a server that holds it for long, byte by byte, is given up as one that cannot be reached."""
-        address = self.address(results_root)
+        address, given_up = self.address(results_root), Event()
         if file_of(address) is not None:
-            return send()
+            return send(given_up)
         size = sum(path.stat().st_size for path in folder.glob("*.*") if path.is_file())
         try:
-            return within(SECONDS + SECONDS_A_MB * size / 1e6, send)
+            return within(SECONDS + SECONDS_A_MB * size / 1e6, lambda: send(given_up))
         except TimeoutError as error:
+            given_up.set()
             raise TrackingError(_unusable(address, f"{error}", folder)) from None
 
     @contextmanager
-    def _client(self, folder: Path, results_root: Path) -> Iterator[tuple[MlflowClient, str]]:
-        """Give a client and the experiment's id; any failure becomes a TrackingError."""
+    def _client(self, folder: Path, results_root: Path, given_up: Event) -> Iterator[tuple[MlflowClient, str]]:
+        """Give a client, which does nothing more once given up, and the experiment's id; failures: TrackingError."""
         with self._store(folder, results_root) as address:
             from mlflow import MlflowClient
 
             client = MlflowClient(tracking_uri=address)
             with _lock(file_of(address), results_root):
                 experiment = self._experiment_id(client, results_root / "mlflow")
-            yield client, experiment
+            yield cast("MlflowClient", _UntilGivenUp(client, given_up)), experiment
 
     @contextmanager
     def _store(self, folder: Path, results_root: Path) -> Iterator[str]:
@@ -217,6 +219,18 @@ class Mlflow(Settings):
             return (Path(address.database).resolve().parent / "artifacts").as_uri()
         databases = ("postgresql", "mysql", "mssql")
         return (local / "artifacts").resolve().as_uri() if address.get_backend_name() in databases else None
+
+
+class _UntilGivenUp:
+    """A client whose calls are refused once nobody waits for them: what is logged later again is not logged twice."""
+
+    def __init__(self, client: MlflowClient, given_up: Event) -> None:
+        self._client, self._given_up = client, given_up
+
+    def __getattr__(self, name: str) -> Any:
+        if self._given_up.is_set():
+            raise TrackingError("given up")
+        return getattr(self._client, name)
 
 
 def _unusable(address: str, reason: str, folder: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from benchmark.config.toy_networks import with_toys
@@ -25,8 +26,9 @@ def compose(overrides: Sequence[str]) -> Composed:
 def compose_each(group: str, lines: Sequence[Sequence[str]]) -> list[Composed | ConfigError]:
     """Compose several command lines of which one group alone is wanted, many times faster than one after another.
 
-    Most of the time of composing goes into what all lines share. Lines that begin with ``group=NAME`` and set nothing
-    beside the group, ``run`` and ``tracking`` are composed together, each option below a key of its own.
+    Most of the time of composing goes into what all lines share, and then into each option. Lines that begin with
+    ``group=NAME`` and set nothing beside the group, ``run`` and ``tracking`` are composed together, each choice of
+    options once, below a key of its own.
 
     Args:
         group: whose settings are wanted, ``dataset`` or ``pipeline``; those of other groups are not to be looked at.
@@ -36,17 +38,18 @@ def compose_each(group: str, lines: Sequence[Sequence[str]]) -> list[Composed | 
         what ``compose`` returns for each line, without the choices of groups inside of the option, or the error that
         it raises.
     """
-    together: dict[tuple[str, ...], list[int]] = {}
+    together: dict[Words, dict[Words, list[int]]] = {}
     found: dict[int, Composed | ConfigError] = {}
     for number, words in enumerate(lines):
         shared = tuple(word for word in words if word.startswith(("run.", "tracking")))
         own = [word for word in words if word not in shared]
         if own and own[0].startswith(f"{group}=") and all(_moved(word, group, "x") for word in own):
-            together.setdefault(shared, []).append(number)
-    for shared, numbers in together.items():
-        for start in range(0, len(numbers), _TOGETHER):
-            part = numbers[start : start + _TOGETHER]
-            found |= _at_once(group, shared, {number: lines[number] for number in part})
+            choice = tuple(word for word in own if not _sets_a_value(word))
+            together.setdefault(shared, {}).setdefault(choice, []).append(number)
+    for shared, choices in together.items():
+        each = list(choices.items())
+        for start in range(0, len(each), _TOGETHER):
+            found |= _at_once(group, shared, each[start : start + _TOGETHER], lines)
     for number, words in enumerate(lines):
         if number not in found:
             try:
@@ -56,22 +59,41 @@ def compose_each(group: str, lines: Sequence[Sequence[str]]) -> list[Composed | 
     return [found[number] for number in range(len(lines))]
 
 
+Words = tuple[str, ...]
 _TOGETHER = 12  # Hydra walks over all that is composed for each option that it adds
 
 
-def _at_once(group: str, shared: Sequence[str], lines: Mapping[int, Sequence[str]]) -> dict[int, Composed]:
-    """Compose lines together; none where one is refused, as is one that names another setting by its full key."""
-    words = [
-        str(_moved(word, group, f"lines.n{n}")) for n, line in lines.items() for word in line if word not in shared
-    ]
+def _sets_a_value(word: str) -> bool:
+    return "." in word.partition("=")[0]
+
+
+def _at_once(
+    group: str, shared: Words, choices: Iterable[tuple[Words, Sequence[int]]], lines: Sequence[Sequence[str]]
+) -> dict[int, Composed]:
+    """Compose lines together; none where one is refused, as is one that names another setting by its full key.
+
+    Args:
+        group: whose settings are wanted.
+        shared: words of all lines.
+        choices: words that choose options, with the numbers of the lines that do.
+        lines: words of all command lines.
+    """
+    words, copies, names = [], {}, {}
+    for choice, (first, *others) in choices:
+        words += [str(_moved(word, group, f"lines.n{first}")) for word in choice]
+        copies |= {f"lines.n{n}": f"lines.n{first}" for n in others}
+        names |= dict.fromkeys((first, *others), choice[0].partition("=")[2])
+    for n in names:
+        words += [
+            str(_moved(word, group, f"lines.n{n}")) for word in lines[n] if _sets_a_value(word) and word not in shared
+        ]
     try:
-        composed, choices = _composed([f"~{group}", *shared, *words])
+        composed, chosen = _composed([f"~{group}", *shared, *words], copies)
     except ConfigError:
         return {}
     parts = composed.pop("lines")
-    names = {n: next(w for w in line if w.startswith(f"{group}=")).partition("=")[2] for n, line in lines.items()}
-    chosen = {key: name for key, name in choices.items() if "@" not in key}
-    return {n: ({**composed, group: parts[f"n{n}"]}, {**chosen, group: names[n]}) for n in lines}
+    chosen = {key: name for key, name in chosen.items() if "@" not in key}
+    return {n: ({**composed, group: parts[f"n{n}"]}, {**chosen, group: name}) for n, name in names.items()}
 
 
 def _moved(word: str, group: str, place: str) -> str | None:
@@ -88,7 +110,7 @@ def written_out(words: Sequence[str]) -> list[str]:
     return with_toys(words, _composed)
 
 
-def _composed(overrides: Sequence[str]) -> Composed:
+def _composed(overrides: Sequence[str], copies: Mapping[str, str] = MappingProxyType({})) -> Composed:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -108,7 +130,7 @@ def _composed(overrides: Sequence[str]) -> Composed:
     GlobalHydra.instance().clear()
     try:
         if loader.composes(words):
-            config, choices = loader.load(words)
+            config, choices = loader.load(words, copies)
         else:
             with initialize_config_dir(str(CONF), version_base="1.3"):
                 config = hydra_compose(loader.PRIMARY, words, return_hydra_config=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.resources import CONF
@@ -25,13 +26,14 @@ def composes(words: Sequence[str]) -> bool:
     return not any(word.lstrip("+~").startswith("hydra") for word in words)
 
 
-def load(words: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+def load(words: Sequence[str], copies: Mapping[str, str] = MappingProxyType({})) -> tuple[DictConfig, dict[str, Any]]:
     """Compose the application's config; returns it, interpolations unresolved, and the option of each group.
 
     The config is what ``hydra.compose`` gives for the same words, without ``hydra``.
 
     Args:
         words: overrides that ``composes`` holds for.
+        copies: places that get what the chosen options put at another place, before any value is set.
 
     Raises:
         HydraException: an override is refused.
@@ -39,6 +41,7 @@ def load(words: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
     from hydra import version
     from hydra.errors import ConfigCompositionException
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     version.setbase("1.3")
@@ -48,6 +51,8 @@ def load(words: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
         loader.validate_sweep_overrides_legal(overrides=parsed, run_mode=RunMode.RUN, from_shell=False)
         chosen = [one for one in parsed if not _sets_a_value(one)]
         config, choices, others = _options(loader, repository, chosen)
+        for place, source in copies.items():
+            OmegaConf.update(config, place, copy.deepcopy(OmegaConf.select(config, source)), force_add=True)
         loader._apply_overrides_to_config([one for one in parsed if _sets_a_value(one) or one in others], config)
     except OmegaConfBaseException as error:
         raise ConfigCompositionException from error

@@ -95,12 +95,21 @@ def _weigh(node: yaml.Node, known: dict[int, int | None]) -> int:
 
 
 @functools.cache
-def _loader() -> type[yaml.SafeLoader]:
+def _loader() -> type[yaml.Loader]:
     """Make the loader when a file is first read: yaml is not imported before."""
     import yaml
+    from yaml.composer import Composer
+    from yaml.constructor import SafeConstructor
+    from yaml.cyaml import CParser
+    from yaml.resolver import BaseResolver
 
-    class Loader(yaml.SafeLoader):
-        """Builds plain containers, strings, numbers and truth values alone."""
+    class Loader(Composer, CParser, SafeConstructor, BaseResolver):
+        """Builds plain containers, strings, numbers and truth values alone; libyaml reads the characters."""
+
+        def __init__(self, stream: str) -> None:
+            CParser.__init__(self, stream)
+            for part in (Composer, SafeConstructor, BaseResolver):
+                part.__init__(self)
 
         yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
         depth = 0

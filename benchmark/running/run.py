@@ -60,7 +60,12 @@ NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb"
 
 
 def execute(
-    config: RunConfig, composed: Mapping[str, Any], *, command: Sequence[str], thumbnails: bool = True
+    config: RunConfig,
+    composed: Mapping[str, Any],
+    *,
+    command: Sequence[str],
+    thumbnails: bool = True,
+    track: Callable[[Path], str | None] | None = None,
 ) -> Finished | None:
     """Carry out one run and write its result.
 
@@ -69,6 +74,7 @@ def execute(
         composed: the same settings as plain containers, as the user gave them.
         command: the words of the command line, kept in the result.
         thumbnails: keep those of ``run.gallery`` images for the report, and metrics by defect type, size and image.
+        track: logs a run's folder and returns the id of its entry if there is one already; None: ``config.tracking``.
 
     Returns:
         The finished run, or None where this job computed its shard and others are still at work.
@@ -120,8 +126,9 @@ def execute(
         files.write_run(folder, result, rows, encode_replicates(evaluation))
         exported = tuple(export.finish(result.digest))
         progress.tell("tracking")
+        track = track or functools.partial(config.tracking.log, results_root=config.run.results_root)
         try:
-            tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
+            tracking_id, tracking_error = track(folder), None
         except TrackingError as error:
             tracking_id, tracking_error = None, str(error)
     return Finished(

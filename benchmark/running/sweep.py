@@ -25,20 +25,25 @@ from benchmark.core.settings import expanded
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from benchmark.config.schema import RunSettings
+    from benchmark.config.schema import RunConfig, RunSettings
     from benchmark.results.schema import RunResult
+    from benchmark.running.tracking_beside import Beside
 
 OmegaConf.register_new_resolver("path", lambda path: str(expanded(path)), replace=True)  # for hydra.sweep.dir
 
 COMMAND = "command.json"
 """File in a sweep's folder: the words that it was started with."""
 FOLDER_VARIABLE = "BENCH_SWEEP_FOLDER"
+HERE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""The launcher that computes the points in this process."""
 _failed = 0
 _last_message: str | None = None
 """Of the point before."""
 _dry = False
 _tracked: Callable[[str], None] | None = None
 """Ends the parent run of the sweep that is under way, with a state of MLflow's."""
+_beside: Beside | None = None
+"""Tracks the points that this process computes."""
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def under_way(*, dry: bool) -> Iterator[None]:
     Args:
         dry: tell what the points need and would do, and run none.
     """
-    global _dry, _failed
+    global _dry, _failed, _beside
     _dry, _failed = dry, 0
     try:
         yield
@@ -58,6 +63,9 @@ def under_way(*, dry: bool) -> Iterator[None]:
         raise
     finally:
         _dry = False
+        if _beside is not None:  # what ended the sweep came before its parent run
+            _beside.close()
+            _beside = None
 
 
 def look_ahead(configs: Sequence[DictConfig], *, points: int) -> None:
@@ -115,7 +123,8 @@ def run_point(
     try:
         config = build(composed, choices)
         words = ["python", "-m", "benchmark", *overrides]
-        finished = execute(config, composed, command=words, thumbnails=thumbnails)
+        track = _track_beside(config, record)
+        finished = execute(config, composed, command=words, thumbnails=thumbnails, track=track)
         if finished is None:
             record["status"] = "shard"
         else:
@@ -130,9 +139,21 @@ def run_point(
         if memory is None:
             print(redact(traceback.format_exc()), file=sys.stderr)
         record |= {"status": "failed", "message": memory or redact(f"{type(error).__name__}: {error}")}
-    _write_record(record)
-    _print_record(record, value)
+    _record(record, value)
     return value
+
+
+def _track_beside(config: RunConfig, record: dict[str, Any]) -> Callable[[Path], None] | None:
+    """Return what has a point logged beside the next one; a failure is added to its record. None: nothing has."""
+    beside = _beside
+    if beside is None or config.tracking != beside.tracker:
+        return None
+
+    def ended(message: str | None) -> None:
+        if message is not None:
+            _record(record | {"status": "not tracked", "message": message}, float("nan"))
+
+    return lambda folder: beside.ask("log", folder, results_root=config.run.results_root, then=ended)
 
 
 def objective(result: RunResult, name: str | None) -> float:
@@ -141,6 +162,12 @@ def objective(result: RunResult, name: str | None) -> float:
         if row.metric == (name or row.metric) and row.value is not None:
             return row.value
     return float("nan")
+
+
+def _record(record: Mapping[str, Any], value: float) -> None:
+    """Write and print what became of a point."""
+    _write_record(record)
+    _print_record(record, value)
 
 
 def _write_record(record: Mapping[str, Any]) -> None:
@@ -194,7 +221,8 @@ class SweepSummary(Callback):
         (folder / COMMAND).write_text(json.dumps(words, indent=1))
         os.environ[FOLDER_VARIABLE] = str(folder)
         if not _dry:
-            self._open(composed, folder, " ".join(words)[:200])
+            here = OmegaConf.select(config, "hydra.launcher._target_") == HERE
+            self._open(composed, folder, " ".join(words)[:200], here=here)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write and print the table over all points."""
@@ -207,6 +235,8 @@ class SweepSummary(Callback):
         metrics: Mapping[str, float] = {}
         status = "FAILED"
         try:
+            if _beside is not None:
+                _beside.settle()
             summary = summarise(folder, run.results_root / "runs", objective=run.objective)
             _failed, metrics = summary.failed, summary.best_metrics
             status = "FAILED" if _failed == len(summary.table) else "FINISHED"
@@ -216,20 +246,31 @@ class SweepSummary(Callback):
             fail(f"{told}the points are in {folder / 'points'}, but there is no table of them: {error}")
         self._close(composed, folder, status, metrics)
 
-    def _open(self, composed: Mapping[str, Any], folder: Path, name: str) -> None:
-        """Start the parent run."""
-        global _tracked
-        self._track(composed, lambda tracker, root: tracker.start_sweep(name, results_root=root))
+    def _open(self, composed: Mapping[str, Any], folder: Path, name: str, *, here: bool) -> None:
+        """Start the parent run; points that are computed here are tracked beside."""
+        global _tracked, _beside
+        from benchmark.config.schema import option_settings
+        from benchmark.running.tracking_beside import Beside, can_fork
+        from benchmark.tracking import Mlflow
+
+        tracker: Any = option_settings("tracking", composed["tracking"])
+        if here and isinstance(tracker, Mlflow) and can_fork():
+            _beside = Beside(tracker)
+        self._track(tracker, "start_sweep", name, results_root=self._run(composed).results_root)
         _tracked = lambda status: self._close(composed, folder, status, {})  # noqa: E731
 
     def _close(self, composed: Mapping[str, Any], folder: Path, status: str, metrics: Mapping[str, float]) -> None:
         """End the parent run."""
-        global _tracked
+        global _tracked, _beside
+        from benchmark.config.schema import option_settings
+
         _tracked = None
-        self._track(
-            composed,
-            lambda tracker, root: tracker.finish_sweep(folder, results_root=root, metrics=metrics, status=status),
-        )
+        tracker = option_settings("tracking", composed["tracking"])
+        root = self._run(composed).results_root
+        self._track(tracker, "finish_sweep", folder, results_root=root, metrics=metrics, status=status)
+        if _beside is not None:
+            _beside.close()
+            _beside = None
 
     @staticmethod
     def _composed(config: DictConfig) -> dict[str, Any]:
@@ -243,12 +284,17 @@ class SweepSummary(Callback):
         return settings_from("run", RunSettings, composed["run"])
 
     @staticmethod
-    def _track(composed: Mapping[str, Any], call: Any) -> None:
-        global _failed
-        from benchmark.config.schema import option_settings
+    def _track(tracker: Any, method: str, *args: Any, **named: Any) -> None:
+        def ended(message: str | None) -> None:
+            global _failed
+            if message is not None:
+                _failed += 1
+                fail(message)
 
+        if _beside is not None:
+            _beside.ask(method, *args, then=ended, **named)
+            return
         try:
-            call(option_settings("tracking", composed["tracking"]), SweepSummary._run(composed).results_root)
+            getattr(tracker, method)(*args, **named)
         except TrackingError as error:
-            _failed += 1
-            fail(str(error))
+            ended(str(error))

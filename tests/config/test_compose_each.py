@@ -44,10 +44,26 @@ def test_a_line_that_is_refused_is_the_error_that_it_is_alone() -> None:
 
 def test_hydra_is_asked_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, before = [], composing._composed
-    monkeypatch.setattr(composing, "_composed", lambda words: asked.append(words) or before(words))
+    monkeypatch.setattr(composing, "_composed", lambda *told: asked.append(told) or before(*told))
     names = ("sat", "mtd", "visa", "mvtec", "ksdd1", "ksdd2", "btad")
     found = compose_each("dataset", [(f"dataset={name}",) for name in names])
     assert len(asked) == 1 and len(found) == 7
+
+
+def test_an_option_is_composed_once_whatever_is_set_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, before = [], composing._composed
+    monkeypatch.setattr(composing, "_composed", lambda *told: asked.append(told) or before(*told))
+    lines = [("pipeline=saa_plus", f"pipeline.saliency.exponent={weight}")
+             for weight in (0.25, 0.5, 1.0)] + [("pipeline=saa_plus",)]  # fmt: skip
+    found = [
+        one[0]["pipeline"]["saliency"] for one in compose_each("pipeline", lines) if not isinstance(one, ConfigError)
+    ]
+    ((words, copies),) = asked
+    assert sum("pipeline=" in word or "pipeline@" in word for word in words) == 2 and len(copies) == 3  # ~pipeline too
+    assert [one["exponent"] for one in found] == [0.25, 0.5, 1.0, found[3]["exponent"]] and found[3]["exponent"] == 3.0
+
+
+def test_no_line_and_what_stands_elsewhere() -> None:
     assert compose_each("dataset", []) == []
     (defaults, behind) = compose_each("dataset", [(), ("run.seed=3", "dataset=mtd")])
     assert not isinstance(defaults, ConfigError) and defaults[1]["dataset"] == "sat"

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isabstract
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
@@ -38,6 +38,25 @@ class Dataset(Protocol):
         ...
 
 
+class RaySettings(Settings):
+    """The keys ``run.ray``: where actors run, and how many; none of them changes a result."""
+
+    address: str = Field(pattern=r"^(local|auto|[^/\s]+:\d{1,5})$")
+    actors: tuple[int, int]
+    """Fewest and most of one stage."""
+    gpus: float = Field(ge=0)
+    """Of each actor."""
+    batch: int = Field(gt=0)
+    """Images of one task."""
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        fewest, most = self.actors
+        if not 1 <= fewest <= most:
+            raise ValueError(f"actors: give the fewest and the most, such as [1,4], not {[*self.actors]}")
+        return self
+
+
 class RunSettings(Settings):
     """The group ``run``: where things lie and how the run is carried out."""
 
@@ -51,6 +70,8 @@ class RunSettings(Settings):
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int = Field(ge=0)
     shard: str | None = Field(pattern=r"^\d+/\d+$")
+    engine: Literal["local", "ray"]
+    ray: RaySettings
     overwrite: Literal["never", "only_missing", "always"]
     objective: str | None
     on_error: Literal["stop", "record"]
@@ -59,6 +80,12 @@ class RunSettings(Settings):
     """Forms in which predictions are written beside the result."""
     export_threshold: float | None
     """Masks are the places with this score or more where the pipeline makes none; None: there are none then."""
+
+    @model_validator(mode="after")
+    def _is_shared_out_once(self) -> Self:
+        if self.shard is not None and self.engine == "ray":
+            raise ValueError("shard and engine=ray each share the work out; give one of them")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)

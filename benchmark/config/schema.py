@@ -10,7 +10,7 @@ from inspect import isabstract
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
@@ -41,7 +41,8 @@ class Dataset(Protocol):
 class RaySettings(Settings):
     """The keys ``run.ray``: where actors run, and how many; none of them changes a result."""
 
-    address: str = Field(pattern=r"^(local|auto|[^/\s]+:\d{1,5})$")
+    address: str
+    """``local``, ``auto``, or host:port of a cluster's head."""
     actors: tuple[int, int]
     """Fewest and most of one stage."""
     gpus: float = Field(ge=0)
@@ -49,12 +50,19 @@ class RaySettings(Settings):
     batch: int = Field(gt=0)
     """Images of one task."""
 
-    @model_validator(mode="after")
-    def _has_a_range(self) -> Self:
-        fewest, most = self.actors
-        if not 1 <= fewest <= most:
-            raise ValueError(f"actors: give the fewest and the most, such as [1,4], not {[*self.actors]}")
-        return self
+    @field_validator("address")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if not re.fullmatch(r"local|auto|[^/\s]+:\d{1,5}", value):
+            raise ValueError("give local, auto, or host:port of the cluster's head, such as 10.0.0.1:6379")
+        return value
+
+    @field_validator("actors")
+    @classmethod
+    def _is_a_range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError("give the fewest and the most actors, such as [1,4]")
+        return value
 
 
 class RunSettings(Settings):

@@ -10,7 +10,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from benchmark.config.schema import RaySettings, RunConfig
 from benchmark.core import errors
 from benchmark.core.errors import BenchmarkError, ConfigError, reason
 from benchmark.running.pools import Entry, Pool, batches, missing_pools, stages_of
-from benchmark.running.ray_worker import Job, Prepare, StageWorker
+from benchmark.running.ray_worker import Attempts, Job, Prepare, StageWorker
 from benchmark.stages.stage_cache import StageStats
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 LONGEST_FOLDER = 45
 """Characters of a folder of which Ray can make the name of a socket; without one it takes /tmp/ray."""
-RETRIES = 4
-"""How often a task or an actor is started again whose node or process was lost."""
 LOCAL_BYTES = 2**29
 """Shared memory of a Ray of our own: rows and the manifest pass through it, images and artifacts never do."""
 
@@ -51,7 +49,7 @@ def fill_store(config: RunConfig, plan: Plan, context: Context, prepare: Prepare
 
     Raises:
         ConfigError: Ray is not installed, or cannot be reached, or lacks what the actors want.
-        BenchmarkError: what a stage raised (``run.on_error=stop``); or an actor died again and again.
+        BenchmarkError: what a stage raised (``run.on_error=stop``); or a batch ended process after process.
     """
     if find_spec("ray") is None:
         raise ConfigError(
@@ -62,16 +60,21 @@ def fill_store(config: RunConfig, plan: Plan, context: Context, prepare: Prepare
     if not pools:
         return
     settings = config.run.ray
+    if context.on_progress is not None:
+        context.on_progress("Ray starts", 0, sum(len(pool.entries) for pool in pools), 0)
     with connected(settings):
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         _tell_of_places(config)
-        job = ray.put(_job(config, plan, context, prepare))
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        attempts = ray.remote(Attempts).options(num_cpus=0, scheduling_strategy=here).remote()
+        shared = {"job": ray.put(_job(config, plan, context, prepare)), "attempts": attempts}
         failed: set[int] = set()
         settled: frozenset[str] = frozenset()
         for pool in pools:
             left = Pool(pool.name, tuple(entry for entry in pool.entries if entry.sample not in failed))
-            work = _Work(settings, context, job, left)
+            work = _Work(settings, context, shared, left)
             if config.pipeline.learns() is not None and settings.actors[1] > 1:
                 # What is learnt from training images is learnt once a category, not in every actor at the same time.
                 first = left.first()
@@ -86,8 +89,8 @@ def fill_store(config: RunConfig, plan: Plan, context: Context, prepare: Prepare
 class _Work:
     """The entries of one pool on their way through its actors."""
 
-    def __init__(self, settings: RaySettings, context: Context, job: Any, pool: Pool) -> None:
-        self._settings, self._context, self._job, self._pool = settings, context, job, pool
+    def __init__(self, settings: RaySettings, context: Context, shared: Mapping[str, Any], pool: Pool) -> None:
+        self._settings, self._context, self._shared, self._pool = settings, context, shared, pool
         self._done = 0
         self.names: frozenset[str] = frozenset()
         """Stages that the actors have computed something of."""
@@ -105,25 +108,17 @@ class _Work:
         most = min(most, len(stretches))
         results = ray.data.from_arrow(tables).map_batches(
             StageWorker,
-            fn_constructor_kwargs={"job": self._job, "fetch": ray.get, "settled": settled},
+            fn_constructor_kwargs={**self._shared, "fetch": ray.get, "settled": settled},
             batch_size=size,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(min_size=min(fewest, most), max_size=most),
             num_cpus=1,
             num_gpus=self._settings.gpus,
-            max_restarts=RETRIES,
-            max_task_retries=RETRIES,
         )
         failed: set[int] = set()
-        try:
-            for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
-                self._take(batch)
-                failed.update(batch["sample"][batch["failed"]].tolist())
-        except ray.exceptions.ActorDiedError as error:
-            raise BenchmarkError(
-                f"run.engine=ray: actors of stage {self._pool.name!r} died {RETRIES + 1} times ({reason(error)}); "
-                "where memory ran out, give run.ray.batch or run.ray.actors smaller numbers; what is stored is kept"
-            ) from error
+        for batch in results.iter_batches(batch_size=None, batch_format="numpy"):
+            self._take(batch)
+            failed.update(batch["sample"][batch["failed"]].tolist())
         return failed
 
     def _take(self, batch: Any) -> None:
@@ -169,7 +164,9 @@ def connected(settings: RaySettings) -> Iterator[None]:
         ConfigError: it cannot be started or reached, or has too few processors or GPUs for the fewest actors.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will change
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else lost nodes and restarts fill the terminal
+    _find(settings.address)
     import ray
     import ray.data
 
@@ -183,7 +180,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
             where = _where(settings, folder.name)
             try:
                 ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
-            except (OSError, RuntimeError, ValueError) as error:
+            except Exception as error:  # Ray raises the base class itself, too
                 raise ConfigError(f"run.ray.address={settings.address}: {reason(error)}") from error
             _check_size(settings, ray.cluster_resources())
             yield
@@ -192,7 +189,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
 
 
 def _where(settings: RaySettings, folder: str) -> dict[str, Any]:
-    """Return the arguments of ``ray.init`` that say where, after a look whether anybody listens there."""
+    """Return the arguments of ``ray.init`` that say where."""
     if settings.address == "local":
         processors = max(os.cpu_count() or 1, settings.actors[1] + 1)  # counts of Ray's own, not cores
         return {
@@ -202,16 +199,21 @@ def _where(settings: RaySettings, folder: str) -> dict[str, Any]:
             "object_store_memory": LOCAL_BYTES,
             "_temp_dir": folder if len(folder) <= LONGEST_FOLDER else None,
         }
-    if settings.address != "auto":
-        host, _, port = settings.address.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
-        except OSError as error:
-            raise ConfigError(
-                f"run.ray.address={settings.address}: nothing answers there ({error}); give host:port of the head as "
-                "`ray start --head` prints it, or local"
-            ) from error
     return {"address": settings.address}
+
+
+def _find(address: str) -> None:
+    """Raise ConfigError where nobody listens at an address: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"run.ray.address={address}: nothing answers there ({error}); give host:port of the head as "
+            "`ray start --head` prints it, or local"
+        ) from error
 
 
 def _check_size(settings: RaySettings, there: dict[str, float]) -> None:

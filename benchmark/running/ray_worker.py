@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ Prepare = Callable[["RunConfig", "Manifest", "tuple[Sample, ...]"], "tuple[Plan,
 Batch = Mapping[str, Any]
 """Columns ``stage`` and ``sample``, (N,) integers: the entries that are wanted."""
 
+MOST_ATTEMPTS = 4
+"""Ray begins a batch again when its process or node is lost; one that kills its processes is given up after so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -41,17 +45,31 @@ class Job:
     """Working folder of the driver, for paths that are relative to it."""
 
 
+class Attempts:
+    """How often each batch was begun, kept where a worker that dies cannot take it along."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[tuple[int, int]] = Counter()
+
+    def begin(self, batch: tuple[int, int]) -> int:
+        """Count one more attempt at a batch, named by its first entry; returns which one it is, from 1."""
+        self._begun[batch] += 1
+        return self._begun[batch]
+
+
 class StageWorker:
     """Computes batches of one stage; models are loaded at the first one and stay.
 
     Args:
         job: a reference to the ``Job``.
-        fetch: returns what the reference stands for (``ray.get``).
+        attempts: a handle of the ``Attempts`` of all workers.
+        fetch: returns what a reference stands for (``ray.get``).
         settled: names of stages that ``run.overwrite=always`` has computed anew already.
     """
 
-    def __init__(self, job: Any, fetch: Callable[[Any], Job], settled: frozenset[str] = frozenset()) -> None:
+    def __init__(self, *, job: Any, attempts: Any, fetch: Callable[[Any], Any], settled: frozenset[str]) -> None:
         self._job: Job = fetch(job)
+        self._attempts, self._fetch = attempts, fetch
         self._settled = settled
         self._prepared: tuple[Plan, Context] | None = None
 
@@ -76,7 +94,14 @@ class StageWorker:
         if self._prepared is None:
             self._prepared = self._plan()
         plan, context = self._prepared
+        attempt = self._fetch(self._attempts.begin.remote((int(stages[0]), int(samples[0]))))
         given, known = samples_of(plan, context), stages_of(plan)
+        if attempt > MOST_ATTEMPTS:
+            raise BenchmarkError(
+                f"stage {known[stages[0]].name!r}: {MOST_ATTEMPTS} processes ended over the {len(samples)} images from "
+                f"{given[samples[0]].image} on; where memory ran out, give run.ray.batch or run.ray.actors smaller "
+                "numbers; what is stored is kept"
+            )
         context.failed.clear()
         context.stats.clear()
         context.counters.clear()

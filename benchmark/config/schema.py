@@ -233,7 +233,7 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         )
     if text.startswith("Config group override must be"):
         return f"{text}; an option is given by its name: pipeline=NAME"
-    plugin = re.search(r"Could not load '(hydra/\w+)/(ray\w*|optuna\w*)'|In '(hydra/\w+)/(ray\w*|optuna\w*)'", text)
+    plugin = re.search(r"Could not load '(hydra/\w+)/(optuna\w*)'|In '(hydra/\w+)/(optuna\w*)'", text)
     if plugin:
         group, option = [part for part in plugin.groups() if part]
         return (

@@ -92,6 +92,7 @@ class _Work:
     def __init__(self, settings: RaySettings, context: Context, shared: Mapping[str, Any], pool: Pool) -> None:
         self._settings, self._context, self._shared, self._pool = settings, context, shared, pool
         self._done = 0
+        self._lost = False
         self.names: frozenset[str] = frozenset()
         """Stages that the actors have computed something of."""
 
@@ -128,6 +129,9 @@ class _Work:
             if "error" in report:
                 kind, text = report["error"]
                 raise getattr(errors, kind, BenchmarkError)(text)
+            if report["begun"] > 1 and not self._lost:
+                self._lost = True
+                log.warning("a Ray process or node was lost; its images of stage %s are begun again", self._pool.name)
             for name, found in report["stats"].items():
                 self.names |= {name}
                 stats = context.stats.setdefault(name, StageStats())
@@ -165,7 +169,8 @@ def connected(settings: RaySettings) -> Iterator[None]:
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will change
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else lost nodes and restarts fill the terminal
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else lost nodes and restarts fill the terminal, as does
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".*")  # what other processes of Ray print
     _find(settings.address)
     import ray
     import ray.data

@@ -115,6 +115,7 @@ class StageWorker:
                 name: {"computed": s.computed, "dropped_corrupt": s.dropped_corrupt, "seconds": s.seconds}
                 for name, s in context.stats.items()
             },
+            "begun": attempt,
             "counters": context.counters,
             "notes": context.notes,
         }

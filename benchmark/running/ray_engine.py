@@ -22,6 +22,7 @@ from benchmark.core.errors import BenchmarkError, ConfigError, reason
 from benchmark.running.pools import Entry, Pool, batches, missing_pools, stages_of
 from benchmark.running.ray_worker import Attempts, Job, Prepare, StageWorker
 from benchmark.stages.stage_cache import StageStats
+from benchmark.tracking import NoTracking
 
 if TYPE_CHECKING:
     from benchmark.config.pipeline import Plan
@@ -77,10 +78,10 @@ def fill_store(config: RunConfig, plan: Plan, context: Context, prepare: Prepare
             work = _Work(settings, context, shared, left)
             if config.pipeline.learns() is not None and settings.actors[1] > 1:
                 # What is learnt from training images is learnt once a category, not in every actor at the same time.
-                first = left.first()
-                failed |= work.run(first, settled, size=1)
+                first = dict.fromkeys(left.first())
+                failed |= work.run(list(first), settled, size=1)
                 settled |= work.names - {pool.name}
-                left = Pool(pool.name, tuple(entry for entry in left.entries if entry not in set(first)))
+                left = Pool(pool.name, tuple(entry for entry in left.entries if entry not in first))
             failed |= work.run(left.entries, settled, size=settings.batch)
             settled |= {pool.name}
     context.refresh = False  # what the actors have written anew is not to be computed once more
@@ -151,7 +152,7 @@ def _job(config: RunConfig, plan: Plan, context: Context, prepare: Prepare) -> J
     device = "auto" if config.run.ray.gpus and config.run.device != "cpu" else "cpu"
     run = config.run.model_copy(update={"device": device, "on_error": context.on_error})
     return Job(
-        config=replace(config, run=run),
+        config=replace(config, run=run, tracking=NoTracking()),  # whose address may hold a password
         manifest=context.manifest,
         samples=context.samples,
         prepare=prepare,

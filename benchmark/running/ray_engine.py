@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
+SETTINGS = b"\x04"
+"""Type of the frame that both sides of a connection by HTTP/2, as Ray's, begin with (RFC 9113, 3.4)."""
+HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00" + SETTINGS + b"\x00\x00\x00\x00\x00"
 LONGEST_FOLDER = 45
 """Characters of a folder of which Ray can make the name of a socket; without one it takes /tmp/ray."""
 LOCAL_BYTES = 2**29
@@ -209,15 +212,20 @@ def _where(settings: RaySettings, folder: str) -> dict[str, Any]:
 
 
 def _find(address: str) -> None:
-    """Raise ConfigError where nobody listens at an address: Ray itself would try for minutes."""
+    """Raise ConfigError where no head of a cluster listens at an address: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host:
         return
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+                connection.sendall(HTTP_2)
+                if connection.recv(4)[3:] != SETTINGS:
+                    raise OSError("another service")
     except (OSError, OverflowError) as error:
         raise ConfigError(
-            f"run.ray.address={address}: nothing answers there ({error}); give host:port of the head as "
+            f"run.ray.address={address}: no Ray answers there ({error}); give host:port of the head as "
             "`ray start --head` prints it, or local"
         ) from error
 

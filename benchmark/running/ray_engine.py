@@ -188,7 +188,8 @@ def connected(settings: RaySettings) -> Iterator[None]:
         try:
             where = _where(settings, folder.name)
             try:
-                ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
+                with _without_descriptor(2):
+                    ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
             except Exception as error:  # Ray raises the base class itself, too
                 raise ConfigError(f"run.ray.address={settings.address}: {reason(error)}") from error
             _check_size(settings, ray.cluster_resources())
@@ -274,6 +275,20 @@ def _quiet(ray: Any) -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         told.enable_progress_bars, told.print_on_execution_start = before
+
+
+@contextlib.contextmanager
+def _without_descriptor(number: int) -> Iterator[None]:
+    """Drop what is written past Python while Ray starts: in C++ it tells how its log was set, to standard error."""
+    kept = os.dup(number)
+    try:
+        with Path(os.devnull).open("w") as nowhere, open(kept, "w", closefd=False, buffering=1) as errors_of_python:
+            os.dup2(nowhere.fileno(), number)
+            with contextlib.redirect_stderr(errors_of_python):
+                yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
 
 
 @contextlib.contextmanager

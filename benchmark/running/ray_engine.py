@@ -184,11 +184,11 @@ def connected(settings: RaySettings) -> Iterator[None]:
             yield
         return
     folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
-    with folder, _old_handlers(), _quiet(ray):
+    with folder, _quiet(ray):
         try:
             where = _where(settings, folder.name)
             try:
-                with _without_descriptor(2):
+                with _old_handler(), _without_descriptor(2):
                     ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
             except Exception as error:  # Ray raises the base class itself, too
                 raise ConfigError(f"run.ray.address={settings.address}: {reason(error)}") from error
@@ -292,8 +292,8 @@ def _without_descriptor(number: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _old_handlers() -> Iterator[None]:
-    """Give back the handler of SIGTERM, which Ray takes for itself."""
+def _old_handler() -> Iterator[None]:
+    """Give back the handler of SIGTERM, which Ray takes for itself: its own prints a stack and aborts."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -211,7 +211,8 @@ def wait_for(happened: Callable[[], object], *, seconds: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 15), (signal.SIGKILL, -9)])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_no_process(tmp_path: Path, kind: signal.Signals, status: int) -> None:
     log = tmp_path / "log"
     words = [*sat(60), *places(tmp_path), *ON_RAY, "pipeline.seconds=0.5", f"pipeline.log={log}"]
@@ -219,11 +220,10 @@ def test_a_run_that_is_stopped_leaves_no_process(tmp_path: Path, kind: signal.Si
         [sys.executable, "-m", "benchmark", *words], cwd=ROOT, env={**os.environ, MARK: str(tmp_path)}
     )
     try:
-        wait_for(lambda: log.exists() and len(log.read_text().split()) > 3, seconds=200)
+        wait_for(lambda: log.exists() and len(log.read_text().split()) > 3, seconds=600)
         assert len(marked(str(tmp_path))) > 3
         started.send_signal(kind)
-        ended = started.wait(60)
-        assert abs(ended) == abs(status)
+        assert started.wait(60) == status
         wait_for(lambda: not marked(str(tmp_path)), seconds=60)
     finally:
         started.kill()

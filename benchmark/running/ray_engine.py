@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -184,14 +185,15 @@ def connected(settings: RaySettings) -> Iterator[None]:
             yield
         return
     folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
-    with folder, _quiet(ray):
+    with folder, _quiet(ray), _handler_kept() as end_by_sigterm:
         try:
             where = _where(settings, folder.name)
             try:
-                with _old_handler(), _without_descriptor(2):
+                with _without_descriptor(2):
                     ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
             except Exception as error:  # Ray raises the base class itself, too
                 raise ConfigError(f"run.ray.address={settings.address}: {reason(error)}") from error
+            end_by_sigterm()
             _check_size(settings, ray.cluster_resources())
             yield
         finally:
@@ -292,13 +294,20 @@ def _without_descriptor(number: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _old_handler() -> Iterator[None]:
-    """Give back the handler of SIGTERM, which Ray takes for itself: its own prints a stack and aborts."""
+def _handler_kept() -> Iterator[Callable[[], None]]:
+    """Give back the handler of SIGTERM in the end; yields what puts one in place that ends the block, and so Ray.
+
+    That one is for after ``ray.init``, whose own handler prints a stack and aborts.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    before: Callable[..., Any] | int | None = signal.getsignal(signal.SIGTERM)
+    before: Any = signal.getsignal(signal.SIGTERM)
     try:
-        yield
+        yield _end_by_sigterm
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_by_sigterm() -> None:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

@@ -145,7 +145,7 @@ lint: $(READY) ## style, types, generated tables that drifted, and the docs
 # The theme's own notice of its successor is no warning of the docs.
 SITE = NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-extras: .venv-extras/.ready ## build .venv-extras: the same with Ray, Optuna, PostgreSQL, Hugging Face datasets and anomalib; Ray pins an older cloudpickle
+extras: .venv-extras/.ready ## build .venv-extras: the same with Optuna, PostgreSQL, FiftyOne, Hugging Face datasets and anomalib
 
 .venv-extras/.ready: requirements-extras.lock pyproject.toml
 	@$(call build-environment,.venv-extras,requirements-extras.lock)

@@ -67,7 +67,7 @@ class SlowRegions(Pipeline):
     """So many regions with the highest scores are kept."""
 
     def not_in_result(self) -> tuple[str, ...]:
-        return ("log",)
+        return ("log", "seconds")
 
     def plan(self, context: Context) -> Plan:
         stage = slow_stage(seconds=self.seconds, count=self.count, batch_size=self.batch_size, log=self.log)

@@ -45,6 +45,12 @@ REPLACED: dict[tuple[str, str], str] = {
     ),
 }
 """(Group, old option) to the words that say the same now."""
+GONE: dict[tuple[str, str], str] = {
+    ("hydra/launcher", name): "run.engine=ray, which shares out the images of each run; the points of a sweep go side "
+    "by side with hydra/launcher=local_jobs, local_submitit or slurm"
+    for name in ("ray", "ray_local", "ray_aws")
+}
+"""(Group, option that went) to what does its work now."""
 
 
 IN_RESULTS = frozenset({"dataset", "pipeline", "protocol", "metric"})
@@ -61,7 +67,7 @@ def new_words(group: str, option: str) -> str | None:
     """Return what an old option is called now; None where it is no old one."""
     if (group, option) in OPTIONS:
         return f"{group}={OPTIONS[group, option]}"
-    return REPLACED.get((group, option))
+    return REPLACED.get((group, option)) or GONE.get((group, option))
 
 
 def recorded(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isabstract
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
@@ -38,6 +38,33 @@ class Dataset(Protocol):
         ...
 
 
+class RaySettings(Settings):
+    """The keys ``run.ray``: where actors run, and how many; none of them changes a result."""
+
+    address: str
+    """``local``, ``auto``, or host:port of a cluster's head."""
+    actors: tuple[int, int]
+    """Fewest and most of one stage."""
+    gpus: float = Field(ge=0)
+    """Of each actor."""
+    batch: int = Field(gt=0)
+    """Images of one task."""
+
+    @field_validator("address")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if not re.fullmatch(r"local|auto|[^/\s]+:\d{1,5}", value):
+            raise ValueError("give local, auto, or host:port of the cluster's head, such as 10.0.0.1:6379")
+        return value
+
+    @field_validator("actors")
+    @classmethod
+    def _is_a_range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError("give the fewest and the most actors, such as [1,4]")
+        return value
+
+
 class RunSettings(Settings):
     """The group ``run``: where things lie and how the run is carried out."""
 
@@ -51,6 +78,8 @@ class RunSettings(Settings):
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int = Field(ge=0)
     shard: str | None = Field(pattern=r"^\d+/\d+$")
+    engine: Literal["local", "ray"]
+    ray: RaySettings
     overwrite: Literal["never", "only_missing", "always"]
     objective: str | None
     on_error: Literal["stop", "record"]
@@ -59,6 +88,12 @@ class RunSettings(Settings):
     """Forms in which predictions are written beside the result."""
     export_threshold: float | None
     """Masks are the places with this score or more where the pipeline makes none; None: there are none then."""
+
+    @model_validator(mode="after")
+    def _is_shared_out_once(self) -> Self:
+        if self.shard is not None and self.engine == "ray":
+            raise ValueError("shard and engine=ray each share the work out; give one of them")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +233,7 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
         )
     if text.startswith("Config group override must be"):
         return f"{text}; an option is given by its name: pipeline=NAME"
-    plugin = re.search(r"Could not load '(hydra/\w+)/(ray\w*|optuna\w*)'|In '(hydra/\w+)/(ray\w*|optuna\w*)'", text)
+    plugin = re.search(r"Could not load '(hydra/\w+)/(optuna\w*)'|In '(hydra/\w+)/(optuna\w*)'", text)
     if plugin:
         group, option = [part for part in plugin.groups() if part]
         return (

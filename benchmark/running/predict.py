@@ -25,7 +25,7 @@ from benchmark.results.overview import Overview
 from benchmark.results.schema import plain
 from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify
-from benchmark.running.run import identity, make_context, plan_of
+from benchmark.running.run import identity, make_context, plan_of, planned
 from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
 
 if TYPE_CHECKING:
@@ -196,6 +196,10 @@ def _answers(config: RunConfig, context: Context, asked: Asked) -> Iterator[tupl
                 f"pipeline={config.choices['pipeline']} learns from good images: give them as train=<folder> ({error})"
             ) from None
         raise
+    if config.run.engine == "ray":
+        from benchmark.running.ray_engine import fill_store
+
+        fill_store(config, plan, context, planned)
     return _in_order(predictions(plan, context), context, Inside(interest_of(config.dataset), context))
 
 

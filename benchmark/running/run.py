@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from benchmark.stages.context import Context
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
+    {"device", "workers", "shard", "engine", "ray", "overwrite", "objective", "gallery", "export", "export_threshold"}
 )
 """Run settings that do not change the result."""
 
@@ -106,6 +106,10 @@ def execute(
         plan = plan_of(config, context)
         if config.run.shard is not None and not finish_shard(plan, context, Shard.parse(config.run.shard), folder):
             return None
+        if config.run.engine == "ray":
+            from benchmark.running.ray_engine import fill_store
+
+            fill_store(config, plan, context, planned)
         chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
         with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery, export:
             evaluation = evaluate(config, plan, context, Keepers(gallery, export), progress)
@@ -147,6 +151,12 @@ def plan_of(config: RunConfig, context: Context) -> Plan:
 
     option = config.choices["pipeline"]
     return make_plan(tiled(config.pipeline, config.tiling, option=option), context, option=option)
+
+
+def planned(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> tuple[Plan, Context]:
+    """Plan in a process beside the one that runs; raises as ``plan_of``."""
+    context = make_context(config, manifest, samples)
+    return plan_of(config, context), context
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:

@@ -49,6 +49,8 @@ class StageCache:
         self.refresh = refresh
         self.stats: dict[str, StageStats] = {}
         """By stage name."""
+        self.settled: frozenset[str] = frozenset()
+        """Names of stages that ``refresh`` leaves alone: another process has just computed them anew."""
         self._explained: set[str] = set()
 
     def stage_stats(self, stage: Stage) -> StageStats:
@@ -88,7 +90,8 @@ class StageCache:
         return [plain(artifact) for artifact in artifacts]
 
     def _outdated(self, stage: Stage, key: str) -> bool:
-        return self.refresh and (str(self.store.root), stage.name, key) not in _renewed
+        renews = self.refresh and stage.name not in self.settled
+        return renews and (str(self.store.root), stage.name, key) not in _renewed
 
     def _note(self, stage: Stage) -> None:
         """Describe the stage beside its entries; where it differs from what was stored before, say by what."""

@@ -16,7 +16,7 @@ from tests.harness import compose, typed
 FILES = sorted(CONF.rglob("*.yaml"))
 REQUIRED = {"dataset=folder": ["dataset.path=somewhere"]}
 """Options with values that only the user can give."""
-LAUNCHER_PLUGINS = {"local_jobs": "joblib", "local_submitit": "submitit", "slurm": "submitit", "ray_local": "ray"}
+LAUNCHER_PLUGINS = {"local_jobs": "joblib", "local_submitit": "submitit", "slurm": "submitit"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(CONF).as_posix())

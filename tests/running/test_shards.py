@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,9 @@ def test_shards_that_write_everything_anew(whole: tuple[dict[str, Any], bytes], 
         pytest.param("basic", marks=pytest.mark.slow),
         "local_jobs",
         pytest.param("local_submitit", marks=pytest.mark.slow),
-        pytest.param("ray_local", marks=pytest.mark.extra),
     ],
 )
 def test_shards_through_a_launcher(whole: tuple[dict[str, Any], bytes], tmp_path: Path, launcher: str) -> None:
-    if launcher == "ray_local" and find_spec("hydra_plugins.hydra_ray_launcher") is None:
-        pytest.skip("Ray is not installed; make extras builds an environment that has it")
     done = command(*RUN, SHARDS, f"hydra/launcher={launcher}", "-m", folder=tmp_path, cold=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert facts(tmp_path) == whole

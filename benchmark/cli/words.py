@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from benchmark.core.addresses import place
 from benchmark.core.commands import fail
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CHECKOUT
@@ -45,6 +46,14 @@ def path(value: str) -> Path:
     """Read a word that names a file or folder, with ``~`` and variables filled in."""
     try:
         return expanded(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def folder_or_address(value: str) -> str | Path:
+    """Read a word that names a folder (a ``Path``) or an address such as ``s3://bucket/prefix`` (a ``str``)."""
+    try:
+        return place(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

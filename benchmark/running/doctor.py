@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core import provenance
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CHECKOUT
+from benchmark.core.secrets import redact
 
 if TYPE_CHECKING:
     from benchmark.report.papers.availability import Missing
@@ -94,10 +95,22 @@ def locked_versions(lock: Path) -> dict[str, str]:
 def places(run: Any) -> Iterator[Cells]:
     """Yield (place, folder, free space) of the folders that a run uses."""
     for name in ("data_root", "results_root", "cache_root", "weights_root"):
-        folder = Path(getattr(run, name))
+        folder = getattr(run, name)
+        if isinstance(folder, str):
+            yield name, redact(folder), _answering(run)
+            name, folder = "cache_local", run.cache_local
         there = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
         writable = "" if os.access(there, os.W_OK) else ", not writable"
         yield name, str(folder), f"{_gigabytes(shutil.disk_usage(there).free)} free{writable}"
+
+
+def _answering(run: Any) -> str:
+    """Say whether the store's address can be used from here."""
+    try:
+        run.store_place().open()
+    except BenchmarkError as error:
+        return str(error)
+    return "answers"
 
 
 def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:

@@ -46,6 +46,7 @@ class RunSettings(Settings):
 
     data_root: FolderPath
     results_root: FolderPath
+    results_copy: Place | None
     cache_root: Place
     cache_gb: float | None = Field(gt=0)
     cache_local: FolderPath

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import PlainValidator
 
 from benchmark.core.errors import ConfigError
+from benchmark.core.secrets import know
 from benchmark.core.settings import expanded, folder_of, is_address
 
 _LOCAL = ("file", "local")
@@ -32,8 +33,10 @@ def checked_address(text: str) -> str:
         raise ValueError("is no address of one file system; write protocol://place/prefix")
     user, at, _ = rest.rpartition("@")  # in a password may be a slash
     if at and (":" in user or protocol.lower() not in _WITH_USER):
+        know(user)
         raise ValueError(f"holds credentials; leave out what stands before the @: {_OWN_CHAIN}")
-    if "?" in text or "#" in text:
+    if parameters := re.search(r"[?#](.*)", text):
+        know(parameters[1])
         raise ValueError(f"has parameters behind it; leave them out: {_OWN_CHAIN}")
     if re.search(r"[*\[\]{}\s\x00-\x1f]", text) or ".." in rest.split("/"):
         raise ValueError("has a wildcard, a space or '..' in it; name one place")

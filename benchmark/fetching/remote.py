@@ -23,6 +23,7 @@ SECONDS_A_MB = 4.0
 LONGEST_SECONDS = 1800.0
 ONE_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "memory"})
 """Where an object appears whole or not at all. Elsewhere it is written under a temporary name and renamed."""
+USUAL = ("s3", "gs", "az", "abfs", "hdfs", "sftp", "smb", "file", "memory")
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     protocol: {"config_kwargs": {"retries": {"max_attempts": 1}}} for protocol in ("s3", "s3a")
 }
@@ -207,7 +208,7 @@ class Remote:
         if "libjvm" in str(error) or "libhdfs" in str(error):
             return f"{self._protocol}:// needs Hadoop's client: set JAVA_HOME, HADOOP_HOME and CLASSPATH"
         if isinstance(error, ValueError) and not known and self._protocol not in available_protocols():
-            return f"fsspec knows no {self._protocol}://; {near_matches(self._protocol, available_protocols())}"
+            return f"fsspec knows no {self._protocol}://; {near_matches(self._protocol, USUAL)}"
         if isinstance(error, NotImplementedError):
             return f"{self._protocol}:// can only be read; name an object store or a shared file system"
         if isinstance(error, PermissionError) or "redential" in type(error).__name__ + str(error):

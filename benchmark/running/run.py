@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from benchmark.stages.context import Context
 
 NOT_IN_RESULT = (
-    frozenset({"data_root", "results_root", "weights_root"})
+    frozenset({"data_root", "results_root", "results_copy", "weights_root"})
     | frozenset({"cache_root", "cache_gb", "cache_local", "cache_remote_mb"})
     | frozenset({"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"})
 )
@@ -91,6 +91,7 @@ def execute(
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         kept = files.read_result(folder)
         if is_exported(folder / EXPORT, config.run.export, kept.digest):
+            put_copy(config, folder)
             return Finished(folder=folder, result=kept, reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
     export = make_export(config, folder, context.samples)
@@ -125,6 +126,7 @@ def execute(
             tracking_id, tracking_error = config.tracking.log(folder, results_root=config.run.results_root), None
         except TrackingError as error:
             tracking_id, tracking_error = None, str(error)
+        put_copy(config, folder)
     return Finished(
         folder=folder,
         result=result,
@@ -141,6 +143,14 @@ def plan_of(config: RunConfig, context: Context) -> Plan:
 
     option = config.choices["pipeline"]
     return make_plan(tiled(config.pipeline, config.tiling, option=option), context, option=option)
+
+
+def put_copy(config: RunConfig, folder: Path) -> None:
+    """Put a finished run where ``run.results_copy`` says; raises StoreError."""
+    if config.run.results_copy is not None:
+        from benchmark.results.at_address import put_run
+
+        put_run(folder, str(config.run.results_copy))
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:

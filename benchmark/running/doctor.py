@@ -93,21 +93,27 @@ def locked_versions(lock: Path) -> dict[str, str]:
 
 
 def places(run: Any) -> Iterator[Cells]:
-    """Yield (place, folder, free space) of the folders that a run uses."""
-    for name in ("data_root", "results_root", "cache_root", "weights_root"):
+    """Yield (place, folder or address, free space or whether it answers) of what a run uses."""
+    names = ["data_root", "results_root", "results_copy", "cache_root", "weights_root"]
+    if isinstance(run.cache_root, str):
+        names.append("cache_local")
+    for name in names:
         folder = getattr(run, name)
         if isinstance(folder, str):
-            yield name, redact(folder), _answering(run)
-            name, folder = "cache_local", run.cache_local
+            yield name, redact(folder), _answering(folder)
+        if not isinstance(folder, Path):
+            continue
         there = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
         writable = "" if os.access(there, os.W_OK) else ", not writable"
         yield name, str(folder), f"{_gigabytes(shutil.disk_usage(there).free)} free{writable}"
 
 
-def _answering(run: Any) -> str:
-    """Say whether the store's address can be used from here."""
+def _answering(address: str) -> str:
+    """Say whether an address can be used from here."""
+    from benchmark.fetching.remote import Remote
+
     try:
-        run.store_place().open()
+        Remote(address)
     except BenchmarkError as error:
         return str(error)
     return "answers"

@@ -27,7 +27,7 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     MemoryFileSystem.store.clear()
 
 
-def test_a_run_is_put_with_its_result_last_and_compared_from_there(
+def test_a_run_is_put_with_its_result_last_and_read_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order: list[str] = []
@@ -38,20 +38,16 @@ def test_a_run_is_put_with_its_result_last_and_compared_from_there(
         write(self, name, data)
 
     monkeypatch.setattr(Remote, "write", noted)
-    folders = [
-        run(
-            tmp_path, *SMALL_SAT, "pipeline=constant", f"pipeline.policy={policy}", f"run.results_copy={ADDRESS}"
-        ).folder
-        for policy in ("always_good", "always_defective")
-    ]
-    first = [name for name in order if name.startswith(f"runs/{folders[0].name}/")]
-    files = {path.relative_to(folders[0]).as_posix() for path in folders[0].rglob("*") if path.is_file()}
-    assert first[-1] == f"runs/{folders[0].name}/result.json"
-    assert {name.split("/", 2)[2] for name in first} == files
-    for words in (["compare", *(folder.name for folder in folders)], ["rows", folders[0].name]):
-        assert main([*words, "--results-root", ADDRESS, "--out", str(tmp_path / words[0])]) == 0
-    assert main(["report", "--results-root", ADDRESS, "--out", str(tmp_path / "report.html")]) == 0
-    assert "2 runs" in capsys.readouterr().out
+    words = ("pipeline=constant", "metric=labels", f"run.results_copy={ADDRESS}")
+    folder = run(tmp_path, *SMALL_SAT, *words).folder
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert order[-1] == f"runs/{folder.name}/result.json"
+    assert {name.removeprefix(f"runs/{folder.name}/") for name in order} == files
+    assert main(["rows", folder.name, "--results-root", ADDRESS, "--out", str(tmp_path / "rows.csv")]) == 0
+    assert "12 images" in capsys.readouterr().out
+    monkeypatch.setenv("RESULTS_ROOT", ADDRESS)
+    assert main(["compare", folder.name, "nothing"]) == 1
+    assert "no run 'nothing'" in capsys.readouterr().err
 
 
 def test_only_what_changed_is_read_again_and_what_is_gone_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

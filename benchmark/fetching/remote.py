@@ -126,12 +126,16 @@ class Remote:
             try:
                 files.mv(temporary, path)
             except OSError:  # some refuse to rename over a file; between the two calls a reader finds none
-                files.rm_file(path)
-                files.mv(temporary, path)
-        except BaseException:
-            with suppress(Exception):
+                with suppress(FileNotFoundError):
+                    files.rm_file(path)
+                try:
+                    files.mv(temporary, path)
+                except OSError:
+                    if not files.exists(path):  # else another writer of the same content was faster
+                        raise
+        finally:
+            with suppress(Exception):  # after a rename there is none
                 files.rm_file(temporary)
-            raise
 
     def exists(self, name: str) -> bool:
         """Say whether a file is there; raises StoreError."""

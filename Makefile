@@ -51,7 +51,7 @@ OUT ?=
 ARGS ?=
 CHOICES = $(if $(EXPERIMENT),experiment=$(EXPERIMENT)) $(if $(DATASET),dataset=$(DATASET)) $(if $(PIPELINE),pipeline=$(PIPELINE)) \
 	$(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
-# DATA_ROOT, RESULTS_ROOT, BENCH_CACHE and BENCH_WEIGHTS given to make reach the program as environment variables.
+# DATA_ROOT, RESULTS_ROOT, BENCH_CACHE, BENCH_CACHE_LOCAL and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 # What an import compiles is kept beside the packages: it is done once, and not in every process of a test.
 unexport PYTHONDONTWRITEBYTECODE
@@ -60,7 +60,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # be variables of the environment (OMP_NUM_THREADS).
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
 READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS IN OUT ARGS
-PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_WEIGHTS SHELL HOME PATH TMPDIR
+PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_CACHE_LOCAL BENCH_WEIGHTS SHELL HOME PATH TMPDIR
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))

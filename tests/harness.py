@@ -22,7 +22,7 @@ from benchmark.stages.context import Context
 from tests import forked
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOTS = ("DATA_ROOT", "RESULTS_ROOT", "BENCH_CACHE", "BENCH_WEIGHTS")
+ROOTS = ("DATA_ROOT", "RESULTS_ROOT", "BENCH_CACHE", "BENCH_CACHE_LOCAL", "BENCH_WEIGHTS")
 SMALL_SAT = ("dataset=sat", "dataset.n_good=6", "dataset.n_defective=6", "dataset.n_train=4", "dataset.size=64")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.cli.words import Command, path
+from benchmark.cli.words import Command, folder_or_address, path
 
 if TYPE_CHECKING:
     from benchmark.stages.store import Store
@@ -18,17 +18,27 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go; remo
 
 
 def _store(context: typer.Context) -> Store:
-    from benchmark.stages.store import Store, store_root
-
-    return Store(store_root(context.obj))
+    opened: Store = context.obj.open()
+    return opened
 
 
 @app.callback(invoke_without_command=True)
 def _cache(
     context: typer.Context,
-    root: Annotated[Path, typer.Option(parser=path, envvar="BENCH_CACHE", help="Cache folder.")] = Path(".cache"),
+    root: Annotated[
+        Any,
+        typer.Option(
+            parser=folder_or_address, envvar="BENCH_CACHE", metavar="PLACE", help="Cache folder or s3://bucket/prefix."
+        ),
+    ] = Path(".cache"),
+    local: Annotated[
+        Path,
+        typer.Option(parser=path, envvar="BENCH_CACHE_LOCAL", help="Cache folder of this machine beside an address."),
+    ] = Path(".cache"),
 ) -> None:
-    context.obj = root
+    from benchmark.stages.opening import StorePlace
+
+    context.obj = StorePlace(root=root, local=local)
     if context.invoked_subcommand is None:
         sizes(context)
 

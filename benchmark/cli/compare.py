@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path, refuse
+from benchmark.cli.words import ResultsFolder, path, refuse
 from benchmark.core.errors import ResultsError
 
 
@@ -22,9 +22,7 @@ def compare(
     ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Compare what is not comparable, and say so.")] = False,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(parser=path, help="Folder for the table as .md, .csv and .tex.")] = None,
 ) -> int:
     """Compare two runs, or a run and a published method: compare sat-a sat-b, compare mtd-saa_plus iap_as_2025:SAA+."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path, refuse, settings_and_names
+from benchmark.cli.words import ResultsFolder, path, refuse, settings_and_names
 from benchmark.core.errors import ConfigError, ResultsError
 
 KEYS = ("cost.miss", "cost.overkill", "rate")
@@ -19,9 +19,7 @@ def decide(
         typer.Argument(metavar="RUN [key=value]...", help="A run, and cost.miss=, cost.overkill=, rate=."),
     ] = None,
     *,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(parser=path, help="Folder for the table and the picture.")] = None,
 ) -> int:
     """Judge a run's images by cost: decide sat-patchcore cost.miss=100 cost.overkill=1 rate=0.05."""

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path
+from benchmark.cli.words import ResultsFolder, path
 
 
 def report(
     *,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[
         Path | None, typer.Option(parser=path, help="The file.", show_default="RESULTS_ROOT/report.html")
     ] = None,

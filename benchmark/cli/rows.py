@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.words import path
+from benchmark.cli.words import ResultsFolder, path
 
 
 def rows(
@@ -16,9 +16,7 @@ def rows(
     only: Annotated[
         Literal["wrong", "failed"] | None, typer.Option(help="wrong: misses and false alarms; failed: without answer.")
     ] = None,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[
         Path | None, typer.Option(parser=path, help="The CSV file.", show_default="beside the result")
     ] = None,

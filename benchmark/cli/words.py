@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from benchmark.core.addresses import place
 from benchmark.core.commands import fail
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CHECKOUT
@@ -47,6 +48,29 @@ def path(value: str) -> Path:
         return expanded(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def folder_or_address(value: str) -> str | Path:
+    """Read a word that names a folder (a ``Path``) or an address such as ``s3://bucket/prefix`` (a ``str``)."""
+    try:
+        return place(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def results_folder(value: str) -> Path:
+    """Read a word that names a results folder; what lies at an address is copied into the cache first."""
+    found = folder_or_address(value)
+    if isinstance(found, Path):
+        return found
+    from benchmark.results.at_address import copied
+
+    return copied(found)
+
+
+ResultsFolder = Annotated[
+    Path, typer.Option(parser=results_folder, envvar="RESULTS_ROOT", help="Where runs lie: a folder or an address.")
+]
 
 
 def settings_and_names(words: Sequence[str] | None) -> tuple[list[str], list[str]]:

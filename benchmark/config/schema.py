@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from benchmark.config.moved import new_place, new_words
 from benchmark.config.override_words import is_read, quoted_word, readable
 from benchmark.config.pipeline import Pipeline
 from benchmark.config.tiling import Tiling
+from benchmark.core.addresses import Place
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CONF
 from benchmark.core.settings import FolderPath, Settings, expanded
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from benchmark.core.samples import Manifest
     from benchmark.scoring.metrics.selection import MetricSelection
     from benchmark.scoring.protocol import Protocol as ScoringProtocol
+    from benchmark.stages.opening import StorePlace
     from benchmark.tracking import Mlflow, NoTracking
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -70,8 +73,11 @@ class RunSettings(Settings):
 
     data_root: FolderPath
     results_root: FolderPath
-    cache_root: FolderPath
+    results_copy: Place | None
+    cache_root: Place
     cache_gb: float | None = Field(gt=0)
+    cache_local: FolderPath
+    cache_remote_mb: float = Field(ge=0)
     weights_root: FolderPath
     seed: int = Field(ge=0)
     limit: int | None = Field(gt=0)
@@ -94,6 +100,22 @@ class RunSettings(Settings):
         if self.shard is not None and self.engine == "ray":
             raise ValueError("shard and engine=ray each share the work out; give one of them")
         return self
+
+    def store_place(self) -> StorePlace:
+        """Return where the stage store lies: plain values with which any process opens it."""
+        from benchmark.stages.opening import StorePlace
+
+        return StorePlace(
+            root=self.cache_root,
+            local=self.cache_local,
+            remote_bytes=int(self.cache_remote_mb * 1e6),
+            max_bytes=None if self.cache_gb is None else int(self.cache_gb * 1e9),
+        )
+
+    def tell_cache(self) -> None:
+        """Let the rest of this process, and those it starts, remember its index and digests beside the stage store."""
+        os.environ["BENCH_CACHE"] = str(self.cache_root)
+        os.environ["BENCH_CACHE_LOCAL"] = str(self.cache_local)
 
 
 @dataclass(frozen=True, kw_only=True)

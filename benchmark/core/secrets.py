@@ -18,7 +18,11 @@ from benchmark.core.terminal import printable
 from benchmark.core.text import each_text, encodable
 
 HIDDEN = "***"
-KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "MLFLOW_TRACKING_PASSWORD")
+KEY_VARIABLES = (
+    *("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY", "MLFLOW_TRACKING_PASSWORD"),
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),  # of stores at an address
+    *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_CLIENT_SECRET"),
+)
 """Variables whose values are secret, whether they are used or not."""
 SHORTEST = 4
 """A shorter value is a placeholder (Ollama takes any word as key) and would mangle texts."""

@@ -14,15 +14,25 @@ from pydantic_core import CoreSchema, core_schema
 
 from benchmark.core.errors import ConfigError
 
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:(/|:)")
+"""One slash is enough: what was a ``Path`` on its way here has lost the second one."""
+
+
+def is_address(text: str) -> bool:
+    """Say whether a text is the address of some file system (``s3://bucket/prefix``), and not a path."""
+    return _ADDRESS.match(text) is not None
+
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` and environment variables (``$NAME``, ``${NAME}``) filled in.
 
     Raises:
-        ValueError: it is empty, or names a user or a variable that is not there.
+        ValueError: it is empty, an address, or names a user or a variable that is not there.
     """
     if not str(path):
         raise ValueError("is empty; give a path")
+    if is_address(str(path)):
+        raise ValueError("is an address; give a path of this machine")
     # os.path's own, as pathlib's raise for an unknown user, and for a text that is too long for a path
     found = os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
     if not os.path.exists(found):  # noqa: PTH110

@@ -10,13 +10,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import Settings
 from benchmark.core.table import Grid, show
 from benchmark.data.card import Archive, Card, find_card
 from benchmark.data.contact_sheet import contact_sheet
 from benchmark.data.dataset import Dataset
-from benchmark.data.index import cache_folder
 from benchmark.data.records import has_data
 from benchmark.data.verify import Verification, verify
 from benchmark.fetching.archives import unpack

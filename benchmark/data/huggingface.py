@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.progress import track
 from benchmark.core.settings import NameOrFile
 from benchmark.data.card import Card
 from benchmark.data.dataset import Dataset
 from benchmark.data.images import EXTENSIONS
-from benchmark.data.index import cache_folder
 from benchmark.data.listed import Places, scan_listed
 from benchmark.data.mvtec import LIKE_GOOD
 from benchmark.data.records import Scan

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
-from benchmark.core.settings import folder_of
 from benchmark.data.images import is_lossy, levels_of, opened, orientation, sixteen_bit_peak
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,6 @@ class FileFacts:
     """Every number that stands in a mask of class ids, rising."""
     problem: str | None = None
     """Why the file cannot be used, where that was to be told (``keep_unreadable``); sizes are 0 then."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of everything that can be computed again: ``BENCH_CACHE``, else ``.cache``."""
-    return folder_of("BENCH_CACHE", ".cache").absolute()
 
 
 def file_facts(

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.samples import AS_STORED
 from benchmark.data.card import EVERY, Card, Count
 from benchmark.data.dataset import Dataset, Index
-from benchmark.data.index import FileFacts, cache_folder, file_facts
+from benchmark.data.index import FileFacts, file_facts
 from benchmark.data.ksdd2 import is_mask, labelled_by_mask
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
 from benchmark.data.thirds import cut_thirds

@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import Manifest, Sample, Split
 from benchmark.core.settings import Settings
-from benchmark.data.index import FileRole, cache_folder, file_facts
+from benchmark.data.index import FileRole, file_facts
 from benchmark.data.sat_defects import KINDS, Areas, DefectSettings, Kind
 from benchmark.data.sat_maths import Stream
 from benchmark.data.sat_scan import Nuisances, scan

@@ -157,6 +157,7 @@ def embedding_stage(
         weights={"sam": chosen["sam"].sha256},
         compute=compute,
         batch_size=settings.batch_size,
+        expected_bytes=3_880_000,  # (256, 64, 64) float32, packed
     )
 
 

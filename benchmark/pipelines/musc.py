@@ -138,6 +138,7 @@ class MuSc(Pipeline):
             weights={"features": context.chosen["features"].sha256},
             compute=compute,
             batch_size=self.batch_size,
+            expected_bytes=22_400_000,  # four layers of 37 x 37 x 1024 float32, as the paper has them
         )
 
     def _scores(self, context: Context, features: Stage, category: str) -> Stage:

@@ -114,6 +114,7 @@ class TextToMask(Pipeline):
             weights={"sam3": context.chosen["sam3"].sha256},
             compute=compute,
             batch_size=self.batch_size,
+            expected_bytes=111_000_000,  # 256 x (288², 144², 72²) float32, as the published network has them
         )
 
     def _answers(self, context: Context, image: Stage, texts: tuple[str, ...]) -> Stage:

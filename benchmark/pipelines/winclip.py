@@ -197,6 +197,8 @@ class WinClip(Pipeline):
             weights={"clip": chosen["clip"].sha256},
             compute=compute,
             batch_size=self.clip.batch_size,
+            # 14 x 14 and 13 x 13 windows of 640 float32, with shots 15 x 15 patches of 896
+            expected_bytes=930_000 if patches == "none" else 1_740_000,
         )
 
     def _pixels(self, network: TextImageNetwork, image: NDArray[np.uint8], channels: Channels) -> torch.Tensor:

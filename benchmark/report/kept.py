@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.atomic import replacing
-from benchmark.core.settings import folder_of
 
 
 def kept(make: Callable[[str], Any], *, of: Sequence[Path | str], by: Sequence[ModuleType]) -> Any:
@@ -26,7 +26,7 @@ def kept(make: Callable[[str], Any], *, of: Sequence[Path | str], by: Sequence[M
         by: modules whose code decides what is made.
     """
     name = _digest(of, tuple(by))
-    note = folder_of("BENCH_CACHE", ".cache") / "report" / f"{name}.json"
+    note = cache_folder() / "report" / f"{name}.json"
     with contextlib.suppress(OSError):
         checksum, _, content = note.read_bytes().partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() == checksum:

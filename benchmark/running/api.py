@@ -117,7 +117,7 @@ def evaluate(
         overrides: further words as on the command line.
         data_root: where datasets lie.
         results_root: where the run is written.
-        cache_root: of the stage store.
+        cache_root: of the stage store; a folder or an address such as ``s3://bucket/prefix``.
         weights_root: where weights files lie.
         config_dirs: the user's own folders of options, in the layout of ``conf/``.
 
@@ -148,7 +148,7 @@ def evaluate(
     config = build(composed, choices)
     if config.run.shard is not None:
         raise ConfigError("run.shard: a shard has no result of its own; give it on the command line")
-    with _environment_kept("BENCH_CACHE"):
+    with _environment_kept("BENCH_CACHE"), _environment_kept("BENCH_CACHE_LOCAL"):
         finished = execute(config, composed, command=["python", "-m", "benchmark", *words])
     assert finished is not None, "only shards end without a result"
     if finished.tracking_error:

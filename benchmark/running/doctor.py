@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core import provenance
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CHECKOUT
+from benchmark.core.secrets import redact
 
 if TYPE_CHECKING:
     from benchmark.report.papers.availability import Missing
@@ -92,12 +93,30 @@ def locked_versions(lock: Path) -> dict[str, str]:
 
 
 def places(run: Any) -> Iterator[Cells]:
-    """Yield (place, folder, free space) of the folders that a run uses."""
-    for name in ("data_root", "results_root", "cache_root", "weights_root"):
-        folder = Path(getattr(run, name))
+    """Yield (place, folder or address, free space or whether it answers) of what a run uses."""
+    names = ["data_root", "results_root", "results_copy", "cache_root", "weights_root"]
+    if isinstance(run.cache_root, str):
+        names.append("cache_local")
+    for name in names:
+        folder = getattr(run, name)
+        if isinstance(folder, str):
+            yield name, redact(folder), _answering(folder)
+        if not isinstance(folder, Path):
+            continue
         there = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
         writable = "" if os.access(there, os.W_OK) else ", not writable"
         yield name, str(folder), f"{_gigabytes(shutil.disk_usage(there).free)} free{writable}"
+
+
+def _answering(address: str) -> str:
+    """Say whether an address can be used from here."""
+    from benchmark.fetching.remote import Remote
+
+    try:
+        Remote(address)
+    except BenchmarkError as error:
+        return str(error)
+    return "answers"
 
 
 def datasets(data_root: Path, *, deep: bool) -> Iterator[Cells]:

@@ -76,7 +76,9 @@ def _work(config: RunConfig) -> Iterator[str]:
     yield f"{len(samples)} images ({len(samples) - bad} good, {bad} defective) in {len(context.categories)} categories"
     for stage in plan.distinct:
         mine = [s for s in plan.samples or samples if stage in plan.stages.get(s.category, ())]
-        stored = sum(context.store.contains(stage.name, stage.key(s.sha256)) for s in mine)
+        contents = {s.sha256: stage.key(s.sha256) for s in mine}
+        there = context.store.for_entries_of(stage.expected_bytes).present(stage.name, contents.values())
+        stored = sum(contents[s.sha256] in there for s in mine)
         what = "images" if plan.samples is None else "tiles"
         yield f"stage {stage.name}: {stored} of {len(mine)} {what} stored already"
     yield _seconds(config, len(samples))

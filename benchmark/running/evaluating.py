@@ -43,7 +43,7 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, 
         config.metric.names,
         seed=config.run.seed,
         dataset=context.manifest.dataset,
-        atom_cache=atom_cache(context.store),
+        atom_cache=atom_cache(context.store.here),  # sooner made again than sent
     )
     expected = iter(context.samples)
     inside = Inside(interest_of(config.dataset), context)

@@ -58,24 +58,27 @@ def missing_pools(plan: Plan, context: Context) -> list[Pool]:
     """Return what the store lacks, as pools in the order in which they can be computed one after the other.
 
     An entry is wanted once, however many images have its content; what another stage rests on is wanted only where
-    that one is missing. Entries are looked for, not read: one that turns out damaged is computed in the driver.
+    that one is missing. Entries are looked for, not read: one that turns out damaged is computed in the driver. What
+    is too large to leave its machine is computed where the stage that rests on it is.
     """
-    number = {stage.fingerprint: place for place, stage in enumerate(stages_of(plan))}
-    wanted: dict[tuple[int, str], dict[tuple[str, str], Entry]] = {}
-
-    def want(stage: Stage, place: int, sha256: str) -> None:
-        pool = wanted.setdefault((_depth(stage), stage.name), {})
-        identity = (stage.fingerprint, sha256)
-        if identity in pool or context.stage_cache.has(stage, stage.key(sha256)):
-            return
-        pool[identity] = Entry(number[stage.fingerprint], place)
-        for up in stage.upstream:
-            want(up, place, sha256)
-
-    for place, sample in enumerate(samples_of(plan, context)):
+    stages, samples, cache = stages_of(plan), samples_of(plan, context), context.stage_cache
+    wanted: dict[str, dict[str, int]] = {stage.fingerprint: {} for stage in stages}
+    for place, sample in enumerate(samples):
         for stage in plan.stages.get(sample.category, ()):
-            want(stage, place, sample.sha256)
-    return [Pool(name, tuple(pool.values())) for (_, name), pool in sorted(wanted.items()) if pool]
+            wanted[stage.fingerprint].setdefault(sample.sha256, place)
+    pools: dict[tuple[int, str], list[Entry]] = {}
+    for number, stage in reversed(list(enumerate(stages))):
+        place_of = wanted[stage.fingerprint]
+        keys = {content: stage.key(content) for content in place_of}
+        stored = cache.present(stage, keys.values())
+        missing = {content: place_of[content] for content, key in keys.items() if key not in stored}
+        if cache.is_shared(stage):
+            entries = [Entry(number, place) for place in sorted(missing.values())]
+            pools.setdefault((_depth(stage), stage.name), [])[:0] = entries
+        for up in stage.upstream:
+            for content, place in missing.items():
+                wanted[up.fingerprint].setdefault(content, place)
+    return [Pool(name, tuple(entries)) for (_, name), entries in sorted(pools.items()) if entries]
 
 
 def _depth(stage: Stage) -> int:

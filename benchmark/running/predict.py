@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +98,7 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
     Raises:
         BenchmarkError: anything the user can fix; one bad image is a row that says why.
     """
-    os.environ["BENCH_CACHE"] = str(config.run.cache_root)
+    config.run.tell_cache()
     if why := config.pipeline.refuses("unlabelled"):
         raise ConfigError(f"pipeline={config.choices['pipeline']} cannot predict images without labels: {why}")
     if config.run.shard is not None:

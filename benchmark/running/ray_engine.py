@@ -252,7 +252,7 @@ def _tell_of_places(config: RunConfig) -> None:
     import ray
 
     nodes = sum(bool(node["Alive"]) for node in ray.nodes())
-    if nodes > 1:
+    if nodes > 1 and isinstance(config.run.cache_root, Path):
         log.warning(
             "the stage store %s is a folder: all %d Ray nodes must see it there, and the images too; an object store "
             "as run.cache_root needs no shared folder",

@@ -124,7 +124,7 @@ class StageWorker:
         job = self._job
         with contextlib.suppress(OSError):  # a node that does not share the folder
             os.chdir(job.folder)
-        os.environ["BENCH_CACHE"] = str(job.config.run.cache_root)
+        job.config.run.tell_cache()
         plan, context = job.prepare(job.config, job.manifest, job.samples)
         if tuple(stage.fingerprint for stage in stages_of(plan)) != job.fingerprints:
             raise ConfigError(

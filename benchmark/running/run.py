@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 import sys
 import time
 from collections import Counter
@@ -53,8 +52,23 @@ if TYPE_CHECKING:
     from benchmark.scoring.protocol import Protocol
     from benchmark.stages.context import Context
 
-NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "engine", "ray", "overwrite", "objective", "gallery", "export", "export_threshold"}
+NOT_IN_RESULT = (
+    frozenset({"data_root", "results_root", "results_copy", "weights_root"})
+    | frozenset({"cache_root", "cache_gb", "cache_local", "cache_remote_mb"})
+    | frozenset(
+        {
+            "device",
+            "workers",
+            "shard",
+            "engine",
+            "ray",
+            "overwrite",
+            "objective",
+            "gallery",
+            "export",
+            "export_threshold",
+        }
+    )
 )
 """Run settings that do not change the result."""
 
@@ -84,7 +98,7 @@ def execute(
     """
     runs = config.run.results_root / "runs"
     files.ensure_writable(runs)
-    os.environ["BENCH_CACHE"] = str(config.run.cache_root)  # index and digests are remembered beside the stage store
+    config.run.tell_cache()
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = make_manifest(config)
@@ -96,6 +110,7 @@ def execute(
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         kept = files.read_result(folder)
         if is_exported(folder / EXPORT, config.run.export, kept.digest):
+            put_copy(config, folder)
             return Finished(folder=folder, result=kept, reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
     export = make_export(config, folder, context.samples)
@@ -111,7 +126,7 @@ def execute(
 
             fill_store(config, plan, context, planned)
         chosen = choose(context.samples, config.run.gallery if thumbnails else 0)
-        with Gallery(folder, chosen, store=context.store, workers=config.run.workers) as gallery, export:
+        with Gallery(folder, chosen, store=context.store.here, workers=config.run.workers) as gallery, export:
             evaluation = evaluate(config, plan, context, Keepers(gallery, export), progress)
             progress.tell("drawing the gallery")
         progress.tell("metrics and intervals")
@@ -135,6 +150,7 @@ def execute(
             tracking_id, tracking_error = track(folder), None
         except TrackingError as error:
             tracking_id, tracking_error = None, str(error)
+        put_copy(config, folder)
     return Finished(
         folder=folder,
         result=result,
@@ -157,6 +173,14 @@ def planned(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) 
     """Plan in a process beside the one that runs; raises as ``plan_of``."""
     context = make_context(config, manifest, samples)
     return plan_of(config, context), context
+
+
+def put_copy(config: RunConfig, folder: Path) -> None:
+    """Put a finished run where ``run.results_copy`` says; raises StoreError."""
+    if config.run.results_copy is not None:
+        from benchmark.results.at_address import put_run
+
+        put_run(folder, str(config.run.results_copy))
 
 
 def _shown_on(progress: Progress) -> Callable[[str, int, int, int], None]:
@@ -251,13 +275,11 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
     """Put together what a pipeline gets."""
     from benchmark.core.memory import process_memory
     from benchmark.stages.context import Context
-    from benchmark.stages.store import Store, store_root
 
-    limit = None if config.run.cache_gb is None else int(config.run.cache_gb * 1e9)
     return Context(
         manifest=manifest,
         samples=samples,
-        store=Store(store_root(config.run.cache_root), max_bytes=limit, memory=process_memory),
+        store=config.run.store_place().open(memory=process_memory),
         seed=config.run.seed,
         device=config.run.device,
         device_index=Shard.parse(config.run.shard).index - 1 if config.run.shard else 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -12,7 +11,7 @@ from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.table import Grid, show
 from benchmark.stages.codec import CorruptEntryError, unpack
 from benchmark.stages.explain import nearest
-from benchmark.stages.store import SUFFIX, Entry, Store
+from benchmark.stages.store import Entry, Store
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -52,7 +51,7 @@ def chosen(store: Store, stages: Sequence[str]) -> list[Entry]:
     known = store.stages()
     for name in stages:
         if name not in known:
-            raise ConfigError(f"no stage {name!r} in {store.root}; {near_matches(name, known)}")
+            raise ConfigError(f"no stage {name!r} in {store.place}; {near_matches(name, known)}")
     return sorted((e for name in stages or known for e in store.entries(name)), key=lambda entry: entry.used)
 
 
@@ -62,7 +61,7 @@ def show_sizes(store: Store, stages: Sequence[str]) -> None:
     for entry in chosen(store, stages):
         by_stage.setdefault(entry.stage, []).append(entry)
     if not by_stage:
-        print(f"nothing is stored in {store.root}")
+        print(f"nothing is stored in {store.place}")
         return
     rows = []
     for name, entries in sorted(by_stage.items(), key=lambda item: -sum(e.size for e in item[1])):
@@ -71,9 +70,12 @@ def show_sizes(store: Store, stages: Sequence[str]) -> None:
         rows.append((name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used))
     total = [entry for entries in by_stage.values() for entry in entries]
     rows.append(("all", "", f"{len(total):,}", shown_size(sum(e.size for e in total)), ""))
-    columns = ("stage", "settings", "entries", "size", "last used")
-    title, last = f"stage store {store.root}", frozenset({len(rows) - 1})
+    far = store.here is not store
+    columns = ("stage", "settings", "entries", "size", "last written" if far else "last used")
+    title, last = f"stage store {store.place}", frozenset({len(rows) - 1})
     show(Grid(title=title, columns=columns, rows=tuple(rows), left=frozenset({0, 4}), marked=last))
+    if far:
+        print(f"on this machine: {shown_size(sum(e.size for e in store.here.entries()))} in {store.here.place}")
 
 
 def prune(
@@ -109,9 +111,7 @@ def prune(
                 held -= entry.size
     doomed += [entry for name in stages or store.stages() for entry in store.leftovers(name)]
     if not dry_run:
-        for entry in doomed:
-            with contextlib.suppress(FileNotFoundError):
-                entry.path.unlink()
+        store.remove(doomed)
         for name in stages or store.stages():
             store.tidy(name)
     return len(doomed), sum(entry.size for entry in doomed)
@@ -123,15 +123,13 @@ def verify(store: Store, *, stages: Sequence[str], dry_run: bool) -> tuple[int, 
 
     damaged: list[Entry] = []
     entries = chosen(store, stages)
-    for entry in track(entries, "verify", total=len(entries)):
+    for entry, data in track(store.contents(entries), "verify", total=len(entries)):
         try:
-            unpack(entry.path.read_bytes(), stage=entry.stage, key=entry.path.name.removesuffix(SUFFIX))
-        except FileNotFoundError:
-            continue
+            unpack(data, stage=entry.stage, key=entry.key)
         except CorruptEntryError:
             damaged.append(entry)
-            if not dry_run:
-                entry.path.unlink(missing_ok=True)
+    if not dry_run:
+        store.remove(damaged)
     return len(entries), damaged
 
 

@@ -62,7 +62,7 @@ def stream(
     live: Counter[Item] = Counter()
     by_content: dict[str, Item] = {}
     waiting: deque[Item] = deque()
-    left = iter(samples)
+    left = _fetched(cache, stages, samples)
     while True:
         while len(waiting) < group + ahead and len(queue) < limit and not (queue and _done(queue[0][1], stages)):
             sample = next(left, None)
@@ -95,6 +95,16 @@ def stream(
             for stage, result in zip(stages, results, strict=True):
                 cache.stage_stats(stage).reused += result.artifact is not None
         yield sample, results
+
+
+def _fetched(cache: StageCache, stages: Sequence[Stage], samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Yield the samples; what a store elsewhere holds of them is read many at a time, just before."""
+    step = cache.store.look_ahead
+    for start in range(0, len(samples), step):
+        chosen = samples[start : start + step]
+        if step > 1:
+            cache.fetch(stages, list(dict.fromkeys(sample.sha256 for sample in chosen)))
+        yield from chosen
 
 
 def _widest(stage: Stage) -> int:

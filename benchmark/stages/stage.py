@@ -60,6 +60,9 @@ class Stage:
     upstream: tuple[Stage, ...] = ()
     batch_size: int = 1
     """Most images per call of ``compute``."""
+    expected_bytes: int = 0
+    """Of one stored entry, told by stages of large ones: a store at an address leaves those on the machine that
+    computed them (``run.cache_remote_mb``), as sending them takes longer than computing them again."""
     needs_image: bool = True
     """False: ``compute`` works from the upstream artifacts alone, and no image is decoded for it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmark.core.errors import BenchmarkError
@@ -61,18 +61,39 @@ class StageCache:
         """Read one entry, unless it is to be computed anew."""
         if self._outdated(stage, key):
             return None
-        found = self.store.lookup(stage.name, key)
+        found = self._store(stage).lookup(stage.name, key)
         self.stage_stats(stage).dropped_corrupt += found.dropped
         return found.artifact
 
     def has(self, stage: Stage, key: str) -> bool:
         """Say whether ``stored`` would find a file, without reading it."""
-        return not self._outdated(stage, key) and self.store.contains(stage.name, key)
+        return not self._outdated(stage, key) and self._store(stage).contains(stage.name, key)
+
+    def present(self, stage: Stage, keys: Iterable[str]) -> set[str]:
+        """Return those of some keys for which ``stored`` would find a file, without reading any."""
+        return self._store(stage).present(stage.name, [key for key in keys if not self._outdated(stage, key)])
+
+    def is_shared(self, stage: Stage) -> bool:
+        """Whether other machines find what this one stores."""
+        return self._store(stage) is self.store
+
+    def fetch(self, stages: Sequence[Stage], contents: Sequence[str]) -> None:
+        """Bring onto this machine at once what is stored of some images, and of what has to be computed from.
+
+        Args:
+            stages: whose results are wanted.
+            contents: the images' sha256.
+        """
+        for stage in stages:
+            content_of = {stage.key(content): content for content in contents}
+            wanted = [key for key in content_of if not self._outdated(stage, key)]
+            if absent := self._store(stage).fetch(stage.name, wanted):
+                self.fetch(stage.upstream, [content_of[key] for key in absent])
 
     def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
         """Store one computed result, with the description of its stage."""
         self._note(stage)
-        self.store.put(stage.name, key, artifact)
+        self._store(stage).put(stage.name, key, artifact)
         if self.refresh:
             _renewed.add((str(self.store.root), stage.name, key))
 
@@ -93,11 +114,15 @@ class StageCache:
         renews = self.refresh and stage.name not in self.settled
         return renews and (str(self.store.root), stage.name, key) not in _renewed
 
+    def _store(self, stage: Stage) -> Store:
+        return self.store.for_entries_of(stage.expected_bytes)
+
     def _note(self, stage: Stage) -> None:
         """Describe the stage beside its entries; where it differs from what was stored before, say by what."""
-        if self.store.is_noted(stage.name, stage.fingerprint):
+        store = self._store(stage)
+        if store.is_noted(stage.name, stage.fingerprint):
             return
-        if stage.name not in self._explained and self.store.notes(stage.name):
-            log.info("%s", explain(stage, self.store))
+        if stage.name not in self._explained and store.notes(stage.name):
+            log.info("%s", explain(stage, store))
         self._explained.add(stage.name)  # one line a stage: a stage per category would fill the screen
-        self.store.note(stage.name, stage.fingerprint, stage.facts)
+        store.note(stage.name, stage.fingerprint, stage.facts)

@@ -12,9 +12,9 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -49,12 +49,18 @@ def store_root(cache_root: Path) -> Path:
 class Entry:
     """One stored file."""
 
-    path: Path
+    path: PurePath
+    """As the file system names it."""
     stage: str
     size: int
     """Bytes."""
     used: float
-    """Last written or read (Unix time, to the minute)."""
+    """Last written or read (Unix time, to the minute); at an address last written."""
+
+    @property
+    def key(self) -> str:
+        """The key it is stored under."""
+        return self.path.name.removesuffix(SUFFIX)
 
 
 class Lookup(NamedTuple):
@@ -78,10 +84,15 @@ class Store:
         memory: where small entries are kept that this process has read or written; None: every read is from the disk.
     """
 
+    look_ahead = 1
+    """So many images are worth a ``fetch`` at once."""
+
     def __init__(self, root: Path, *, max_bytes: int | None = None, memory: Memory | None = None) -> None:
         if max_bytes is not None and max_bytes <= 0:
             raise StoreError(f"store size limit of {max_bytes} bytes: give a positive number, or null for no limit")
         self.root = Path(root)
+        self.place = str(root)
+        """What people call it."""
         self._name = str(self.root.absolute())
         self.max_bytes = max_bytes
         self.memory = memory
@@ -118,6 +129,13 @@ class Store:
         known = None if memory is None else memory.get((self._name, stage, key))
         if known is not None:
             return Lookup(_copied(known), False)
+        found = self._read(stage, key)
+        if memory is not None and found.artifact is not None:
+            memory.put((self._name, stage, key), _copied(found.artifact))
+        return found
+
+    def _read(self, stage: str, key: str) -> Lookup:
+        """Read an entry from where it lies; a corrupt one is removed."""
         path = self.path(stage, key)
         try:
             with path.open("rb") as file:
@@ -132,17 +150,35 @@ class Store:
         try:
             artifact = unpack(data, stage=stage, key=key)
         except CorruptEntryError:
-            with self._lock:
-                self.dropped[stage] += 1
+            self._count_dropped(stage)
             with contextlib.suppress(OSError):  # a folder that is only readable serves its good entries all the same
                 path.unlink()
             return Lookup(None, True)
         if time.time() - used > TOUCH_AFTER:
             with contextlib.suppress(OSError):
                 os.utime(path)
-        if memory is not None:
-            memory.put((self._name, stage, key), _copied(artifact))
         return Lookup(artifact, False)
+
+    def _count_dropped(self, stage: str) -> None:
+        with self._lock:
+            self.dropped[stage] += 1
+
+    @property
+    def here(self) -> Store:
+        """The part of the store on this machine: for what is large, or sooner made again than sent."""
+        return self
+
+    def for_entries_of(self, size: int) -> Store:
+        """Return the store that keeps entries of about so many bytes: at an address, ``here`` for large ones."""
+        return self
+
+    def fetch(self, stage: str, keys: Iterable[str]) -> list[str]:
+        """Bring entries onto this machine at once; return the keys of which it is sure that none is stored."""
+        return []
+
+    def present(self, stage: str, keys: Iterable[str]) -> set[str]:
+        """Return those of some keys that are stored, without reading the entries."""
+        return {key for key in keys if self.contains(stage, key)}
 
     def contains(self, stage: str, key: str) -> bool:
         """Say whether a file lies there, without reading it (it may turn out corrupt)."""
@@ -154,11 +190,13 @@ class Store:
         Raises:
             StoreError: a value that cannot be stored, a full disk, or a folder that cannot be written.
         """
-        path = self.path(stage, key)
-        data = pack(artifact, stage=stage, key=key)
-        self._write(path, data)
+        self._keep(stage, key, pack(artifact, stage=stage, key=key))
         if self.memory is not None and self.memory.max_bytes:
             self.memory.put((self._name, stage, key), _copied(plain(artifact)))
+
+    def _keep(self, stage: str, key: str, data: bytes) -> None:
+        """Put the bytes of an entry where they belong."""
+        self._write(self.path(stage, key), data)
         if self.max_bytes is not None:
             self._keep_limit(len(data))
 
@@ -175,8 +213,11 @@ class Store:
             StoreError: a full disk or a folder that cannot be written.
         """
         text = json.dumps({"fingerprint": fingerprint, **facts}, indent=1, sort_keys=True)
-        self._write(self._note_path(stage, fingerprint), (text + "\n").encode())
+        self._write_note(stage, fingerprint, (text + "\n").encode())
         self._noted.add((stage, fingerprint))
+
+    def _write_note(self, stage: str, fingerprint: str, data: bytes) -> None:
+        self._write(self._note_path(stage, fingerprint), data)
 
     def _note_path(self, stage: str, fingerprint: str) -> Path:
         return self.path(stage, fingerprint).parents[1] / f"{fingerprint}.json"
@@ -184,12 +225,18 @@ class Store:
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """Return the stage descriptions that were noted under this name, newest first; unreadable ones are left out."""
         found: list[tuple[float, dict[str, Any]]] = []
-        for path in (self.root / stage).glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, RecursionError):
-                facts = json.loads(path.read_bytes())
+        for changed, data in self._read_notes(stage):
+            with contextlib.suppress(ValueError, RecursionError):
+                facts = json.loads(data)
                 if isinstance(facts, dict):
-                    found.append((path.stat().st_mtime, facts))
+                    found.append((changed, facts))
         return [facts for _, facts in sorted(found, key=lambda pair: -pair[0])]
+
+    def _read_notes(self, stage: str) -> Iterator[tuple[float, bytes]]:
+        """Yield when a description was written, and its bytes."""
+        for path in (self.root / stage).glob("*.json"):
+            with contextlib.suppress(OSError):
+                yield path.stat().st_mtime, path.read_bytes()
 
     def stages(self) -> list[str]:
         """Return the names of the stages that the folder holds anything of."""
@@ -206,6 +253,17 @@ class Store:
         for child in [*folder.glob("*/"), folder]:
             with contextlib.suppress(OSError):  # not empty, or gone: another process is at work there
                 child.rmdir()
+
+    def contents(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        """Yield the bytes of entries; those that vanish meanwhile are left out."""
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry, Path(entry.path).read_bytes()
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Remove files of the store, those that are gone already too."""
+        for entry in entries:
+            Path(entry.path).unlink(missing_ok=True)
 
     def entries(self, stage: str | None = None) -> Iterator[Entry]:
         """Walk the stored entries, of one stage or of all, in no particular order."""
@@ -268,7 +326,7 @@ class Store:
                     if size <= EVICT_TO * self.max_bytes:
                         break
                     with contextlib.suppress(OSError):
-                        entry.path.unlink()
+                        Path(entry.path).unlink()
                         size -= entry.size
                 log.info(
                     "stage store %s: over its limit, removed %.1f MB unused longest", self.root, (before - size) / 1e6

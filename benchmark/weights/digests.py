@@ -8,8 +8,8 @@ import json
 import os
 from pathlib import Path
 
+from benchmark.core.addresses import cache_folder
 from benchmark.core.atomic import replacing
-from benchmark.core.settings import folder_of
 
 CHUNK = 1 << 22
 
@@ -66,7 +66,7 @@ def folder_digest(path: Path) -> str:
 
 
 def _note_of(path: Path) -> Path:
-    folder = folder_of("BENCH_CACHE", ".cache") / "digests"
+    folder = cache_folder() / "digests"
     return folder / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
 
 

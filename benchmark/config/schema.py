@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isabstract
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, get_args
 
 from pydantic import Field, ValidationError
 
@@ -50,6 +50,8 @@ class RunSettings(Settings):
     limit: int | None = Field(gt=0)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int = Field(ge=0)
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)]
+    """Images at once in every stage that takes several; ``auto``: see ``benchmark.stages.batching``."""
     shard: str | None = Field(pattern=r"^\d+/\d+$")
     overwrite: Literal["never", "only_missing", "always"]
     objective: str | None

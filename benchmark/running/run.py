@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from benchmark.stages.context import Context
 
 NOT_IN_RESULT = frozenset({"data_root", "results_root", "cache_root", "cache_gb", "weights_root"}) | frozenset(
-    {"device", "workers", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
+    {"device", "workers", "batch_size", "shard", "overwrite", "objective", "gallery", "export", "export_threshold"}
 )
 """Run settings that do not change the result."""
 
@@ -245,6 +245,7 @@ def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, .
         device=config.run.device,
         device_index=Shard.parse(config.run.shard).index - 1 if config.run.shard else 0,
         workers=config.run.workers,
+        batch_size=None if config.run.batch_size == "auto" else config.run.batch_size,
         refresh=config.run.overwrite == "always",
         on_error=config.run.on_error,
         weights_root=config.run.weights_root,
@@ -346,6 +347,9 @@ def measure(context: Context, *, started: str, seconds: float, told: Mapping[str
         seconds_per_stage={name: round(s.seconds, 3) for name, s in sorted(context.stats.items())},
         samples_computed={name: s.computed for name, s in sorted(context.stats.items())},
         samples_reused={name: s.reused for name, s in sorted(context.stats.items())},
+        seconds_waiting={name: round(s.waiting, 3) for name, s in sorted(context.stats.items())},
+        seconds_storing={name: round(s.storing, 3) for name, s in sorted(context.stats.items())},
+        images_at_once={name: s.images_at_once for name, s in sorted(context.stats.items()) if s.images_at_once},
         counters=dict(sorted(context.counters.items())),
         peak_memory_mb=provenance.peak_memory_mb(),
         gpu_memory_mb=provenance.gpu_memory_mb(),

@@ -19,10 +19,9 @@ class StageTime(NamedTuple):
 
     def __str__(self) -> str:
         """Return the shares of the whole."""
-        parts = zip(
-            (100 * part / sum(self) for part in self), ("computing", "waiting for images", "store"), strict=True
-        )
-        return ", ".join(f"{share:.0f} % {what}" for share, what in parts) if sum(self) else "no time"
+        whole = sum(self)
+        named = zip(self, ("computing", "waiting for images", "store"), strict=True)
+        return ", ".join(f"{100 * part / whole:.0f} % {what}" for part, what in named) if whole else "no time"
 
 
 def stage_times(measured: Measured) -> dict[str, StageTime]:

@@ -34,7 +34,7 @@ def test_sam() -> None:
 
 def test_grounding_dino_with_images_of_one_size_together() -> None:
     network = GroundingDino(toy_detector(), device=CPU, short_side=96, long_side=200, captions_per_batch=2)
-    captions = ["defect.", "a black hole.", "b."]
+    captions = ["defect.", "a black hole.", "b."]  # two at once, and then one
     shapes: list[tuple[int, ...]] = []
     encode = network._encode
 
@@ -51,16 +51,14 @@ def test_grounding_dino_with_images_of_one_size_together() -> None:
             np.testing.assert_array_equal(np.isfinite(one), finite)
             near(one[finite], other[finite])
     assert not np.allclose(found[0][1], found[2][1], atol=1e-3)  # images of one batch are told apart
-    for image, boxes in zip(PICTURES, network.detect_all(PICTURES, captions, floor=0.0), strict=True):
-        np.testing.assert_array_equal(boxes.caption, network.detect(image, captions, floor=0.0).caption)
 
 
 def test_clip_windows() -> None:
     clip = Clip(toy_clip(), device=CPU)
-    prepared = [squash(image, 224) for image in PICTURES[:2]]
-    together = window_vectors(clip, prepared, sizes=(2, 3), patches="raw")
+    prepared = [squash(image, 112) for image in PICTURES[:2]]
+    together = window_vectors(clip, prepared, sizes=(2,), patches="raw")
     for number, image in enumerate(prepared):
-        alone = window_vectors(clip, [image], sizes=(2, 3), patches="raw")
+        alone = window_vectors(clip, [image], sizes=(2,), patches="raw")
         near(together.image[number], alone.image[0])
         assert together.patches is not None and alone.patches is not None
         near(together.patches[number], alone.patches[0])

@@ -14,11 +14,15 @@ from tests.harness import SMALL_SAT, places
 def test_a_pipeline_is_timed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pipeline=reference_difference", *SMALL_SAT, *places(tmp_path)]
     assert main(["latency", *words, "out=" + str(tmp_path / "l.json")]) == 0
-    assert "Latency" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Latency" in told and "of those together: reference_difference" in told and "waiting for images" in told
     found = json.loads((tmp_path / "l.json").read_text())
     assert found["n_single"] + found["n_together"] == 12 - 1 - 3
     assert 0 < found["p50_ms"] <= found["p90_ms"] <= found["p99_ms"]
     assert found["cold_start_ms"] > 0 and found["together_per_second"] > 0
+    times = found["together_stages"]["reference_difference"]
+    assert set(times) == {"computing", "waiting", "storing"} and min(times.values()) >= 0 < times["computing"]
+    assert found["images_at_once"] == {"reference_difference": 1}
     assert found["peak_memory_mb"] > 0 and found["hardware"]["cores"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isabstract
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self, TypeVar, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -83,6 +83,8 @@ class RunSettings(Settings):
     limit: int | None = Field(gt=0)
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int = Field(ge=0)
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1)]
+    """Images at once in every stage that takes several; ``auto``: see ``benchmark.stages.batching``."""
     shard: str | None = Field(pattern=r"^\d+/\d+$")
     engine: Literal["local", "ray"]
     ray: RaySettings

@@ -29,8 +29,9 @@ def out_of_memory(error: BaseException) -> str | None:
 
 
 LESS = (
-    "a smaller pipeline.batch_size, image side or memory of patches needs less where the pipeline has one (run --help "
-    "pipeline=NAME lists its keys), smaller images and run.limit=N too; what is stored already is not computed again"
+    "a smaller run.batch_size or pipeline.batch_size, image side or memory of patches needs less where the pipeline "
+    "has one (run --help pipeline=NAME lists its keys), smaller images and run.limit=N too; what is stored already is "
+    "not computed again"
 )
 
 

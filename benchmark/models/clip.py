@@ -130,7 +130,7 @@ class Clip:
         import torch
 
         with self.device.inference():
-            pixels = torch.stack(list(images)).to(self.device.name)
+            pixels = self.device.send(torch.stack(list(images)))
             return np.asarray(self._vision(pixels, surgery).float().cpu().numpy(), dtype=np.float32)
 
     def text(self, prompts: Sequence[str]) -> NDArray[np.float32]:

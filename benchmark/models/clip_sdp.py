@@ -40,7 +40,7 @@ def stage_tokens(clip: Clip, images: Sequence[torch.Tensor], *, aliased_class: b
         raise ConfigError(f"SDP needs a network whose blocks make {STAGES} equal stages, not {len(blocks)} blocks")
     found: list[torch.Tensor] = []
     with clip.device.inference():
-        stream = visual.ln_pre(embed(visual, torch.stack(list(images)).to(clip.device.name)))
+        stream = visual.ln_pre(embed(visual, clip.device.send(torch.stack(list(images)))))
         second = torch.zeros_like(stream)
         for number, block in enumerate(blocks):
             query, key, value = heads(block, block.ln_1(stream))

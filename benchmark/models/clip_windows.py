@@ -51,7 +51,7 @@ def window_vectors(
 
     tower = network.tower
     with network.device.inference():
-        start = tower.embed(torch.stack(list(images)).to(network.device.name))
+        start = tower.embed(network.device.send(torch.stack(list(images))))
         whole = tower.encode(start)
         side = round((start.shape[1] - 1) ** 0.5)
         windows = tuple(_array(encode_windows(tower, start, window_places(side, size))) for size in sizes)

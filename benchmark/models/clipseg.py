@@ -106,7 +106,7 @@ def logits(
     # The text ends at its end token, the largest number; nothing behind that is read.
     mask = torch.arange(ids.shape[1])[None] <= ids.argmax(dim=1, keepdim=True)
     with device.inference():
-        batch = pixels[None].expand(len(texts), -1, -1, -1).to(device.name)
+        batch = device.send(pixels)[None].expand(len(texts), -1, -1, -1)
         found = network(
             input_ids=ids.to(device.name), pixel_values=batch, attention_mask=mask.long().to(device.name)
         ).logits

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from benchmark.core.errors import DataError
 from benchmark.models.detection_answer import END, START, Answer, Family, Floats, as_array, phrases, prepared
 from benchmark.models.florence2 import FlorenceFamily
-from benchmark.models.once_an_image import OnceAnImage
-from benchmark.models.runtime import Device
+from benchmark.models.once_an_image import OnceAnImage, repeated
+from benchmark.models.runtime import Device, by_shape
 
 if TYPE_CHECKING:
     import torch
@@ -49,17 +49,27 @@ class WordFamily:
     def ask(
         self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], contrasts: Sequence[str]
     ) -> list[list[Answer]]:
-        """Ask about image after image, as they are of different sizes; a contrast is among the words already."""
-        return [list(self._about(image, captions)) for image in images]
+        """Ask about images that are scaled to one size together; a contrast is among the words already."""
+        import torch
 
-    def _about(self, image: NDArray[np.uint8], captions: Sequence[str]) -> Iterator[Answer]:
-        pixels = prepared(self.processor, [image]).to(self.device.name)
-        self._image.forget()
+        scaled = [prepared(self.processor, [image]) for image in images]
+        found: dict[int, list[Answer]] = {}
+        for numbers in by_shape([one.shape for one in scaled]):
+            pixels = torch.cat([scaled[number] for number in numbers])
+            found |= zip(numbers, self._about(pixels, captions), strict=True)
+        return [found[number] for number in range(len(images))]
+
+    def _about(self, pixels: torch.Tensor, captions: Sequence[str]) -> list[list[Answer]]:
+        """The answers by image, (B, 3, h, w), and caption."""
+        pixels = self.device.send(pixels)
+        images = len(pixels)
+        answers: list[list[Answer]] = [[] for _ in range(images)]
+        self._image.forget(images=images)
         for start in range(0, len(captions), self.captions_per_batch):
             part = list(captions[start : start + self.captions_per_batch])
             words = self.tokenizer(part, padding="longest", return_token_type_ids=True, return_tensors="pt")
-            words = {name: ids[:, : self.most].to(self.device.name) for name, ids in words.items()}
-            rows = pixels.expand(len(part), *pixels.shape[1:])
+            words = {name: ids[:, : self.most].to(self.device.name).repeat(images, 1) for name, ids in words.items()}
+            rows = repeated(pixels, len(part))
             try:
                 found = self.network(pixel_values=rows, pixel_mask=rows.new_ones(rows[:, 0].shape).long(), **words)
             except RuntimeError as error:
@@ -68,9 +78,11 @@ class WordFamily:
                 raise DataError(
                     "the image is too elongated for the detector: it has fewer positions than the network has queries"
                 ) from None
-            for text, logits, boxes in zip(part, found.logits, found.pred_boxes, strict=True):
-                scored = logits.float().sigmoid()[:, : len(self.pieces(text))]
-                yield Answer(probabilities=as_array(scored), boxes=as_array(boxes))
+            for row, (logits, boxes) in enumerate(zip(found.logits, found.pred_boxes, strict=True)):
+                image, text = divmod(row, len(part))
+                scored = logits.float().sigmoid()[:, : len(self.pieces(part[text]))]
+                answers[image].append(Answer(probabilities=as_array(scored), boxes=as_array(boxes)))
+        return answers
 
 
 class OwlFamily:
@@ -99,7 +111,7 @@ class OwlFamily:
         queries = self._encoded(tuple(dict.fromkeys(text for texts in asked for text in texts)))
         place = {text: number for number, text in enumerate(queries)}
         vectors = torch.stack(list(queries.values()))
-        pixels = prepared(self.processor, images).to(self.device.name)
+        pixels = self.device.send(prepared(self.processor, images))
         features = self.network.image_embedder(pixel_values=pixels)[0]
         rows = features.flatten(1, 2)
         logits, _ = self.network.class_predictor(rows, vectors[None].expand(len(images), -1, -1))
@@ -152,7 +164,7 @@ class OmDetFamily:
     ) -> list[list[Answer]]:
         """Ask about image after image, all classes of some captions at once."""
         asked = [_asked(*pair) for pair in zip(captions, contrasts, strict=True)]
-        pixels = prepared(self.processor, images).to(self.device.name)
+        pixels = self.device.send(prepared(self.processor, images))
         return [list(self._about(one[None], asked, contrasts)) for one in pixels]
 
     def _about(

@@ -45,9 +45,9 @@ class Detector(Settings, ABC):
         return "detection"
 
     @property
-    def at_once(self) -> int:
-        """Most images of one call of ``find``."""
-        return 1
+    def at_once(self) -> int | None:
+        """Images of one call of ``find`` where a run says nothing else; None: it works image by image."""
+        return None
 
     @property
     def by_phrase(self) -> bool:

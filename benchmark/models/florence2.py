@@ -88,7 +88,7 @@ class FlorenceFamily:
         ]
 
     def _about(self, image: NDArray[np.uint8], texts: Sequence[str]) -> Iterator[tuple[str, Found]]:
-        pixels = prepared(self.processor, [image]).to(self.device.name)
+        pixels = self.device.send(prepared(self.processor, [image]))
         self._image.forget()
         for start in range(0, len(texts), self.captions_per_batch):
             part = texts[start : start + self.captions_per_batch]

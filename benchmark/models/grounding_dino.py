@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
 from benchmark.models.fusion import Kernels, prepare
-from benchmark.models.runtime import Device
+from benchmark.models.once_an_image import repeated
+from benchmark.models.runtime import Device, by_shape
 
 if TYPE_CHECKING:
     import torch
@@ -125,61 +126,74 @@ class GroundingDino:
         prepare(network, kernels=kernels, device=device.name)
 
     def raw(self, image: NDArray[np.uint8], captions: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.
+        """Return what ``raw_all`` does, of one image."""
+        return self.raw_all([image], captions)[0]
+
+    def raw_all(
+        self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Return for each image token logits (K, Q, T) and boxes (K, Q, 4) of K normalised captions for Q queries.
 
         Logits are -inf behind a caption's last token; boxes are centre x, centre y, width, height. Of a caption that
-        is longer than the network reads it reads the beginning, as the library does (see ``long_captions``).
+        is longer than the network reads it reads the beginning, as the library does (see ``long_captions``). Images
+        that are scaled to one size go through the network together: padding would change what it sees.
 
         Raises:
-            DataError: the image is so elongated that it has fewer positions than the network has queries.
+            DataError: an image is so elongated that it has fewer positions than the network has queries.
         """
+        with self.device.inference():
+            scaled = [
+                scale_for_detector(image, short_side=self.short_side, long_side=self.long_side) for image in images
+            ]
+            found: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+            for numbers in by_shape([one.shape for one in scaled]):
+                answers = self._ask([scaled[number] for number in numbers], captions)
+                found |= zip(numbers, zip(*answers, strict=True), strict=True)
+        return [found[number] for number in range(len(images))]
+
+    def _ask(
+        self, scaled: Sequence[torch.Tensor], captions: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Token logits (B, K, Q, T) and boxes (B, K, Q, 4) of B images of one size, (3, h, w) each."""
         import torch
 
-        with self.device.inference():
-            pixels = scale_for_detector(image, short_side=self.short_side, long_side=self.long_side)
-            features = self._encode(pixels)
-            logits, boxes = [], []
-            for start in range(0, len(captions), self.captions_per_batch):
-                part = tuple(captions[start : start + self.captions_per_batch])
-                found = self._match(features, self._text(part), len(part))
-                logits.append(found[0].float())
-                boxes.append(found[1].float())
-        return torch.cat(logits).cpu().numpy(), torch.cat(boxes).cpu().numpy()
+        features = self._encode(scaled)
+        logits, boxes = [], []
+        for start in range(0, len(captions), self.captions_per_batch):
+            part = tuple(captions[start : start + self.captions_per_batch])
+            found = self._match(features, self._text(part), len(part))
+            logits.append(found[0].float().unflatten(0, (len(scaled), len(part))))
+            boxes.append(found[1].float().unflatten(0, (len(scaled), len(part))))
+        return torch.cat(logits, dim=1).cpu().numpy(), torch.cat(boxes, dim=1).cpu().numpy()
 
     def detect(self, image: NDArray[np.uint8], captions: Sequence[str], *, floor: float) -> Detections:
+        """Find boxes for normalised captions in one image, (H, W, 3) uint8 RGB (``detect_all``)."""
+        return self.detect_all([image], captions, floor=floor)[0]
+
+    def detect_all(
+        self, images: Sequence[NDArray[np.uint8]], captions: Sequence[str], *, floor: float
+    ) -> list[Detections]:
         """Find boxes for normalised captions; each caption is asked by itself, as the papers do.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            images: (H, W, 3) uint8 RGB each, of any and different sizes.
             floor: boxes whose score is not above it are left out.
         """
-        import torch
-
-        logits, boxes = self.raw(image, captions)
-        # The network's own sigmoid in torch, so that scores agree with the official code to the last bit.
-        probabilities = torch.from_numpy(logits).sigmoid().numpy()
-        scores = probabilities.max(axis=2)
-        kept = scores > floor
         width = max((len(tokens) for tokens in self.pieces(captions)), default=0)
-        return Detections(
-            boxes=boxes[kept],
-            scores=scores[kept],
-            caption=np.nonzero(kept)[0].astype(np.int64),
-            tokens=probabilities[kept][:, :width],
-        )
+        return [_kept(*found, floor=floor, width=width) for found in self.raw_all(images, captions)]
 
     def pieces(self, captions: Sequence[str]) -> list[list[str]]:
         """Return the word pieces of each caption that the network reads, special tokens included."""
         tokenizer, most = self.network.tokenizer, self.network.max_text_len
         return [tokenizer.convert_ids_to_tokens(tokenizer(caption)["input_ids"][:most]) for caption in captions]
 
-    def _encode(self, pixels: torch.Tensor) -> tuple[list[Any], list[Any], list[Any]]:
-        """Image features of all levels, their padding masks and position codes: the part no caption enters."""
+    def _encode(self, scaled: Sequence[torch.Tensor]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Features of images of one size, all levels, their padding masks and position codes: no caption enters."""
         from groundingdino.util.misc import NestedTensor, nested_tensor_from_tensor_list
         from torch.nn import functional as F
 
         network = self.network
-        samples = nested_tensor_from_tensor_list([pixels.to(self.device.name)])
+        samples = nested_tensor_from_tensor_list([self.device.send(one) for one in scaled])
         features, codes = network.backbone(samples)
         sources = [network.input_proj[i](feature.tensors) for i, feature in enumerate(features)]
         masks = [feature.mask for feature in features]
@@ -192,8 +206,9 @@ class GroundingDino:
             masks.append(mask)
         positions = sum(source.shape[-2] * source.shape[-1] for source in sources)
         if positions < network.num_queries:
+            height, width = scaled[0].shape[1:]
             raise DataError(
-                f"the image is too elongated for GroundingDINO: scaled to {pixels.shape[2]} x {pixels.shape[1]} pixels "
+                f"the image is too elongated for GroundingDINO: scaled to {width} x {height} pixels "
                 f"it has {positions} positions for {network.num_queries} queries; crop it or raise the input size"
             )
         return sources, masks, codes
@@ -225,12 +240,31 @@ class GroundingDino:
         }
 
     def _match(self, features: tuple[list[Any], list[Any], list[Any]], text: dict[str, Any], captions: int) -> Any:
-        """Token logits and boxes for a batch of captions over one image's features."""
+        """Token logits and boxes of every image with every caption: rows (image, caption), captions innermost."""
         from groundingdino.util.misc import inverse_sigmoid
 
         network = self.network
-        sources, masks, codes = ([level.expand(captions, *level.shape[1:]) for level in part] for part in features)
-        text = dict(text)  # the transformer writes into it
-        states, references, *_ = network.transformer(sources, masks, None, codes, None, None, text)
+        images = len(features[0][0])
+
+        sources, masks, codes = ([repeated(level, captions) for level in part] for part in features)
+        # A dictionary of its own: the transformer writes into it.
+        asked = {name: value[None].expand(images, *value.shape).flatten(0, 1) for name, value in text.items()}
+        states, references, *_ = network.transformer(sources, masks, None, codes, None, None, asked)
         boxes = (network.bbox_embed[-1](states[-1]) + inverse_sigmoid(references[-2])).sigmoid()
-        return network.class_embed[-1](states[-1], text), boxes
+        return network.class_embed[-1](states[-1], asked), boxes
+
+
+def _kept(logits: NDArray[np.float32], boxes: NDArray[np.float32], *, floor: float, width: int) -> Detections:
+    """The boxes of one image whose score is above ``floor``, with the probabilities of ``width`` tokens."""
+    import torch
+
+    # The network's own sigmoid in torch, so that scores agree with the official code to the last bit.
+    probabilities = torch.from_numpy(logits).sigmoid().numpy()
+    scores = probabilities.max(axis=2)
+    kept = scores > floor
+    return Detections(
+        boxes=boxes[kept],
+        scores=scores[kept],
+        caption=np.nonzero(kept)[0].astype(np.int64),
+        tokens=probabilities[kept][:, :width],
+    )

@@ -178,9 +178,9 @@ class TransformersClip:
         """Embed what a processor of the library made of images: (B, E) float32, not normalised."""
         import torch
 
-        where = self.device.name
+        send = self.device.send
         with self.device.inference():
-            placed = {name: v.to(where) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
+            placed = {name: send(v) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
             return _array(self.network.get_image_features(**placed).pooler_output)
 
     def text(self, prompts: Sequence[str]) -> Floats:

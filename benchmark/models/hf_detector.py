@@ -40,12 +40,12 @@ class HfDetector(Detector):
     captions_per_batch: int = Field(ge=1)
     """Captions that run side by side on one image; more need more memory."""
     batch_size: int = Field(ge=1)
-    """Images that run side by side where the network scales all to one size (OWL-ViT, OWLv2)."""
+    """Images that run side by side where they are scaled to one size; OmDet-Turbo and Florence-2 take one alone."""
 
     @property
-    def at_once(self) -> int:
-        """Most images of one call of ``find``."""
-        return self.batch_size
+    def at_once(self) -> int | None:
+        """Images of one call of ``find`` where a run says nothing else (``Detector.at_once``)."""
+        return None if self._kind() in ("omdet-turbo", "florence2") else self.batch_size
 
     @property
     def by_phrase(self) -> bool:

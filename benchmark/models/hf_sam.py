@@ -139,7 +139,7 @@ class TransformersSam(SegmentAnything):
                 self._input_size(image.shape[:2])
             ready = [np.ascontiguousarray(image) for image in images]
             pixels = self.processor(images=ready, input_data_format="channels_last", return_tensors="pt")
-            found = self.model.get_image_embeddings(pixels["pixel_values"].to(self.device.name))
+            found = self.model.get_image_embeddings(self.device.send(pixels["pixel_values"]))
             if self.model.config.model_type == "sam_hq":
                 found = [found[0], found[1][0]]  # of the early layers its decoder reads the first
             levels = found if isinstance(found, list | tuple) else [found]
@@ -152,7 +152,7 @@ class TransformersSam(SegmentAnything):
     def _predictor(self, image: Embedded) -> SamPredictor:
         import torch
 
-        levels = [torch.from_numpy(one).to(self.device.name)[None] for one in (image.features, *image.further)]
+        levels = [self.device.send(torch.from_numpy(one))[None] for one in (image.features, *image.further)]
         return _predictor(self, levels, image.size)
 
     def decode(

@@ -200,7 +200,7 @@ class OpenClipNetwork:
         import torch
 
         with self.device.inference():
-            found = self.network.encode_image(torch.stack(list(images)).to(self.device.name))
+            found = self.network.encode_image(self.device.send(torch.stack(list(images))))
             return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
     def text(self, prompts: Sequence[str]) -> Floats:

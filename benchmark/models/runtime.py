@@ -8,7 +8,7 @@ import io
 import logging
 import platform
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +41,12 @@ class Device:
         if self.precision == "fp16" and self.name.startswith("cpu"):
             raise ConfigError("precision fp16 needs a CUDA device; on a CPU use bf16 or fp32")
 
+    def send(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Copy a tensor of the processor to the device; to CUDA from pinned memory, and without waiting for it."""
+        if not self.name.startswith("cuda"):
+            return tensor.to(self.name)
+        return tensor.pin_memory().to(self.name, non_blocking=True)
+
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         """Run without gradients, in the chosen precision; fp32 means fp32 (no TF32) on CUDA too."""
@@ -63,6 +69,14 @@ class Device:
             warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", message="torch.meshgrid")
             yield
+
+
+def by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Return the numbers of what has one shape, group by group in the order in which the shapes first come."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, shape in enumerate(shapes):
+        groups.setdefault(tuple(shape), []).append(number)
+    return list(groups.values())
 
 
 def build(make: Callable[[], Net], *, device: str) -> Net:

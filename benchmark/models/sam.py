@@ -72,7 +72,7 @@ class SegmentAnything:
             for image in images:
                 self._input_size(image.shape[:2])
                 pixels = torch.from_numpy(np.ascontiguousarray(self.transform.apply_image(image)))
-                prepared.append(self.network.preprocess(pixels.permute(2, 0, 1).to(self.device.name)))
+                prepared.append(self.network.preprocess(self.device.send(pixels.permute(2, 0, 1))))
             features = self.network.image_encoder(torch.stack(prepared))
             return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
@@ -187,6 +187,6 @@ class SegmentAnything:
         predictor = StoredPredictor(self.network)
         predictor.original_size = image.size
         predictor.input_size = self._input_size(image.size)
-        predictor.features = torch.from_numpy(image.features).to(self.device.name)[None]
+        predictor.features = self.device.send(torch.from_numpy(image.features))[None]
         predictor.is_image_set = True
         return predictor

@@ -70,7 +70,7 @@ class Sam3:
         ready = [np.ascontiguousarray(image) for image in images]
         pixels = self.processor(images=ready, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
         with self.device.inference():
-            found = self.network.get_vision_features(pixel_values=pixels.to(self.device.name))
+            found = self.network.get_vision_features(pixel_values=self.device.send(pixels))
             levels = [np.asarray(level.float().cpu().numpy()) for level in found.fpn_hidden_states[:-1]]
         return [[level[number] for level in levels] for number in range(len(images))]
 
@@ -93,7 +93,7 @@ class Sam3:
 
         neck = self.network.vision_encoder.neck
         with Device(name=self.device.name).inference():
-            levels = [torch.from_numpy(one).to(self.device.name)[None] for one in maps]
+            levels = [self.device.send(torch.from_numpy(one))[None] for one in maps]
             levels.append(levels[-1])  # the coarsest level of all is not read
             places = [neck.position_encoding(one.shape, one.device, one.dtype) for one in levels]
             seen = Sam3VisionEncoderOutput(fpn_hidden_states=tuple(levels), fpn_position_encoding=tuple(places))

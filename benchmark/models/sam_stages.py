@@ -12,7 +12,7 @@ from pydantic import Field
 from benchmark.core.errors import DataError
 from benchmark.models import grounding_dino_build, sam_build
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
-from benchmark.models.detector import Detector
+from benchmark.models.detector import DetectionNetwork, Detector
 from benchmark.models.fusion import Kernels
 from benchmark.models.grounding_dino import Detections, GroundingDino
 from benchmark.models.grounding_dino_build import DetectorName, load_grounding_dino
@@ -99,6 +99,23 @@ class DetectorSettings(Detector):
             "long_side": self.long_side,
             "kernels": self.kernels,
         }
+
+    @property
+    def at_once(self) -> int | None:
+        """Images of one call of ``find`` (``Detector.at_once``); the library's last bits are those of one alone."""
+        return None if self.kernels == "library" else 1
+
+    def find(
+        self,
+        network: DetectionNetwork,
+        images: Sequence[NDArray[np.uint8]],
+        captions: Sequence[str],
+        contrasts: Sequence[str],
+    ) -> list[Detections]:
+        """Return the boxes of each image, (H, W, 3) RGB (see ``Detector.find``)."""
+        if not isinstance(network, GroundingDino):
+            return super().find(network, images, captions, contrasts)
+        return network.detect_all(images, captions, floor=self.floor)
 
     def fit(self, context: Context, chosen: Mapping[str, ResolvedWeights], captions: Sequence[str]) -> Fitted:
         """Return normalised captions as the detector is asked them; raises ConfigError for one that is refused."""

@@ -13,6 +13,7 @@ from benchmark.report.papers.fairness import NEARER, OTHER_NAME, WHOLE, images, 
 from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
 from benchmark.report.tables import number, outward
+from benchmark.results.profile import stage_times
 from benchmark.results.schema import RunResult, flatten
 from benchmark.scoring.metrics.registry import title as metric_title
 
@@ -313,9 +314,13 @@ def _cost(result: RunResult) -> Iterator[tuple[str, str]]:
         "whole run",
         f"{measured.seconds:.1f} s, {1000 * measured.seconds / result.dataset.n_samples_effective:.0f} ms an image",
     )
+    times = stage_times(measured)
     for stage, seconds in measured.seconds_per_stage.items():
         computed, reused = measured.samples_computed.get(stage, 0), measured.samples_reused.get(stage, 0)
-        yield f"stage {stage}", f"{seconds:.1f} s; {computed} computed, {reused} from the store"
+        counted = f"{seconds:.1f} s; {computed} computed, {reused} from the store"
+        size = measured.images_at_once.get(stage, 1)
+        counted += f", up to {size} at once" if size > 1 else ""
+        yield f"stage {stage}", f"{counted}; {times[stage]}" if stage in times else counted
     yield "peak memory", f"{measured.peak_memory_mb:.0f} MB"
     if measured.gpu_memory_mb is not None:
         yield "GPU memory", f"{measured.gpu_memory_mb:.0f} MB"

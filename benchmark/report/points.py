@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from benchmark.results.schema import RunResult
 
-NOT_A_PARAMETER = frozenset({"run.shard", "run.engine", "run.overwrite", "run.workers", "run.device", "tracking"})
+NOT_A_PARAMETER = frozenset(
+    {"run.shard", "run.engine", "run.overwrite", "run.workers", "run.batch_size", "run.device", "tracking"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

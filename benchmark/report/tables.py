@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmark.core.terminal import literal
+from benchmark.results.profile import stage_times, together
 from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def print_result(finished: Finished) -> None:
     computed = sum(result.measured.samples_computed.values())
     if reused + computed:
         console.print(f"stages: {computed} computed, {reused} reused from the store")
+    if times := stage_times(result.measured):
+        whole = together(times.values())
+        console.print(f"their time: {sum(whole):.1f} s, {whole}")
     if finished.reused:
         console.print("the result was there already (run.overwrite=never)")
     for line in finished.exported:

@@ -82,6 +82,13 @@ class Measured(Record):
     """UTC, ISO 8601."""
     seconds: float
     seconds_per_stage: dict[str, float]
+    """Of computing."""
+    seconds_waiting: dict[str, float] = Field(default_factory=dict)
+    """By stage: for images that were not yet decoded."""
+    seconds_storing: dict[str, float] = Field(default_factory=dict)
+    """By stage: reading and writing its entries of the store."""
+    images_at_once: dict[str, int] = Field(default_factory=dict)
+    """Images of the largest batch of each stage that computed."""
     samples_computed: dict[str, int]
     samples_reused: dict[str, int]
     counters: dict[str, float] = Field(default_factory=dict)

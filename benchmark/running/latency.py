@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from benchmark.config.pipeline import make_plan, predictions
 from benchmark.config.schema import RunConfig
@@ -21,6 +22,7 @@ from benchmark.core import provenance
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import Record
 from benchmark.core.table import Grid
+from benchmark.results.profile import StageTime
 from benchmark.results.schema import plain
 from benchmark.running.run import limited, make_context, make_manifest
 
@@ -48,7 +50,11 @@ class Latency(Record):
     """Images predicted together; ``workers`` of the run decode them ahead."""
     together_per_second: float
     stages_ms: dict[str, float]
-    """Mean of one image by stage, of those predicted one at a time."""
+    """Mean of computing one image by stage, of those predicted one at a time."""
+    together_stages: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """Seconds of each stage over the images predicted together: ``computing``, ``waiting`` for images, ``storing``."""
+    images_at_once: dict[str, int] = Field(default_factory=dict)
+    """Images of the largest batch of each stage, of those predicted together."""
     peak_memory_mb: float
     gpu_memory_mb: float | None
     parameters: int | None = None
@@ -106,7 +112,9 @@ def measure_latency(config: RunConfig) -> Latency:
         singles = np.array([timed([sample]) for sample in alone])
         stages = {name: stats.seconds - before.get(name, 0.0) for name, stats in context.stats.items()}
         context.workers = workers
+        context.stats.clear()
         whole = timed(together)
+        times = {name: StageTime(s.seconds, s.waiting, s.storing) for name, s in sorted(context.stats.items())}
     p50, p90, p99 = (1000.0 * float(v) for v in np.percentile(singles, [50, 90, 99]))
     return Latency(
         dataset=config.choices["dataset"],
@@ -121,6 +129,8 @@ def measure_latency(config: RunConfig) -> Latency:
         n_together=len(together),
         together_per_second=len(together) / whole,
         stages_ms={name: 1000.0 * seconds / len(alone) for name, seconds in sorted(stages.items()) if seconds > 0.0},
+        together_stages={name: one._asdict() for name, one in times.items()},
+        images_at_once={name: stats.images_at_once for name, stats in sorted(context.stats.items())},
         peak_memory_mb=provenance.peak_memory_mb(),
         gpu_memory_mb=provenance.gpu_memory_mb(),
         parameters=provenance.network_parameters(),
@@ -144,11 +154,13 @@ def grid(found: Latency) -> Grid:
         "–" if found.gpu_memory_mb is None else f"{found.gpu_memory_mb:.0f}",
     )  # fmt: skip
     stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in found.stages_ms.items())
+    shared = [f"{name} {StageTime(**times)}" for name, times in found.together_stages.items() if sum(times.values())]
     machine = ", ".join(str(v) for v in found.hardware.values() if v is not None)
     busy = "not known" if found.load is None else f"{found.load:.1f}"
     notes = (
         f"{found.n_single} images one by one after {WARM_UP} for warming up, {found.n_together} together",
         f"of one image: {stages or 'no stage'}",
+        f"of those together: {'; '.join(shared) or 'no stage'}",
         f"machine: {machine}; load before: {busy}",
     )
     return Grid(title="Latency", columns=columns, rows=(row,), notes=notes, left=frozenset({0, 1, 2}))

@@ -73,12 +73,13 @@ def missing_pools(plan: Plan, context: Context) -> list[Pool]:
         stored = cache.present(stage, keys.values())
         missing = {content: place_of[content] for content, key in keys.items() if key not in stored}
         if cache.is_shared(stage):
-            entries = [Entry(number, place) for place in sorted(missing.values())]
-            pools.setdefault((_depth(stage), stage.name), [])[:0] = entries
+            entries = [Entry(number, place) for place in missing.values()]
+            pools.setdefault((_depth(stage), stage.name), []).extend(entries)
         for up in stage.upstream:
             for content, place in missing.items():
-                wanted[up.fingerprint].setdefault(content, place)
-    return [Pool(name, tuple(entries)) for (_, name), entries in sorted(pools.items()) if entries]
+                wanted[up.fingerprint][content] = min(place, wanted[up.fingerprint].get(content, place))
+    in_order = {key: tuple(sorted(entries, key=lambda entry: entry.sample)) for key, entries in sorted(pools.items())}
+    return [Pool(name, entries) for (_, name), entries in in_order.items() if entries]
 
 
 def _depth(stage: Stage) -> int:

@@ -16,6 +16,7 @@ from benchmark.core.errors import BenchmarkError, ConfigError, told
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.secrets import redact
 from benchmark.core.traces import Trace
+from benchmark.stages.batching import Batching
 from benchmark.stages.codec import Artifact
 from benchmark.stages.prefetch import Prefetcher
 from benchmark.stages.scheduler import FATAL, stream
@@ -52,6 +53,7 @@ class Context:
         device_index: which one ``auto`` takes where there are several CUDA devices, counted round.
         weights_root: folder of the weights files; None: see ``benchmark.weights.weights_root``.
         workers: threads that decode images ahead; 0: decode where the image is needed.
+        batch_size: images at once in every stage that takes several; None: as ``Batching`` has it.
         on_error: ``stop`` raises at the first image that fails; ``record`` puts it into ``failed`` and goes on.
         refresh: compute each entry once anew in this process, whatever is stored.
         on_progress: called as (stage name, done, total, reused) after each image of ``run``.
@@ -69,6 +71,7 @@ class Context:
         device: str = "cpu",
         device_index: int = 0,
         workers: int = 2,
+        batch_size: int | None = None,
         on_error: Literal["stop", "record"] = "stop",
         refresh: bool = False,
         on_progress: Progress | None = None,
@@ -81,7 +84,8 @@ class Context:
         self.manifest = manifest
         self.samples = tuple(samples)
         self.store = store
-        self.stage_cache = StageCache(store, refresh=refresh)
+        batching = Batching(batch_size, on_cuda=lambda: self.device.startswith("cuda"))
+        self.stage_cache = StageCache(store, refresh=refresh, batching=batching)
         self.seed = seed
         self._device, self._device_index = device, device_index
         self.weights_root = weights_root

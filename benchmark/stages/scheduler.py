@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmark.core.errors import ConfigError, StoreError, WeightsError
+from benchmark.core.exhausted import out_of_memory
 from benchmark.core.samples import Sample
 from benchmark.stages.codec import Artifact
 from benchmark.stages.prefetch import Image, Prefetcher
@@ -55,16 +57,17 @@ def stream(
     Looks ahead only behind an image that has to be computed, and then no further than one group of
     batches and the images that the threads decode meanwhile: this bounds the memory.
     """
-    group = max((_widest(stage) for stage in stages), default=1)
-    ahead = max(2 * prefetcher.workers, group) if prefetcher.workers else 0
-    limit = 2 * (group + ahead)
     queue: deque[tuple[Sample, Item, bool]] = deque()
     live: Counter[Item] = Counter()
     by_content: dict[str, Item] = {}
     waiting: deque[Item] = deque()
     left = _fetched(cache, stages, samples)
     while True:
-        while len(waiting) < group + ahead and len(queue) < limit and not (queue and _done(queue[0][1], stages)):
+        while not (queue and _done(queue[0][1], stages)):
+            group = cache.batching.widest(stages) if waiting else 1
+            ahead = max(2 * prefetcher.workers, group) if prefetcher.workers else 0
+            if len(waiting) >= group + ahead or len(queue) >= 2 * (group + ahead):
+                break
             sample = next(left, None)
             if sample is None:
                 break
@@ -107,11 +110,6 @@ def _fetched(cache: StageCache, stages: Sequence[Stage], samples: Sequence[Sampl
         yield from chosen
 
 
-def _widest(stage: Stage) -> int:
-    """Return the largest batch of a stage and all that it rests on."""
-    return max([stage.batch_size, *(_widest(up) for up in stage.upstream)])
-
-
 def _done(item: Item, stages: Sequence[Stage]) -> bool:
     return all(stage.fingerprint in item.results for stage in stages)
 
@@ -151,16 +149,18 @@ def compute(cache: StageCache, stage: Stage, items: Sequence[Item]) -> None:
         compute(cache, up, [item for item in items if not _read(cache, up, item)])
     ready: list[tuple[Item, Inputs]] = []
     for item in items:
-        inputs = _inputs(stage, item)
+        inputs = _inputs(cache, stage, item)
         if isinstance(inputs, Failure):
             item.results[stage.fingerprint] = Result(failure=inputs)
         else:
             ready.append((item, inputs))
-    for start in range(0, len(ready), stage.batch_size):
-        _batch(cache, stage, ready[start : start + stage.batch_size])
+    while ready:
+        size = cache.batching.size(stage)
+        if _batch(cache, stage, ready[:size]):
+            del ready[:size]
 
 
-def _inputs(stage: Stage, item: Item) -> Inputs | Failure:
+def _inputs(cache: StageCache, stage: Stage, item: Item) -> Inputs | Failure:
     """Gather what the stage computes from, or the first failure on the way there."""
     upstream: dict[str, Artifact] = {}
     for up in stage.upstream:
@@ -171,14 +171,21 @@ def _inputs(stage: Stage, item: Item) -> Inputs | Failure:
         upstream[up.name] = result.artifact
     if not stage.needs_image:
         return Inputs(item.sample, None, upstream)
+    start = time.perf_counter()
     try:
         return Inputs(item.sample, item.image.get(), upstream)
     except Exception as error:
         return Failure("decoding", error)
+    finally:
+        cache.stage_stats(stage).waiting += time.perf_counter() - start
 
 
-def _batch(cache: StageCache, stage: Stage, batch: Sequence[tuple[Item, Inputs]]) -> None:
-    """Compute and store one batch; when it fails, try its images one by one."""
+def _batch(cache: StageCache, stage: Stage, batch: Sequence[tuple[Item, Inputs]]) -> bool:
+    """Compute and store one batch; when it fails, try its images one by one.
+
+    Returns:
+        False where memory ran out with several images: nothing was computed, and ``Batching.size`` is smaller now.
+    """
     try:
         artifacts = cache.compute(stage, [inputs for _, inputs in batch])
     except FATAL:
@@ -186,11 +193,17 @@ def _batch(cache: StageCache, stage: Stage, batch: Sequence[tuple[Item, Inputs]]
     except Exception as error:
         if len(batch) == 1:
             batch[0][0].results[stage.fingerprint] = Result(failure=Failure(stage.name, error))
-            return
-        log.warning("stage %s: a batch of %d images failed (%s); trying one by one", stage.name, len(batch), error)
-        for one in batch:
-            _batch(cache, stage, [one])
-        return
-    for (item, _), artifact in zip(batch, artifacts, strict=True):
-        cache.keep(stage, stage.key(item.sample.sha256), artifact)
-        item.results[stage.fingerprint] = Result(artifact)
+            return True
+        exhausted, reason = out_of_memory(error) is not None, str(error)
+    else:
+        for (item, _), artifact in zip(batch, artifacts, strict=True):
+            cache.keep(stage, stage.key(item.sample.sha256), artifact)
+            item.results[stage.fingerprint] = Result(artifact)
+        return True
+    if exhausted:  # the error is forgotten here, and with it the tensors that its traceback held
+        cache.batching.halve(stage, len(batch))
+        return False
+    log.warning("stage %s: a batch of %d images failed (%s); trying one by one", stage.name, len(batch), reason)
+    for one in batch:
+        _batch(cache, stage, [one])
+    return True

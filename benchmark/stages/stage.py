@@ -58,8 +58,8 @@ class Stage:
     weights: Mapping[str, str] = field(default_factory=dict)
     """Role to sha256 of the weights file."""
     upstream: tuple[Stage, ...] = ()
-    batch_size: int = 1
-    """Most images per call of ``compute``."""
+    batch_size: int | None = None
+    """Images per call of ``compute`` where a run says nothing else (``Batching``); None: it works image by image."""
     expected_bytes: int = 0
     """Of one stored entry, told by stages of large ones: a store at an address leaves those on the machine that
     computed them (``run.cache_remote_mb``), as sending them takes longer than computing them again."""
@@ -67,7 +67,7 @@ class Stage:
     """False: ``compute`` works from the upstream artifacts alone, and no image is decoded for it."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"stage {self.name!r}: batch_size is {self.batch_size}, it must be at least 1")
         names = [stage.name for stage in self.upstream]
         if len(set(names)) != len(names):

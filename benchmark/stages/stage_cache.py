@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.stages.batching import Batching
 from benchmark.stages.codec import Artifact, plain
 from benchmark.stages.explain import explain
 from benchmark.stages.stage import Inputs, Stage
@@ -34,6 +35,12 @@ class StageStats:
     """Damaged entries met, removed and computed again."""
     seconds: float = 0.0
     """Time inside ``Stage.compute``."""
+    waiting: float = 0.0
+    """Seconds that it waited for images that were not yet decoded."""
+    storing: float = 0.0
+    """Seconds of reading and writing its entries."""
+    images_at_once: int = 0
+    """Images of its largest batch."""
 
 
 class StageCache:
@@ -42,11 +49,13 @@ class StageCache:
     Args:
         store: where they are kept.
         refresh: compute each entry once anew in this process, whatever is stored.
+        batching: how many images a stage gets at once.
     """
 
-    def __init__(self, store: Store, *, refresh: bool = False) -> None:
+    def __init__(self, store: Store, *, refresh: bool = False, batching: Batching | None = None) -> None:
         self.store = store
         self.refresh = refresh
+        self.batching = batching or Batching()
         self.stats: dict[str, StageStats] = {}
         """By stage name."""
         self.settled: frozenset[str] = frozenset()
@@ -61,8 +70,10 @@ class StageCache:
         """Read one entry, unless it is to be computed anew."""
         if self._outdated(stage, key):
             return None
+        stats, start = self.stage_stats(stage), time.perf_counter()
         found = self._store(stage).lookup(stage.name, key)
-        self.stage_stats(stage).dropped_corrupt += found.dropped
+        stats.storing += time.perf_counter() - start
+        stats.dropped_corrupt += found.dropped
         return found.artifact
 
     def has(self, stage: Stage, key: str) -> bool:
@@ -92,8 +103,10 @@ class StageCache:
 
     def keep(self, stage: Stage, key: str, artifact: Artifact) -> None:
         """Store one computed result, with the description of its stage."""
+        start = time.perf_counter()
         self._note(stage)
         self._store(stage).put(stage.name, key, artifact)
+        self.stage_stats(stage).storing += time.perf_counter() - start
         if self.refresh:
             _renewed.add((str(self.store.root), stage.name, key))
 
@@ -108,6 +121,7 @@ class StageCache:
         if len(artifacts) != len(inputs):
             raise BenchmarkError(f"stage {stage.name!r} returned {len(artifacts)} artifacts for {len(inputs)} inputs")
         stats.computed += len(inputs)
+        stats.images_at_once = max(stats.images_at_once, len(inputs))
         return [plain(artifact) for artifact in artifacts]
 
     def _outdated(self, stage: Stage, key: str) -> bool:

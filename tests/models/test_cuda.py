@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,12 @@ from benchmark.models.clip import Clip, squash
 from benchmark.models.grounding_dino import GroundingDino
 from benchmark.models.runtime import Device
 from benchmark.models.sam import Embedded, SegmentAnything
+from benchmark.stages.codec import Artifact
+from benchmark.stages.context import Context
+from benchmark.stages.stage import Inputs, Stage
+from benchmark.stages.store import Store
 from tests.parity.toys import picture, toy_clip, toy_detector, toy_sam
+from tests.slow_pipeline import write_images
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 DEVICES = ("cpu", "cuda")
@@ -53,3 +61,30 @@ def test_half_precision_is_near(precision: str) -> None:
     rough = SegmentAnything(network, device=Device(name="cuda", precision=precision)).embed([picture(0)])  # type: ignore[arg-type]
     assert rough.dtype == np.float32
     assert np.abs(rough - exact).max() < 0.2 * np.abs(exact).max()
+
+
+def test_images_together_give_what_they_give_alone() -> None:
+    images = [picture(0), np.ascontiguousarray(picture(0)[::-1]), picture(1)]
+    device = Device(name="cuda")
+    sam = SegmentAnything(toy_sam().to("cuda"), device=device)
+    network = GroundingDino(
+        toy_detector().to("cuda"), device=device, short_side=96, long_side=200, captions_per_batch=2
+    )
+    for number, features in enumerate(sam.embed(images)):
+        np.testing.assert_allclose(features, sam.embed([images[number]])[0], atol=1e-3)
+    for image, (_, boxes) in zip(images, network.raw_all(images, ["defect.", "b."]), strict=True):
+        np.testing.assert_allclose(boxes, network.raw(image, ["defect.", "b."])[1], atol=1e-3)
+
+
+def test_memory_that_runs_out_on_the_device_halves_the_batch(tmp_path: Path) -> None:
+    whole = torch.cuda.get_device_properties(0).total_memory
+
+    def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
+        held = torch.empty(whole // 3 * len(inputs), dtype=torch.uint8, device="cuda")
+        return [{"value": int(held[:1].numel())} for _ in inputs]
+
+    images = write_images(tmp_path / "images", 8)
+    context = Context(manifest=images, samples=images.test, store=Store(tmp_path / "store"), device="cuda")
+    stage = Stage(name="net", version=1, settings={}, compute=compute, batch_size=1)
+    assert len(list(context.run(stage))) == 8
+    assert context.stats["net"].images_at_once < 8 and context.stats["net"].computed == 8

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.report.page_data import _cost
 from benchmark.report.points import _print
 from benchmark.report.tables import outward, print_result
 from tests.data.dataset_trees import mvtec_tree
-from tests.harness import run
+from tests.harness import SMALL_SAT, run
+from tests.tiny_models import FEATURES
 
 
 def test_a_metric_that_nothing_defines_takes_one_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +50,14 @@ def test_a_printed_interval_holds_the_printed_value() -> None:
     assert outward(0.25, float("inf")) is outward(float("nan"), 1.0) is None
     assert outward(0.1, 0.3) == (0.1, 0.3)
     assert outward(None, 0.3) is None
+
+
+def test_a_run_says_where_the_time_of_its_stages_went(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished = run(tmp_path, *SMALL_SAT, "pipeline=patchcore", *FEATURES, "run.gallery=0")
+    print_result(finished)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "their time: " in said and "% computing, " in said and "% waiting for images, " in said
+    cost = dict(_cost(finished.result))["stage patchcore_distances"]
+    assert "12 computed" in cost and "% computing, " in cost
+    assert finished.result.measured.seconds_storing["patchcore_distances"] > 0
+    assert finished.result.measured.settings["batch_size"] == "auto"

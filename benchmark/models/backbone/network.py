@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.models.runtime import Device
+from benchmark.models.runtime import Device, by_shape
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class FeatureNetwork:
             with torch.inference_mode():  # what is made of the features is made in full precision
                 return [work(number, _features(layers, place)) for place, number in enumerate(numbers)]
 
-        return self._spread(len(images), run)
+        return self._spread(_input_shapes(images, side or self.side), run)
 
     def pooled(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return the features that the network's own head works from, (N, D) float32; load with ``pooled=True``."""
@@ -92,7 +92,7 @@ class FeatureNetwork:
                 found = self.body.pooled(self._input([images[number] for number in numbers], None))
             return [np.asarray(row, dtype=np.float32) for row in found.float().cpu().numpy()]
 
-        rows: list[NDArray[np.float32]] = self._spread(len(images), run)
+        rows: list[NDArray[np.float32]] = self._spread(_input_shapes(images, self.side), run)
         return np.stack(rows)
 
     def prepare(self, image: NDArray[np.uint8], *, side: int | None = None) -> torch.Tensor:
@@ -123,16 +123,17 @@ class FeatureNetwork:
     def _input(self, batch: Sequence[NDArray[np.uint8]], side: int | None) -> torch.Tensor:
         import torch
 
-        return torch.stack([self.prepare(image, side=side) for image in batch]).to(self.device.name)
+        return self.device.send(torch.stack([self.prepare(image, side=side) for image in batch]))
 
-    def _spread(self, count: int, run: Callable[[Sequence[int]], list[T]]) -> list[T]:
-        """Run images by number: at once on CUDA where they become one size, side by side on a CPU."""
+    def _spread(self, shapes: Sequence[tuple[int, ...]], run: Callable[[Sequence[int]], list[T]]) -> list[T]:
+        """Run images by number: those that become one size at once on CUDA, all side by side on a CPU."""
         import torch
 
-        alone = [[number] for number in range(count)]
         if self.device.name.startswith("cuda"):
-            batches = alone if self.side is None or not count else [list(range(count))]
-            return [found for batch in batches for found in run(batch)]
+            batches = by_shape(shapes)
+            found = {number: one for batch in batches for number, one in zip(batch, run(batch), strict=True)}
+            return [found[number] for number in range(len(shapes))]
+        alone = [[number] for number in range(len(shapes))]
         width = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -140,6 +141,10 @@ class FeatureNetwork:
                 return [found for batch in pool.map(run, alone) for found in batch]
         finally:
             torch.set_num_threads(width)
+
+
+def _input_shapes(images: Sequence[NDArray[np.uint8]], side: int | None) -> list[tuple[int, ...]]:
+    return [image.shape[:2] if side is None else (side, side) for image in images]
 
 
 def _features(layers: list[tuple[torch.Tensor, torch.Tensor | None]], number: int) -> Features:

@@ -19,7 +19,7 @@ from benchmark.scoring.metrics.labels import MaskCounts, confusion
 from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
 from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
-from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.resampling import Multiplicities, of_images, product
 from benchmark.scoring.metrics.tables import ImageTable, minmax, rescaled
 from benchmark.scoring.metrics.variants import Grid
 from benchmark.scoring.protocol import Protocol
@@ -105,7 +105,7 @@ def _pixels(
         with_map = [i for i in used if images[i].table is not None]
         reason = _lacking(images, used, with_map, "score map") if used else _none_to_score(images)
         return {s.name: _undefined(images, used, reason) for s in specs}
-    chosen = None if weights is None else weights[:, used]
+    chosen = None if weights is None else of_images(weights, used)
     found: dict[str, Estimate] = {}
     if protocol.normalisation == "image_and_category":
         low, high = score_range(tables)
@@ -156,7 +156,7 @@ def bound(spec: MetricSpec, protocol: Protocol) -> CountsMetric:
 def _resampled(
     tables: Sequence[ImageTable],
     counts: Counts,
-    weights: NDArray[Any],
+    weights: Multiplicities,
     functions: Mapping[str, CountsMetric],
     grid: Grid | None,
     ends: tuple[float, float],
@@ -211,7 +211,7 @@ def _each(
             found[s.name] = _undefined(images, used, _none_to_score(images))
             continue
         values = np.array([images[i].values.get(s.name, math.nan) for i in used])
-        found[s.name] = _averaged(images, used, s, values, None if weights is None else weights[:, used])
+        found[s.name] = _averaged(images, used, s, values, None if weights is None else of_images(weights, used))
     return found
 
 
@@ -223,7 +223,7 @@ def _masks(
     if len(found) < len(used) or not used:
         missing = _lacking(images, used, [used[i] for i in found], "binary mask") + ", and the protocol cuts none"
         return {s.name: _undefined(images, used, missing if used else _none_to_score(images)) for s in specs}
-    chosen = None if weights is None else weights[:, used]
+    chosen = None if weights is None else of_images(weights, used)
     estimates = {}
     for s in specs:
         value = float(s.function(counts))
@@ -251,16 +251,8 @@ def _image_scores(
     counts = score_counts(values, truth)
     drawn: dict[str, NDArray[np.float64]] = {}
     if weights is not None:
-        above, at = values[:, None] > counts.score, values[:, None] >= counts.score
-        each = Counts(
-            score=counts.score,
-            tp=at & truth[:, None],
-            fp=at & ~truth[:, None],
-            fp_above=above & ~truth[:, None],
-            n_pos=truth,
-            n_neg=~truth,
-        )
-        drawn = bootstrap.replicates(each, weights[:, used], {s.name: s.function for s in specs})
+        functions = {s.name: s.function for s in specs}
+        drawn = bootstrap.score_replicates(values, truth, counts, of_images(weights, used), functions)
     estimates = {}
     for s in specs:
         value = float(s.function(counts))
@@ -285,7 +277,7 @@ def _labels(
         return {s.name: _undefined(images, used, missing) for s in specs}
     called, truth = np.array(labels, dtype=bool), np.array([images[i].defective for i in used])
     cells = confusion(called, truth, None)
-    drawn = None if weights is None else confusion(called, truth, weights[:, used])
+    drawn = None if weights is None else confusion(called, truth, of_images(weights, used))
     estimates = {}
     for s in specs:
         value = float(s.function(cells))
@@ -316,7 +308,7 @@ def _choices(
     each = np.stack(marked).astype(np.float64)
     counts, drawn = ChoiceCounts.of(each.sum(axis=0)), None
     if weights is not None:
-        drawn = ChoiceCounts.of(product(weights[:, used], each.reshape(len(used), -1)).reshape(-1, *each.shape[1:]))
+        drawn = ChoiceCounts.of(product(of_images(weights, used), each.reshape(len(used), -1)).reshape(-1, *each.shape[1:]))
     images_asked, sizes = (each[:, 1] > 0).sum(axis=0), _sizes(images, used)
     estimates = {}
     for s in specs:

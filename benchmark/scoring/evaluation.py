@@ -22,7 +22,7 @@ from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
-from benchmark.scoring.metrics.resampling import Multiplicities
+from benchmark.scoring.metrics.resampling import Multiplicities, side_by_side
 from benchmark.scoring.metrics.score_spool import ScoreSpool
 from benchmark.scoring.metrics.swap import Parts
 from benchmark.scoring.protocol import Protocol
@@ -222,7 +222,7 @@ class Evaluation:
             return None
         if min(weights.shape[1] for weights in drawn) < FEWEST:
             return self._weights("pooled", sum(weights.shape[1] for weights in drawn))
-        return np.concatenate(drawn, axis=1)
+        return side_by_side(drawn)
 
     def _weights(self, category: str, n: int) -> Weights:
         if self.protocol.resamples == 0:

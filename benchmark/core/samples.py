@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.drawings import ClassIds, Drawing
 from benchmark.core.questions import Questions
+
+if TYPE_CHECKING:
+    from benchmark.core.sample_columns import Samples
 
 T = TypeVar("T")
 Split = Literal["train", "test"]
@@ -83,26 +86,39 @@ class Manifest:
     """The ordered samples of one dataset, split and category selection."""
 
     dataset: str
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
+    """Kept in columns (``Samples``), whatever they are given as; each is made when it is asked for."""
     expected_test: int | None = None
     """How many test samples the card's selection has when the data is complete; None where no card says."""
     notes: tuple[str, ...] = ()
     """What a reader of the result must know: partial data, dropped duplicates, a synthetic source."""
 
-    @property
-    def test(self) -> tuple[Sample, ...]:
-        """The samples that are predicted and scored."""
-        return tuple(s for s in self.samples if s.split == "test")
+    def __post_init__(self) -> None:
+        """Put the samples into columns."""
+        from benchmark.core.sample_columns import Samples
+
+        object.__setattr__(self, "samples", Samples.of(self.samples))
 
     @property
-    def train(self) -> tuple[Sample, ...]:
+    def _columns(self) -> Samples:
+        from benchmark.core.sample_columns import Samples
+
+        return Samples.of(self.samples)
+
+    @property
+    def test(self) -> Samples:
+        """The samples that are predicted and scored."""
+        return self._columns.of_split("test")
+
+    @property
+    def train(self) -> Samples:
         """The samples that a pipeline may learn from; they are never scored."""
-        return tuple(s for s in self.samples if s.split == "train")
+        return self._columns.of_split("train")
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Category names in order of first appearance."""
-        return tuple(dict.fromkeys(s.category for s in self.samples))
+        return self._columns.categories
 
     @property
     def reading(self) -> Reading:
@@ -291,8 +307,8 @@ class Prediction:
     """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""
 
 
-def evenly(samples: Sequence[T], limit: int) -> tuple[T, ...]:
+def evenly(samples: Sequence[T], limit: int) -> Sequence[T]:
     """Return at most ``limit`` of some samples, spread evenly over the order."""
     if limit >= len(samples):
-        return tuple(samples)
+        return samples
     return tuple(samples[int(i * (len(samples) / limit))] for i in range(limit))

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.intervals import Interval
 from benchmark.scoring.metrics.pool import image_counts
-from benchmark.scoring.metrics.resampling import Multiplicities, held, product
+from benchmark.scoring.metrics.resampling import Multiplicities, in_rows, product
 from benchmark.scoring.metrics.tables import ImageTable
 
 BINS = 1024
@@ -42,7 +43,7 @@ def resample(n: int, *, resamples: int, seed: int, stratum: str) -> Multipliciti
     """
     rng = np.random.default_rng([seed, zlib.crc32(stratum.encode())])
     # one image 256 times in one resample does not happen
-    return held(lambda _: np.bincount(rng.integers(0, n, n), minlength=n).astype(np.uint8), (resamples, n))
+    return in_rows(lambda _: np.bincount(rng.integers(0, n, n), minlength=n), (resamples, n))
 
 
 def thinned(counts: Counts, *, bins: int = BINS) -> NDArray[np.int64]:
@@ -86,7 +87,7 @@ def image_curves(tables: Sequence[ImageTable], counts: Counts, *, bins: int = BI
     )
 
 
-def weighted(each: Counts, weights: Multiplicities) -> Counts:
+def weighted(each: Counts, weights: NDArray[Any]) -> Counts:
     """Sum per-image counts with multiplicities (R, n): counts with R resamples as leading axis."""
     overlap, components = each.overlap, each.n_components
     return Counts(
@@ -102,7 +103,7 @@ def weighted(each: Counts, weights: Multiplicities) -> Counts:
 
 
 def replicates(
-    each: Counts, weights: Multiplicities, metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]]
+    each: Counts, weights: NDArray[Any], metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]]
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate metrics on every resample.
 
@@ -122,7 +123,7 @@ def score_replicates(
     scores: NDArray[np.float64],
     truth: NDArray[np.bool_],
     counts: Counts,
-    weights: Multiplicities,
+    weights: NDArray[Any],
     metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate metrics of image scores on every resample.
@@ -152,10 +153,11 @@ def score_replicates(
         for at, row in enumerate(each):
             ordered = row[order]
             positive, negative = (
-                np.concatenate(([0], np.cumsum(ordered * side, dtype=np.int64))) for side in (bad, ~bad)
+                np.concatenate(([0.0], np.cumsum(ordered * side, dtype=np.float64))) for side in (bad, ~bad)
             )
             running["tp"][at], running["fp"][at] = positive[at_or_above], negative[at_or_above]
             running["fp_above"][at], n_pos[at], n_neg[at] = negative[above], positive[-1], negative[-1]
+        mapped.let_go(weights)
         return Counts(score=counts.score, n_pos=n_pos, n_neg=n_neg, **running)
 
     return _by_rows(weights.shape[0], counts.score.size, drawn, metrics)
@@ -165,7 +167,7 @@ def pooled_replicates(
     tables: Sequence[ImageTable],
     curves: Callable[[Sequence[ImageTable]], Counts],
     thresholds: int,
-    weights: Multiplicities,
+    weights: NDArray[Any],
     metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Evaluate metrics on every resample and on the images themselves, as ``replicates`` does, in bounded memory.
@@ -181,7 +183,7 @@ def pooled_replicates(
         name to (R,) values of the resamples, and name to (1,) values with every image once.
     """
     step = max(1, BLOCK // max(1, thresholds))
-    once = np.ones((1, len(tables)), dtype=np.uint8)
+    once = np.ones((1, len(tables)))
     if len(tables) <= step:
         each = curves(tables)
         return replicates(each, weights, metrics), replicates(each, once, metrics)
@@ -189,6 +191,7 @@ def pooled_replicates(
     for start in range(0, len(tables), step):
         block = slice(start, start + step)
         each = _floating(curves(tables[block]))
+        mapped.let_go(weights)
         drawn = [weighted(each, weights[:, block]), weighted(each, once[:, block])]
         totals = [_added(t, d) for t, d in zip(totals, drawn, strict=True)] if totals else drawn
     sums, plain = totals

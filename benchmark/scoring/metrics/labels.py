@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.metrics.pixel import Values, ratio
-from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.resampling import product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class MaskCounts:
     """(n,) defect pixels."""
 
 
-def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: Multiplicities | None) -> Confusion:
+def confusion(called: NDArray[np.bool_], truth: NDArray[np.bool_], weights: NDArray[Any] | None) -> Confusion:
     """Count answers against labels.
 
     Args:
@@ -165,7 +165,7 @@ def image_iou(masks: MaskCounts) -> Values:
     return np.where(masks.n_pos > 0, ratio(masks.tp, masks.n_pos + masks.fp), np.nan)
 
 
-def iou_mean_defective(masks: MaskCounts, weights: Multiplicities | None = None) -> Values:
+def iou_mean_defective(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
     """Return the mean over defective images of the IoU of their binary masks.
 
     Parameters
@@ -202,7 +202,7 @@ def iou_mean_defective(masks: MaskCounts, weights: Multiplicities | None = None)
     return ratio(product(weights, iou), product(weights, counted))
 
 
-def iou_pooled(masks: MaskCounts, weights: Multiplicities | None = None) -> Values:
+def iou_pooled(masks: MaskCounts, weights: NDArray[Any] | None = None) -> Values:
     """Return the IoU of the binary masks over all pixels together.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from benchmark.core.samples import Sample, Split
+from benchmark.core.sample import Sample, Split
 
 _SHARED = (
     "mask_format", "defective", "category", "defect_type", "split", "mask_peak", "mask_lossy", "reading", "class_ids",

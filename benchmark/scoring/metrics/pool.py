@@ -47,8 +47,9 @@ def count(tables: Sequence[ImageTable]) -> Counts:
     """
     thresholds, tp, overlap = _positives(tables)
     at_or_above, above = _all_pixels(tables, thresholds)
-    n_pos = sum(t.n_pos for t in tables)
-    with_overlap = all(t.pos_overlap is not None for t in tables)
+    facts = np.array([(t.n, t.n_pos, t.n_components, t.pos_overlap is not None) for t in tables]).reshape(-1, 4)
+    n, n_pos, n_components, _ = facts.sum(axis=0)
+    with_overlap = bool(facts[:, 3].all())
     equal = np.diff(tp, append=0)  # thresholds ascend here, so tp falls
     return Counts(
         score=thresholds[::-1],
@@ -56,9 +57,9 @@ def count(tables: Sequence[ImageTable]) -> Counts:
         fp=(at_or_above - tp)[::-1],
         fp_above=(above - (tp + equal))[::-1],
         n_pos=np.asarray(n_pos),
-        n_neg=np.asarray(sum(t.n for t in tables) - n_pos),
+        n_neg=np.asarray(n - n_pos),
         overlap=overlap[::-1] if with_overlap else None,
-        n_components=np.asarray(sum(t.n_components for t in tables)) if with_overlap else None,
+        n_components=np.asarray(n_components) if with_overlap else None,
     )
 
 
@@ -81,12 +82,14 @@ def count_at(
         Counts with ``fp_above`` equal to ``fp``: what lies between thresholds is not known.
     """
     sums: dict[str, Any] = {}
+    with_overlap = True
     for group in in_groups(tables, SUMMED) if tables else (tables,):
         per_image = image_counts(group, thresholds, strict=strict, ends=ends)
         for name in ("tp", "fp", "n_pos", "n_neg", "overlap", "n_components"):
             if (values := getattr(per_image, name)) is not None:
                 sums[name] = sums.get(name, 0) + values.sum(axis=0)
-    if not all(t.pos_overlap is not None for t in tables):
+        with_overlap = with_overlap and per_image.overlap is not None
+    if not with_overlap:
         sums |= {"overlap": None, "n_components": None}
     return Counts(score=np.asarray(thresholds), fp_above=sums["fp"], **sums)
 
@@ -112,8 +115,7 @@ def image_counts(
     """
     up = thresholds[::-1]
     side: Literal["left", "right"] = "right" if strict else "left"
-    tp, fp, above, overlap = [], [], [], []
-    with_overlap = all(t.pos_overlap is not None for t in tables)
+    tp, fp, above, overlap, facts = [], [], [], [], []
     for table in (t for group in in_groups(tables) for t in group):
         score = table.score if ends is None else minmax(table.score, *ends)
         pos_score = table.pos_score if ends is None else minmax(table.pos_score, *ends)
@@ -124,19 +126,21 @@ def image_counts(
         fp.append(_tail(table.count, score.size, np.searchsorted(score, up, side=side)) - positives)
         over = _tail(table.count, score.size, np.searchsorted(score, up, side="right"))
         above.append(over - _tail(table.pos_count, pos_score.size, pos_over))
-        if with_overlap and table.pos_overlap is not None:
+        facts.append((table.n, table.n_pos, table.n_components))
+        if table.pos_overlap is not None:
             overlap.append(_tail(table.pos_overlap, pos_score.size, pos_at))
     shape = (len(tables), up.size)
-    n_pos = np.array([t.n_pos for t in tables], dtype=np.int64)
+    with_overlap = len(overlap) == len(facts)
+    n, n_pos, n_components = np.array(facts, dtype=np.int64).reshape(-1, 3).T
     return Counts(
         score=np.asarray(thresholds),
         tp=np.reshape(tp, shape)[:, ::-1],
         fp=np.reshape(fp, shape)[:, ::-1],
         fp_above=np.reshape(above, shape)[:, ::-1],
         n_pos=n_pos,
-        n_neg=np.array([t.n for t in tables], dtype=np.int64) - n_pos,
+        n_neg=n - n_pos,
         overlap=np.reshape(overlap, shape)[:, ::-1] if with_overlap else None,
-        n_components=np.array([t.n_components for t in tables]) if with_overlap else None,
+        n_components=n_components if with_overlap else None,
     )
 
 

@@ -5,77 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.drawings import ClassIds, Drawing
-from benchmark.core.questions import Questions
+from benchmark.core.sample import AS_STORED, MaskFormat, Reading, Sample, Split
+from benchmark.core.sample_columns import Samples
+
+__all__ = [
+    "AS_STORED", "Combine", "GroundTruth", "Manifest", "MaskFormat", "MaskSet", "Outcome", "Prediction", "Reading",
+    "Regions", "Sample", "Split", "combine_exactly", "combine_scores", "evenly",
+]  # fmt: skip
 
 T = TypeVar("T")
-Split = Literal["train", "test"]
-MaskFormat = Literal["grey", "class_ids", "trimap"]
 Outcome = Literal["ok", "failed", "invalid", "blocked"]
 Combine = Literal["max", "mean", "mean_with_one", "sum"]
 """How the scores of the regions that cover a pixel become one: their largest, their mean, their sum over one
 more than their number (caoyunkang/Segment-Any-Anomaly:SAA/model.py), or their sum; 0 where no region covers it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How files become pixels where they do not say it themselves."""
-
-    bits: int = 16
-    """How many bits of 16-bit greyscale images hold values: 12 means 0..4095. Masks have no such thing."""
-    upright: bool = False
-    """Turn image and mask as the EXIF orientation of each says."""
-    crop: tuple[int, int, int, int] | None = None
-    """Top, left, height and width of the part that is taken, pixels, after turning; None: all."""
-
-
-AS_STORED = Reading()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One image of a dataset, with its ground truth."""
-
-    id: str
-    """Unique in its dataset and stable across machines: the image's path below the dataset root, ``encodable``."""
-    image: Path
-    mask: Path | None
-    """Ground-truth mask file; None, and no ``drawing``: a good image, all zero, or a defective one of which only the
-    label is known."""
-    more_masks: tuple[Path, ...] = ()
-    """Further masks of the same image; what any of them marks is defect."""
-    mask_format: MaskFormat = "grey"
-    """How mask values are read: grey level against the protocol's threshold, non-zero class ids, or trimap 1/2/3."""
-    defective: bool
-    """Image-level label."""
-    category: str
-    defect_type: str
-    """Name of the defect kind, ``"good"`` for good images."""
-    group: str
-    """Samples of one group (exposures of one tile, parts of one item) are never split apart."""
-    split: Split
-    sha256: str
-    """Content hash of the image file (hex), and of ``reading`` where that makes a difference to it."""
-    mask_sha256: str | None = None
-    """Content hash of the pixel truth (hex): of the mask file, and of how its numbers are read, or of ``drawing``."""
-    drawing: Drawing | None = None
-    """What is drawn on the image as shapes, in place of a mask file."""
-    class_ids: ClassIds | None = None
-    """Which numbers of a ``class_ids`` mask are defects; None: all but 0."""
-    mask_peak: int | None = None
-    """Highest level of the mask; None: not known."""
-    mask_lossy: bool = False
-    """Whether the mask's levels are blurred by its compression (JPEG)."""
-    reading: Reading = AS_STORED
-    """How image and mask are read."""
-    questions: Questions | None = None
-    """What a model is asked about the image; None: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,26 +30,35 @@ class Manifest:
     """The ordered samples of one dataset, split and category selection."""
 
     dataset: str
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
+    """Kept in columns (``Samples``), whatever they are given as; each is made when it is asked for."""
     expected_test: int | None = None
     """How many test samples the card's selection has when the data is complete; None where no card says."""
     notes: tuple[str, ...] = ()
     """What a reader of the result must know: partial data, dropped duplicates, a synthetic source."""
 
-    @property
-    def test(self) -> tuple[Sample, ...]:
-        """The samples that are predicted and scored."""
-        return tuple(s for s in self.samples if s.split == "test")
+    def __post_init__(self) -> None:
+        """Put the samples into columns."""
+        object.__setattr__(self, "samples", Samples.of(self.samples))
 
     @property
-    def train(self) -> tuple[Sample, ...]:
+    def _columns(self) -> Samples:
+        return Samples.of(self.samples)
+
+    @property
+    def test(self) -> Samples:
+        """The samples that are predicted and scored."""
+        return self._columns.of_split("test")
+
+    @property
+    def train(self) -> Samples:
         """The samples that a pipeline may learn from; they are never scored."""
-        return tuple(s for s in self.samples if s.split == "train")
+        return self._columns.of_split("train")
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Category names in order of first appearance."""
-        return tuple(dict.fromkeys(s.category for s in self.samples))
+        return self._columns.categories
 
     @property
     def reading(self) -> Reading:
@@ -291,8 +247,8 @@ class Prediction:
     """Further per-image facts for the rows (fold, number of regions, tokens, cost)."""
 
 
-def evenly(samples: Sequence[T], limit: int) -> tuple[T, ...]:
+def evenly(samples: Sequence[T], limit: int) -> Sequence[T]:
     """Return at most ``limit`` of some samples, spread evenly over the order."""
     if limit >= len(samples):
-        return tuple(samples)
+        return samples
     return tuple(samples[int(i * (len(samples) / limit))] for i in range(limit))

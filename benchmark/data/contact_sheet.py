@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,8 +56,8 @@ def contact_sheet(found: Verification, place: Path) -> Path:
     return place
 
 
-def _some(records: list[Record], count: int) -> tuple[Record, ...]:
-    return evenly(tuple(records), count) if records else ()
+def _some(records: list[Record], count: int) -> Sequence[Record]:
+    return evenly(records, count) if records else ()
 
 
 def _marked(found: Verification, record: Record, shape: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:

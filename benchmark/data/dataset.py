@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
+from benchmark.core.sample_columns import Samples
 from benchmark.core.samples import Manifest, Reading, Sample
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.core.text import encodable
@@ -274,7 +275,7 @@ class Dataset(Settings, ABC):
 
     def samples(
         self, records: Sequence[Record], root: Path, facts: Mapping[str, FileFacts], reading: Reading
-    ) -> tuple[Sample, ...]:
+    ) -> Samples:
         """Return records that are not in ``scan`` as samples.
 
         Args:
@@ -288,9 +289,9 @@ class Dataset(Settings, ABC):
         )
         return self._samples(index.records, index)
 
-    def _samples(self, records: Sequence[Record], index: Index) -> tuple[Sample, ...]:
+    def _samples(self, records: Sequence[Record], index: Index) -> Samples:
         path_of = _Paths(index.root)
-        return tuple(self._sample(record, index, path_of) for record in records)
+        return Samples.of(self._sample(record, index, path_of) for record in records)
 
     def _sample(self, record: Record, index: Index, path_of: _Paths) -> Sample:
         mask = record.mask

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from benchmark.core.errors import DataError
 from benchmark.core.questions import DETECTION, TASKS, MultipleChoice, Questions, says_defective
-from benchmark.core.samples import Sample
+from benchmark.core.sample_columns import Samples
 from benchmark.core.text import encodable
 from benchmark.data.annotations import read_json
 from benchmark.data.card import find_card
@@ -91,11 +91,11 @@ class Mmad(Dataset):
         whole = self.categories is None and self.split == "official" and self.include_good and self.subset is None
         return card.total if card is not None and whole else super()._expected(index, chosen)
 
-    def _samples(self, records: Sequence[Record], index: Index) -> tuple[Sample, ...]:
+    def _samples(self, records: Sequence[Record], index: Index) -> Samples:
         samples = super()._samples(records, index)
         if self.by == "class" or self.unit == "dataset":
             return samples
-        return tuple(replace(s, category=SUBSETS.get(first := s.id.partition("/")[0], first)) for s in samples)
+        return Samples.of(replace(s, category=SUBSETS.get(first := s.id.partition("/")[0], first)) for s in samples)
 
 
 def question(one: Any, left_out: Counter[str]) -> MultipleChoice | None:

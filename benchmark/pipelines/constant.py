@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.config.pipeline import Pipeline, Plan, Use
+from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.samples import Prediction
 
 if TYPE_CHECKING:
@@ -39,18 +39,20 @@ class Constant(Pipeline):
         ``prevalence`` draws the score uniformly by the run's seed and calls the image defective
         above 1 - (share of defective images among the samples).
         """
+        if self.policy != "prevalence":
+            defective = self.policy == "always_defective"
+            answer = Prediction(image_score=float(defective), label=defective)
+            return Plan(predict=lambda _: answer)
         samples = context.samples
-        cut = 0.5
-        if self.policy == "prevalence":
-            scores = np.random.default_rng(context.seed).random(len(samples))
-            cut = 1 - sum(s.defective for s in samples) / max(len(samples), 1)
-        else:
-            scores = np.full(len(samples), float(self.policy == "always_defective"))
-        answers = {
-            sample.id: Prediction(image_score=float(score), label=bool(score >= cut))
-            for sample, score in zip(samples, scores, strict=True)
-        }
-        return Plan(predict=lambda one: answers[one.sample.id])
+        scores = np.random.default_rng(context.seed).random(len(samples))
+        cut = 1 - sum(s.defective for s in samples) / max(len(samples), 1)
+        place = {sample.id: at for at, sample in enumerate(samples)}
+
+        def drawn(one: ImageResults) -> Prediction:
+            score = float(scores[place[one.sample.id]])
+            return Prediction(image_score=score, label=score >= cut)
+
+        return Plan(predict=drawn)
 
 
 def baseline_rows(labels: Sequence[bool]) -> list[dict[str, Any]]:

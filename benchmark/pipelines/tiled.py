@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan, predictions
 from benchmark.config.tiling import Tiling
 from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.sample_columns import Samples
 from benchmark.core.samples import Prediction, Sample
 from benchmark.pipelines.tiles import Cut, cut, merge
 
@@ -111,7 +112,7 @@ class _Tiles:
         """Return a context of tiles that shares all else but which images failed."""
         inner = copy.copy(context)
         inner.manifest = replace(context.manifest, samples=(*self.others, *self.samples))
-        inner.samples, inner.failed = self.samples, {}
+        inner.samples, inner.failed = Samples.of(self.samples), {}
         return inner
 
 

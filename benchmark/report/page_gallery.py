@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.results.files import usable
-from benchmark.results.gallery import GALLERY, Thumbnails, encode, read_gallery
-from benchmark.results.rows import per_image
+from benchmark.results.gallery import GALLERY, Thumbnails, encode, kept_ids, read_gallery
+from benchmark.results.rows import number_of_images, per_image
 
 if TYPE_CHECKING:
     from benchmark.results.schema import RunResult
@@ -76,8 +76,8 @@ def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
         pool, placed = pools.setdefault(name, {"image": [], "truth": []}), places.setdefault(name, {})
 
         def read(path: Path, pool: Pool = pool, placed: dict[str, int] = placed) -> tuple[int, list[list[Any]], int]:
-            rows = per_image(path.parent)
-            return len(rows), *_part(path.parent, rows, pool, placed, share)
+            rows = per_image(path.parent, kept_ids(path.parent))
+            return number_of_images(path.parent), *_part(path.parent, rows, pool, placed, share)
 
         found = usable(folder / GALLERY, read)
         if found is None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.results.files import RESULT, ROWS, read_rows
-from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, read_gallery
+from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, kept_ids, read_gallery
 from benchmark.results.replicates import REPLICATES, read_replicates
-from benchmark.results.rows import per_image
+from benchmark.results.rows import number_of_images, per_image
 from benchmark.results.schema import RunResult
 
 EACH = 6
@@ -21,6 +21,13 @@ MOST_CURVES = 16
 
 TABLES = ("tables/metrics.json", "tables/per_image.json")
 """Files of a run that a tracking server shows as tables."""
+MOST_ROWS = 10_000
+"""Images whose table is written as JSON, which a browser loads as a whole; it is 4.5 times as large as parquet."""
+
+
+def tables_of(folder: Path) -> tuple[str, ...]:
+    """Return which tables a run has: that of its images is a file of JSON only up to ``MOST_ROWS``."""
+    return TABLES if number_of_images(folder) <= MOST_ROWS else TABLES[:1]
 
 
 def write_artifacts(result: RunResult, folder: Path, out: Path) -> None:
@@ -29,9 +36,12 @@ def write_artifacts(result: RunResult, folder: Path, out: Path) -> None:
     import yaml
 
     (out / "tables").mkdir()
-    tables = (pd.DataFrame([m.model_dump() for m in result.metrics]), read_rows(folder))
-    for name, table in zip(TABLES, tables, strict=True):
-        table.to_json(out / name, orient="split", index=False, date_format="iso")
+    made = {
+        TABLES[0]: lambda: pd.DataFrame([m.model_dump() for m in result.metrics]),
+        TABLES[1]: lambda: read_rows(folder),
+    }
+    for name in tables_of(folder):
+        made[name]().to_json(out / name, orient="split", index=False, date_format="iso")
     settings = {"choices": result.choices, **result.config}
     (out / "config.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
     for file in (RESULT, ROWS):
@@ -78,7 +88,7 @@ def _sheet(folder: Path, out: Path) -> Path | None:
     """Draw photograph, ground truth, score map and mask in columns, one image a row."""
     import cv2
 
-    rows = {str(r["id"]): r for r in per_image(folder)}
+    rows = {str(r["id"]): r for r in per_image(folder, kept_ids(folder))}
     ordered = sorted(rows, key=lambda key: (rows[key]["quality"], key))
     wanted = list(dict.fromkeys([*ordered[:EACH], *ordered[-EACH:]]))
     found = {t.id: t for t in read_gallery(folder) if t.id in wanted}

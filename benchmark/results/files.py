@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,11 +20,14 @@ from benchmark.results.schema import RunResult
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 Kind = TypeVar("Kind")
 RESULT = "result.json"
 ROWS = "per_image.parquet"
 BREAKDOWN = "breakdown.json"
+GROUP = 8192
+"""Rows of the per-image table that are held at a time."""
 
 
 def ensure_writable(folder: Path) -> None:
@@ -40,11 +43,15 @@ def ensure_writable(folder: Path) -> None:
         ) from None
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file; no reader sees half of it. Raises ResultsError where the folder cannot be written."""
+def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a file, as a whole or in pieces; no reader sees half of it.
+
+    Raises ResultsError where the folder cannot be written.
+    """
     try:
         with replacing(path) as file:
-            file.write(content)
+            for piece in (content,) if isinstance(content, bytes) else content:
+                file.write(piece)
     except OSError as error:
         raise ResultsError(
             f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
@@ -67,17 +74,56 @@ def rows_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def write_run(folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], replicates: bytes) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a per-image table as parquet, ``GROUP`` rows at a time.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[str, pa.DataType] = {}
+    for number, start in enumerate(range(0, max(1, len(rows)), GROUP)):
+        _widen(kinds, pa.Schema.from_pandas(rows_frame(rows[start : start + GROUP]), preserve_index=False), number == 0)
+    schema = pa.schema(list(kinds.items()))
+    try:
+        with replacing(path) as file, pq.ParquetWriter(file, schema) as writer:
+            for start in range(0, len(rows), GROUP):
+                frame = rows_frame(rows[start : start + GROUP]).reindex(columns=schema.names)
+                writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
+    except OSError as error:
+        raise ResultsError(
+            f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
+        ) from None
+
+
+def _widen(kinds: dict[str, pa.DataType], schema: pa.Schema, first: bool) -> None:
+    """Widen column types to those of further rows, as one table of all rows would have them."""
+    import pyarrow as pa
+
+    known = {field.name: field.type for field in schema}
+    for name in dict.fromkeys([*kinds, *known]):
+        here = known.get(name, pa.null())
+        there = here if first else kinds.get(name, pa.null())
+        if here == there:
+            kinds[name] = here
+            continue
+        both = {here, there} - {pa.null()}
+        # whole numbers of which some are missing are floats in a table of pandas
+        whole = pa.int64() in both and (len(both) == 1 or pa.float64() in both)
+        kinds[name] = pa.float64() if whole else next(iter(both))
+
+
+def write_run(
+    folder: Path, result: RunResult, rows: Sequence[Mapping[str, Any]], replicates: Iterable[bytes | memoryview]
+) -> None:
     """Write the per-image table and the replicates, then the result: a result file means that they are there.
 
     What a killed writer of the same run left is removed.
     """
-    import io
-
     remove_leftovers(folder)
-    buffer = io.BytesIO()
-    rows_frame(rows).to_parquet(buffer, index=False)
-    write_atomically(folder / ROWS, buffer.getvalue())
+    write_rows(folder / ROWS, rows)
     write_atomically(folder / REPLICATES, replicates)
     write_atomically(folder / RESULT, result.model_dump_json(indent=1).encode() + b"\n")
 
@@ -142,14 +188,16 @@ def read_breakdown(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_rows(folder: Path) -> pd.DataFrame:
-    """Read a run's per-image table; raises ResultsError naming the file."""
+def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a run's per-image table, or those of some columns that it has; raises ResultsError naming the file."""
     import pandas as pd
 
     path = folder / ROWS
     if not path.exists():
         raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=always")
     with reading(path):
-        if "id" not in (table := pd.read_parquet(path)):
+        import pyarrow.parquet as pq
+
+        if "id" not in (names := pq.read_schema(path).names):
             raise ValueError("it has no column id")
-        return table
+        return pd.read_parquet(path, columns=None if columns is None else [name for name in columns if name in names])

@@ -179,6 +179,14 @@ def choose(samples: Sequence[Sample], limit: int) -> frozenset[str]:
     return frozenset(sample.id for sample in evenly(samples, limit))
 
 
+def kept_ids(folder: Path) -> frozenset[str]:
+    """Return the ids of the images that a run kept thumbnails of."""
+    import pyarrow.parquet as pq
+
+    path = folder / GALLERY
+    return frozenset(pq.read_table(path, columns=["id"])["id"].to_pylist()) if path.exists() else frozenset()
+
+
 def read_gallery(folder: Path) -> Iterator[Thumbnails]:
     """Yield the thumbnails of a run in its order; nothing where the run kept none."""
     import pyarrow.parquet as pq

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from benchmark.core.secrets import redact
-from benchmark.results.figures import TABLES, headline_table, write_artifacts
+from benchmark.results.figures import headline_table, tables_of, write_artifacts
 from benchmark.results.schema import flatten
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def log_run(client: MlflowClient, experiment: str, result: RunResult, folder: Pa
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
     name = result.title
-    tags = _tags(result)
+    tags = _tags(result, tables_of(folder))
     if os.environ.get(PARENT_VARIABLE):
         tags["mlflow.parentRunId"] = os.environ[PARENT_VARIABLE]
         name = " ".join(filter(None, [name, os.environ.get(POINT_VARIABLE)]))
@@ -197,10 +197,10 @@ def allowed_name(name: str) -> str:
     return f"{allowed[: LONGEST_NAME - 9]}-{mark}"
 
 
-def _tags(result: RunResult) -> dict[str, str]:
+def _tags(result: RunResult, tables: Sequence[str]) -> dict[str, str]:
     return {
         "kind": "run",
-        "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in TABLES]),
+        "mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in tables]),
         "result_id": result.id,
         "digest": result.digest,
         "protocol": result.protocol.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,41 @@ import numpy as np
 
 from benchmark.results.files import ROWS, reading
 
+BATCH = 4096
+"""Rows that are read at a time."""
 
-def per_image(folder: Path) -> list[dict[str, Any]]:
+
+def per_image(folder: Path, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
     """Read the per-image rows of a run with a ``quality`` in [-1, 1] each: low is wrong, high is right.
+
+    Args:
+        folder: of the run.
+        ids: of the images whose rows are wanted; None: all.
 
     Raises:
         ResultsError: the file is damaged.
     """
     import pyarrow.parquet as pq
 
-    with reading(folder / ROWS):
-        rows: list[dict[str, Any]] = pq.read_table(folder / ROWS).to_pylist()
-        known = np.sort([r["image_score"] for r in rows if r.get("image_score") is not None])
+    with reading(folder / ROWS), pq.ParquetFile(folder / ROWS) as file:
+        known = np.zeros(0)
+        if "image_score" in file.schema_arrow.names:
+            scores = file.read(["image_score"])["image_score"].drop_null().to_numpy()
+            known = np.sort(scores)
+        rows: list[dict[str, Any]] = []
+        for batch in file.iter_batches(batch_size=BATCH):
+            rows += [row for row in batch.to_pylist() if ids is None or str(row["id"]) in ids]
         for row in rows:
             row["quality"] = _quality(row, known)
         return rows
+
+
+def number_of_images(folder: Path) -> int:
+    """Return how many rows the per-image table of a run has; raises ResultsError where it is damaged."""
+    import pyarrow.parquet as pq
+
+    with reading(folder / ROWS):
+        return int(pq.read_metadata(folder / ROWS).num_rows)
 
 
 def _quality(row: Mapping[str, Any], scores: np.ndarray) -> float:

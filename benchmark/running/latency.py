@@ -20,6 +20,7 @@ from benchmark.config.pipeline import make_plan, predictions
 from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import ConfigError, DataError
+from benchmark.core.sample_columns import Samples
 from benchmark.core.settings import Record
 from benchmark.core.table import Grid
 from benchmark.results.profile import StageTime
@@ -95,7 +96,7 @@ def measure_latency(config: RunConfig) -> Latency:
 
         def timed(some: Sequence[Any]) -> float:
             begin = time.perf_counter()
-            context.samples = tuple(some)
+            context.samples = Samples.of(some)
             done = sum(1 for _ in predictions(plan, context))
             if done < len(some):
                 raise DataError(f"{len(some) - done} images could not be predicted; their latency is not measured")

@@ -120,8 +120,8 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
         if value is not None
     }
     good = tuple(s for s in manifest.test if is_calibration(s, asked.good))
-    samples = tuple(s for s in manifest.test if not is_calibration(s, asked.good))
-    samples = evenly(samples, len(samples) if config.run.limit is None else config.run.limit)
+    images = [s for s in manifest.test if not is_calibration(s, asked.good)]
+    samples = evenly(images, len(images) if config.run.limit is None else config.run.limit)
     recording = replace(config, run=config.run.model_copy(update={"on_error": "record"}))
     context = make_context(recording, manifest, (*good, *samples))
     with Progress(f"{category} × {config.choices['pipeline']}", len(context.samples)) as progress:

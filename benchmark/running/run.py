@@ -18,6 +18,7 @@ from benchmark.config.pipeline import Pipeline, Plan, make_plan
 from benchmark.config.schema import RunConfig
 from benchmark.core import provenance
 from benchmark.core.errors import DataError, ResultsError, TrackingError
+from benchmark.core.lazy import Lazy
 from benchmark.core.progress import Progress
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
@@ -131,7 +132,8 @@ def execute(
             evaluation = evaluate(config, plan, context, Keepers(gallery, export), progress)
             progress.tell("drawing the gallery")
         progress.tell("metrics and intervals")
-        rows = each_text(evaluation.rows(), encodable)
+        found = evaluation.rows()
+        rows: Sequence[dict[str, Any]] = Lazy(len(found), lambda at: each_text(found[at], encodable))
         facts = assemble(config, settings, plan, context, evaluation, rows, run_id=run_id)
         measured = measure(context, started=started, seconds=time.monotonic() - start, told=told)
         result = RunResult(**facts, measured=measured).sealed()
@@ -262,7 +264,7 @@ def read_files(pipeline: Pipeline, dataset: str) -> dict[str, dict[str, str]]:
     return {"files": digests} if digests else {}
 
 
-def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
+def limited(manifest: Manifest, limit: int | None) -> Sequence[Sample]:
     """Return the test samples, or ``limit`` of them spread evenly over the order."""
     from benchmark.core.samples import evenly
 
@@ -272,7 +274,7 @@ def limited(manifest: Manifest, limit: int | None) -> tuple[Sample, ...]:
     return samples if limit is None else evenly(samples, limit)
 
 
-def make_context(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> Context:
+def make_context(config: RunConfig, manifest: Manifest, samples: Sequence[Sample]) -> Context:
     """Put together what a pipeline gets."""
     from benchmark.core.memory import process_memory
     from benchmark.stages.context import Context

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from benchmark.scoring.estimates import bound, estimate
+from benchmark.scoring.kept_images import KeptImage, tables_of
 from benchmark.scoring.metrics.labels import MaskCounts, image_iou
 from benchmark.scoring.metrics.pool import pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.protocol import Protocol
-from benchmark.scoring.scoring import ScoredImage
 
 Row = dict[str, str | int | float | None]
 """``category``, ``by``, ``part``, ``metric``, ``value`` (None where undefined), ``n``, ``n_defective``."""
@@ -21,7 +21,7 @@ QUARTILES = {"lower quartile": 25, "median": 50, "upper quartile": 75}
 
 
 def breakdown(
-    sets: Mapping[str, Sequence[ScoredImage]], specs: Sequence[MetricSpec], protocol: Protocol
+    sets: Mapping[str, Sequence[KeptImage]], specs: Sequence[MetricSpec], protocol: Protocol
 ) -> Iterator[Row]:
     """Yield every metric of every part of the images.
 
@@ -37,8 +37,8 @@ def breakdown(
     for category, images in sets.items():
         scored = [i for i in images if not i.excluded]
         good, bad = [i for i in scored if not i.defective], [i for i in scored if i.defective]
-        for name in sorted({i.sample.defect_type for i in bad}):
-            some = [i for i in bad if i.sample.defect_type == name]
+        for name in sorted({i.defect_type for i in bad}):
+            some = [i for i in bad if i.defect_type == name]
             yield from _part(category, "defect_type", name, [*some, *good], specs, protocol)
         for name, some in _by_area(bad).items():
             yield from _part(category, "defect_area", name, [*some, *good], specs, protocol)
@@ -50,9 +50,9 @@ def breakdown(
 
 
 def _part(
-    category: str, by: str, part: str, images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol
+    category: str, by: str, part: str, images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol
 ) -> Iterator[Row]:
-    ordered = sorted(images, key=lambda i: i.sample.id)
+    ordered = sorted(images, key=lambda i: i.id)
     for name, e in estimate(ordered, specs, protocol=protocol, weights=None).items():
         yield _row(category, by, part, name, e.value, n=e.n, n_defective=e.n_defective)
 
@@ -65,7 +65,7 @@ def _row(category: str, by: str, part: str, metric: str, value: float, *, n: int
     }  # fmt: skip
 
 
-def _by_area(bad: Sequence[ScoredImage]) -> dict[str, list[ScoredImage]]:
+def _by_area(bad: Sequence[KeptImage]) -> dict[str, list[KeptImage]]:
     """Thirds of the images with defect pixels by their share of them; images of one share are in one third."""
     marked = [i for i in bad if i.n_defect_pixels]
     if len(marked) < len(SIZES):
@@ -77,10 +77,10 @@ def _by_area(bad: Sequence[ScoredImage]) -> dict[str, list[ScoredImage]]:
 
 
 def _quartiles(
-    category: str, bad: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol
+    category: str, bad: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol
 ) -> Iterator[Row]:
     """Quartiles over defective images of the metric that each image has by itself."""
-    tables = [i.table for i in bad if i.in_pixels and i.table is not None]
+    tables = tables_of([i for i in bad if i.in_pixels])
     each: dict[str, list[float]] = {}
     for spec in specs:
         if spec.source == "pixels" and tables:
@@ -95,14 +95,14 @@ def _quartiles(
             yield _row(category, "images", part, name, value, n=len(known), n_defective=len(known))
 
 
-def _each_iou(bad: Sequence[ScoredImage]) -> list[float]:
+def _each_iou(bad: Sequence[KeptImage]) -> list[float]:
     masked = [i for i in bad if i.mask_tp is not None and i.mask_fp is not None]
     columns = ([i.mask_tp for i in masked], [i.mask_fp for i in masked], [i.n_defect_pixels for i in masked])
     tp, fp, n_pos = (np.array(c, dtype=np.int64) for c in columns)
     return [float(v) for v in image_iou(MaskCounts(tp=tp, fp=fp, n_pos=n_pos))]
 
 
-def _chance(category: str, images: Sequence[ScoredImage], specs: Sequence[MetricSpec]) -> Iterator[Row]:
+def _chance(category: str, images: Sequence[KeptImage], specs: Sequence[MetricSpec]) -> Iterator[Row]:
     """Pixel AP and F-beta-max of a constant map: P / (P + N) and (1 + β²) P / ((1 + β²) P + N)."""
     used = [i for i in images if i.in_pixels]
     positive, total = sum(i.n_defect_pixels for i in used), sum(i.n_pixels for i in used)

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.scoring.kept_images import KeptImage, tables_of
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.choices import ChoiceCounts, images_behind, lacking
 from benchmark.scoring.metrics.counts import Counts, score_counts
@@ -19,11 +20,10 @@ from benchmark.scoring.metrics.labels import MaskCounts, confusion
 from benchmark.scoring.metrics.pixel import f_beta_threshold, ratio
 from benchmark.scoring.metrics.pool import count_at, image_counts, pooled_counts, score_range
 from benchmark.scoring.metrics.registry import MetricSpec
-from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.resampling import Multiplicities, of_images, product
 from benchmark.scoring.metrics.tables import ImageTable, minmax, rescaled
 from benchmark.scoring.metrics.variants import Grid
 from benchmark.scoring.protocol import Protocol
-from benchmark.scoring.scoring import ScoredImage
 
 Weights = Multiplicities | None
 """(R, n) multiplicities of the images in each resample; None where no interval is asked for."""
@@ -54,7 +54,7 @@ class Estimate:
 
 
 def estimate(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], *, protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], *, protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     """Compute metrics over a set of images.
 
@@ -79,33 +79,32 @@ def estimate(
     return found
 
 
-def binary_counts(images: Sequence[ScoredImage], protocol: Protocol) -> tuple[list[int], MaskCounts]:
+def binary_counts(images: Sequence[KeptImage], protocol: Protocol) -> tuple[list[int], MaskCounts]:
     """Return the indices of the images with a binary mask, given or cut from scores, and its counts."""
-    t, tables = protocol.iou_threshold, [i.table for i in images if i.table is not None]
-    ends = score_range(tables) if t is not None and protocol.per_category else None
+    t = protocol.iou_threshold
+    ends = score_range(tables_of(images)) if t is not None and protocol.per_category else None
     rows: list[tuple[int, int, int, int]] = []
     for at, image in enumerate(images):
         if image.mask_tp is not None and image.mask_fp is not None:
             rows.append((at, image.mask_tp, image.mask_fp, image.n_defect_pixels))
-        elif t is not None and image.table is not None:
+        elif t is not None and (table := image.table) is not None:
             # in the scores' own precision, as ``scores >= t`` compares
-            at_least = np.array([t], dtype=image.table.score.dtype)
-            cut = count_at([image.table], at_least, ends=ends)
+            cut = count_at([table], np.array([t], dtype=table.score.dtype), ends=ends)
             rows.append((at, int(cut.tp[0]), int(cut.fp[0]), image.n_defect_pixels))
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return columns[0].tolist(), MaskCounts(tp=columns[1], fp=columns[2], n_pos=columns[3])
 
 
 def _pixels(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
-    tables = [t for t in (images[i].table for i in used) if t is not None]
+    tables = tables_of([images[i] for i in used])
     if len(tables) < len(used) or not used:
-        with_map = [i for i in used if images[i].table is not None]
+        with_map = [i for i in used if images[i].has_table]
         reason = _lacking(images, used, with_map, "score map") if used else _none_to_score(images)
         return {s.name: _undefined(images, used, reason) for s in specs}
-    chosen = None if weights is None else weights[:, used]
+    chosen = None if weights is None else of_images(weights, used)
     found: dict[str, Estimate] = {}
     if protocol.normalisation == "image_and_category":
         low, high = score_range(tables)
@@ -186,7 +185,7 @@ def _each_image(
 
 
 def _averaged(
-    images: Sequence[ScoredImage], used: Sequence[int], spec: MetricSpec, values: NDArray[np.float64], weights: Weights
+    images: Sequence[KeptImage], used: Sequence[int], spec: MetricSpec, values: NDArray[np.float64], weights: Weights
 ) -> Estimate:
     """Mean of per-image values over the images where they are defined."""
     defined = np.isfinite(values)
@@ -202,7 +201,7 @@ def _averaged(
 
 
 def _each(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     found = {}
     for s in specs:
@@ -211,19 +210,19 @@ def _each(
             found[s.name] = _undefined(images, used, _none_to_score(images))
             continue
         values = np.array([images[i].values.get(s.name, math.nan) for i in used])
-        found[s.name] = _averaged(images, used, s, values, None if weights is None else weights[:, used])
+        found[s.name] = _averaged(images, used, s, values, None if weights is None else of_images(weights, used))
     return found
 
 
 def _masks(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     used = [i for i, image in enumerate(images) if image.in_pixels and not image.excluded]
     found, counts = binary_counts([images[i] for i in used], protocol)
     if len(found) < len(used) or not used:
         missing = _lacking(images, used, [used[i] for i in found], "binary mask") + ", and the protocol cuts none"
         return {s.name: _undefined(images, used, missing if used else _none_to_score(images)) for s in specs}
-    chosen = None if weights is None else weights[:, used]
+    chosen = None if weights is None else of_images(weights, used)
     estimates = {}
     for s in specs:
         value = float(s.function(counts))
@@ -239,7 +238,7 @@ def _masks(
 
 
 def _image_scores(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     used = [i for i, image in enumerate(images) if not image.excluded]
     scores = [s for s in (images[i].image_score for i in used) if s is not None]
@@ -251,16 +250,8 @@ def _image_scores(
     counts = score_counts(values, truth)
     drawn: dict[str, NDArray[np.float64]] = {}
     if weights is not None:
-        above, at = values[:, None] > counts.score, values[:, None] >= counts.score
-        each = Counts(
-            score=counts.score,
-            tp=at & truth[:, None],
-            fp=at & ~truth[:, None],
-            fp_above=above & ~truth[:, None],
-            n_pos=truth,
-            n_neg=~truth,
-        )
-        drawn = bootstrap.replicates(each, weights[:, used], {s.name: s.function for s in specs})
+        functions = {s.name: s.function for s in specs}
+        drawn = bootstrap.score_replicates(values, truth, counts, of_images(weights, used), functions)
     estimates = {}
     for s in specs:
         value = float(s.function(counts))
@@ -275,7 +266,7 @@ def _image_scores(
 
 
 def _labels(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     used = [i for i, image in enumerate(images) if not image.excluded]
     labels = [x for x in (images[i].label for i in used) if x is not None]
@@ -285,7 +276,7 @@ def _labels(
         return {s.name: _undefined(images, used, missing) for s in specs}
     called, truth = np.array(labels, dtype=bool), np.array([images[i].defective for i in used])
     cells = confusion(called, truth, None)
-    drawn = None if weights is None else confusion(called, truth, weights[:, used])
+    drawn = None if weights is None else confusion(called, truth, of_images(weights, used))
     estimates = {}
     for s in specs:
         value = float(s.function(cells))
@@ -305,7 +296,7 @@ def _labels(
 
 
 def _choices(
-    images: Sequence[ScoredImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
+    images: Sequence[KeptImage], specs: Sequence[MetricSpec], protocol: Protocol, weights: Weights
 ) -> dict[str, Estimate]:
     used = [i for i, image in enumerate(images) if not image.excluded]
     marked = [m for m in (images[i].marks for i in used) if m is not None]
@@ -316,7 +307,9 @@ def _choices(
     each = np.stack(marked).astype(np.float64)
     counts, drawn = ChoiceCounts.of(each.sum(axis=0)), None
     if weights is not None:
-        drawn = ChoiceCounts.of(product(weights[:, used], each.reshape(len(used), -1)).reshape(-1, *each.shape[1:]))
+        drawn = ChoiceCounts.of(
+            product(of_images(weights, used), each.reshape(len(used), -1)).reshape(-1, *each.shape[1:])
+        )
     images_asked, sizes = (each[:, 1] > 0).sum(axis=0), _sizes(images, used)
     estimates = {}
     for s in specs:
@@ -332,24 +325,24 @@ def _choices(
     return estimates
 
 
-def _lacking(images: Sequence[ScoredImage], used: Sequence[int], having: Sequence[int], what: str) -> str:
+def _lacking(images: Sequence[KeptImage], used: Sequence[int], having: Sequence[int], what: str) -> str:
     """Say how many images lack a part of the answer; a failed one got the worst, which its pipeline never gives."""
     if having and all(images[i].outcome != "ok" for i in having):
         return f"no image has a {what} (the {len(having)} that failed count as wrong)"
     return f"{len(used) - len(having)} of {len(used)} images have no {what}"
 
 
-def _unmasked(images: Sequence[ScoredImage]) -> str:
+def _unmasked(images: Sequence[KeptImage]) -> str:
     """Say how many defective images have no mask, behind another reason; "" if none."""
     number = sum(not image.has_mask for image in images)
     return f"; {number} defective images have no mask" if number else ""
 
 
-def _none_to_score(images: Sequence[ScoredImage]) -> str:
+def _none_to_score(images: Sequence[KeptImage]) -> str:
     return "no image to score" + _unmasked(images)
 
 
-def _undefined(images: Sequence[ScoredImage], used: Sequence[int], reason: str) -> Estimate:
+def _undefined(images: Sequence[KeptImage], used: Sequence[int], reason: str) -> Estimate:
     return Estimate(value=math.nan, reason=reason, **_sizes(images, used), threshold=None, replicates=None)
 
 
@@ -360,7 +353,7 @@ class _Sizes(TypedDict):
     rarer: int
 
 
-def _sizes(images: Sequence[ScoredImage], used: Sequence[int], *, by_pixels: bool = False) -> _Sizes:
+def _sizes(images: Sequence[KeptImage], used: Sequence[int], *, by_pixels: bool = False) -> _Sizes:
     """Count images; ``by_pixels``: those of the rarer class by defect pixels, not by label."""
     defective = sum(images[i].defective for i in used)
     marked = sum(images[i].n_defect_pixels > 0 for i in used) if by_pixels else defective

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
-from benchmark.core.samples import GroundTruth, Outcome, Prediction, Sample
+from benchmark.core.lazy import Lazy
+from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.scoring.breakdown import Row, breakdown
 from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
+from benchmark.scoring.kept_images import OUTCOMES, KeptImage, KeptImages
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.choices import ReleasedScorer, marks
@@ -22,15 +24,18 @@ from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
-from benchmark.scoring.metrics.resampling import Multiplicities
-from benchmark.scoring.metrics.score_spool import ScoreSpool
+from benchmark.scoring.metrics.resampling import Multiplicities, side_by_side
 from benchmark.scoring.metrics.swap import Parts
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
 from benchmark.scoring.spread import interval_of, interval_of_mean
 from benchmark.scoring.swap_parts import parts_of
 
-OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "invalid", "blocked")
+_FIXED = frozenset(
+    {"id", "category", "defect_type", "group", "defective", "outcome", "message", "image_score", "label", "iou"}
+    | {"n_defect_pixels", "n_pixels", "rationale"}
+)
+"""Columns of every row."""
 
 
 class Evaluation:
@@ -71,22 +76,21 @@ class Evaluation:
             image_scores="image_scores" in sources,
             each_image=tuple(s for s in self.specs if s.source == "each_image"),
         )
-        self._images: dict[str, ScoredImage] = {}
-        self._spool = ScoreSpool()
+        self._images = KeptImages()
         self._released = ReleasedScorer()
         self._estimates: dict[str, dict[str, Estimate]] | None = None
 
     def add(self, sample: Sample, prediction: Prediction, truth: GroundTruth) -> None:
         """Score one image; raises DataError for a sample that was added already, and as ``scoring.score`` does."""
-        if sample.id in self._images:
+        if sample.id in self._images.known:
             raise DataError(f"{sample.id} is scored twice")
         if sample.category in ("mean", "pooled"):
             raise DataError(f"{sample.id}: the category name {sample.category!r} is that of a report row")
         image = score(sample, prediction, truth, protocol=self.protocol, needs=self._needs, atom_cache=self.atom_cache)
-        if image.table is not None:
-            image = replace(image, table=self._spool.keep(image.table))
-        image = self._marked(image, prediction)
-        self._images[sample.id] = image
+        clash = sorted((_FIXED | image.values.keys()) & image.extra.keys())
+        if clash:
+            raise DataError(f"{sample.id}: the extra fact {clash[0]!r} has the name of a column; rename it")
+        self._images.add(self._marked(image, prediction))
         self._estimates = None
 
     def _marked(self, image: ScoredImage, prediction: Prediction) -> ScoredImage:
@@ -103,7 +107,7 @@ class Evaluation:
     @property
     def categories(self) -> list[str]:
         """Names of the categories, sorted, so that no number depends on the order of images."""
-        return sorted({i.sample.category for i in self._images.values()})
+        return sorted(name for name in self._images.categories.names if name is not None)
 
     def report(self) -> list[MetricRecord]:
         """Return every metric for every category, their ``mean``, and ``pooled`` where the protocol has it."""
@@ -160,7 +164,7 @@ class Evaluation:
         """Return every metric by defect type, by defect size, without good images, and over single images."""
         return list(breakdown(self._sets(), self.specs, self.protocol))
 
-    def _sets(self) -> dict[str, list[ScoredImage]]:
+    def _sets(self) -> dict[str, list[KeptImage]]:
         """Images of each category, and ``pooled`` where there are several and the protocol has it."""
         sets = {category: self._sorted(category) for category in self.categories}
         if self.protocol.pooled and len(sets) > 1:
@@ -178,27 +182,31 @@ class Evaluation:
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         """Return category to outcome to number of images; every outcome is listed."""
-        counted = Counter((i.sample.category, i.outcome) for i in self._images.values())
+        images = self._images
+        counted = Counter((images[at].category, images[at].outcome) for at in range(len(images)))
         return {c: {o: counted[c, o] for o in OUTCOMES} for c in self.categories}
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a sample, in the order in which they were added; unknown entries are None."""
-        iou: dict[str, float] = {}
-        for category in self.categories:
-            images = [i for i in self._sorted(category) if i.outcome == "ok" and i.has_mask]
-            found, counts = binary_counts(images, self.protocol)
-            iou |= {images[at].sample.id: v for at, v in zip(found, image_iou(counts).tolist(), strict=True)}
-        return [_row(image, iou.get(key)) for key, image in self._images.items()]
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Return one row a sample, in the order in which they were added; unknown entries are None.
 
-    def _sorted(self, category: str) -> list[ScoredImage]:
-        chosen = [i for i in self._images.values() if i.sample.category == category]
-        return sorted(chosen, key=lambda i: i.sample.id)
+        Rows are made when they are asked for.
+        """
+        images = self._images
+        iou = np.full(len(images), np.nan)
+        for category in self.categories:
+            some = [i for i in self._sorted(category) if i.outcome == "ok" and i.has_mask]
+            found, counts = binary_counts(some, self.protocol)
+            iou[[some[at].at for at in found]] = image_iou(counts)
+        return Lazy(len(images), lambda at: _row(images[at], float(iou[at])))
+
+    def _sorted(self, category: str) -> list[KeptImage]:
+        return sorted((self._images[at] for at in self._images.categories.places(category)), key=lambda i: i.id)
 
     def _estimated(self) -> dict[str, dict[str, Estimate]]:
         if self._estimates is not None:
             return self._estimates
         found: dict[str, dict[str, Estimate]] = {}
-        everything: list[ScoredImage] = []
+        everything: list[KeptImage] = []
         drawn: list[Multiplicities] = []
         for category in self.categories:
             images = self._sorted(category)
@@ -222,7 +230,7 @@ class Evaluation:
             return None
         if min(weights.shape[1] for weights in drawn) < FEWEST:
             return self._weights("pooled", sum(weights.shape[1] for weights in drawn))
-        return np.concatenate(drawn, axis=1)
+        return side_by_side(drawn)
 
     def _weights(self, category: str, n: int) -> Weights:
         if self.protocol.resamples == 0:
@@ -276,25 +284,22 @@ def _mean(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _row(image: ScoredImage, iou: float | None) -> dict[str, Any]:
+def _row(image: KeptImage, iou: float) -> dict[str, Any]:
     ok = image.outcome == "ok"
     row: dict[str, Any] = {
-        "id": image.sample.id,
-        "category": image.sample.category,
-        "defect_type": image.sample.defect_type,
-        "group": image.sample.group,
+        "id": image.id,
+        "category": image.category,
+        "defect_type": image.defect_type,
+        "group": image.group,
         "defective": image.defective,
         "outcome": image.outcome,
         "message": image.message,
         "image_score": image.image_score if ok else None,
         "label": image.label if ok else None,
-        "iou": None if iou is None or math.isnan(iou) else iou,
+        "iou": None if math.isnan(iou) else iou,
         "n_defect_pixels": image.n_defect_pixels if image.has_mask else None,
         "n_pixels": image.n_pixels,
         "rationale": image.rationale,
     }
     row |= {name: None if math.isnan(value) else value for name, value in image.values.items()}
-    clash = sorted(row.keys() & image.extra.keys())
-    if clash:
-        raise DataError(f"{image.sample.id}: the extra fact {clash[0]!r} has the name of a column; rename it")
     return row | dict(image.extra)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.scoring.estimates import Estimate, binary_counts, bound
+from benchmark.scoring.kept_images import KeptImage, tables_of
 from benchmark.scoring.metrics import swap
-from benchmark.scoring.metrics.pool import image_counts, score_range
+from benchmark.scoring.metrics.pool import score_range
 from benchmark.scoring.metrics.registry import MetricSpec
 from benchmark.scoring.metrics.swap import Parts, Swapped
 from benchmark.scoring.protocol import Protocol
-from benchmark.scoring.scoring import ScoredImage
 
 
 def kind_of(spec: MetricSpec) -> str:
@@ -25,7 +25,7 @@ def kind_of(spec: MetricSpec) -> str:
 
 
 def parts_of(
-    images: Sequence[ScoredImage],
+    images: Sequence[KeptImage],
     specs: Sequence[MetricSpec],
     estimates: Mapping[str, Estimate],
     protocol: Protocol,
@@ -51,7 +51,7 @@ def parts_of(
     return found
 
 
-def _made(images: Sequence[ScoredImage], spec: MetricSpec, protocol: Protocol) -> dict[str, NDArray[Any]]:
+def _made(images: Sequence[KeptImage], spec: MetricSpec, protocol: Protocol) -> dict[str, NDArray[Any]]:
     defective = np.array([i.defective for i in images], dtype=bool)
     if spec.source == "labels":
         return {"called": np.array([bool(i.label) for i in images]), "defective": defective}
@@ -64,13 +64,13 @@ def _made(images: Sequence[ScoredImage], spec: MetricSpec, protocol: Protocol) -
         return {"marks": np.stack([i.marks for i in images if i.marks is not None])}
     if spec.source == "each_image":
         return swap.mean_parts(np.array([i.values.get(spec.name, np.nan) for i in images]))
-    tables = [i.table for i in images if i.table is not None]
     if protocol.pooling == "image":
         return {}
+    tables = tables_of(images)
     if spec.grid is not None:
         ends = score_range(tables)
         points, scaled = spec.grid.at(ends)
-        return swap.counted_parts(image_counts(tables, points, strict=spec.grid.strict, ends=scaled))
+        return swap.counted_parts(tables, points, strict=spec.grid.strict, ends=scaled)
     return swap.pixel_parts(tables)
 
 

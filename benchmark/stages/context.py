@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import BenchmarkError, ConfigError, told
+from benchmark.core.sample_columns import Samples
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.secrets import redact
 from benchmark.core.traces import Trace
@@ -82,7 +83,7 @@ class Context:
         if workers < 0:
             raise ConfigError(f"workers is {workers}: give 0 or more")
         self.manifest = manifest
-        self.samples = tuple(samples)
+        self.samples = Samples.of(samples)
         self.store = store
         batching = Batching(batch_size, on_cuda=lambda: self.device.startswith("cuda"))
         self.stage_cache = StageCache(store, refresh=refresh, batching=batching)
@@ -129,7 +130,7 @@ class Context:
     @property
     def categories(self) -> tuple[str, ...]:
         """The categories of the samples, once each, in the order in which they first come."""
-        return tuple(dict.fromkeys(sample.category for sample in self.samples))
+        return self.samples.categories
 
     @property
     def stats(self) -> dict[str, StageStats]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from benchmark.core import mapped
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.scoring.evaluation import Evaluation
@@ -244,19 +245,20 @@ def test_rows_are_plain_and_name_every_fact():
     assert first["n_defect_pixels"] == MASKS[0].sum()
     assert first["image_score"] == pytest.approx(float(MAPS[0].max()))
     assert first["n_regions"] == 0
-    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    assert json.loads(json.dumps(list(rows), allow_nan=False)) == rows
     with pytest.raises(DataError, match="extra fact 'label'"):
         evaluated(only=[0], special={0: prediction(0, extra={"label": 1})}).rows()
 
 
 def test_scores_past_the_memory_limit_are_mapped_and_count_the_same(monkeypatch):
     held = evaluated()
-    monkeypatch.setattr(score_spool, "HELD_BYTES", 3 * MAPS[0].nbytes)
-    mapped = evaluated()
-    kinds = [isinstance(i.table.score, np.memmap) for i in mapped._images.values()]
-    assert sum(kinds) == 9
-    assert not any(isinstance(i.table.score, np.memmap) for i in held._images.values())
-    assert mapped.report() == held.report()
+    monkeypatch.setattr(score_spool, "HELD_BYTES", 0)
+    monkeypatch.setattr(score_spool, "SEGMENT_BYTES", 3 * MAPS[0].nbytes)
+    spooled = evaluated()
+    for run, lies_in_file in ((spooled, True), (held, False)):
+        tables = [run._images[at].table for at in range(len(MAPS))]
+        assert {mapped.is_mapped(table.score) for table in tables if table is not None} == {lies_in_file}
+    assert spooled.report() == held.report()
 
 
 def test_a_sample_twice_and_a_category_named_as_a_row_are_refused():

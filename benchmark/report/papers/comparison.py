@@ -176,7 +176,7 @@ def _differences(a: RunResult, b: RunResult, first: Path, second: Path) -> Itera
     if a.dataset.fingerprint != b.dataset.fingerprint:
         data = ", ".join(f"{r.dataset.name} {r.dataset.fingerprint[:8]}" for r in (a, b))
         yield f"datasets differ ({data})"
-    elif set(files.read_rows(first)["id"]) != set(files.read_rows(second)["id"]):
+    elif set(files.read_rows(first, ["id"])["id"]) != set(files.read_rows(second, ["id"])["id"]):
         yield f"images differ ({a.dataset.n_samples_effective} and {b.dataset.n_samples_effective} of the same dataset)"
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.intervals import Interval
 from benchmark.scoring.metrics.pool import image_counts
-from benchmark.scoring.metrics.resampling import Multiplicities, product
+from benchmark.scoring.metrics.resampling import Multiplicities, in_rows, product
 from benchmark.scoring.metrics.tables import ImageTable
 
 BINS = 1024
@@ -41,10 +42,8 @@ def resample(n: int, *, resamples: int, seed: int, stratum: str) -> Multipliciti
             do not depend on which others are evaluated.
     """
     rng = np.random.default_rng([seed, zlib.crc32(stratum.encode())])
-    weights = np.empty((resamples, n), dtype=np.uint8)  # one image 256 times in one resample does not happen
-    for row in weights:
-        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
-    return weights
+    # one image 256 times in one resample does not happen
+    return in_rows(lambda _: np.bincount(rng.integers(0, n, n), minlength=n), (resamples, n))
 
 
 def thinned(counts: Counts, *, bins: int = BINS) -> NDArray[np.int64]:
@@ -120,6 +119,50 @@ def replicates(
     return _by_rows(weights.shape[0], each.score.size, lambda rows: weighted(each, weights[rows]), metrics)
 
 
+def score_replicates(
+    scores: NDArray[np.float64],
+    truth: NDArray[np.bool_],
+    counts: Counts,
+    weights: NDArray[Any],
+    metrics: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
+) -> dict[str, NDArray[np.float64]]:
+    """Evaluate metrics of image scores on every resample.
+
+    Images are put in the order of their scores once; what lies at or above a threshold is then a running sum of
+    multiplicities, so that neither time nor memory grows with images times thresholds.
+
+    Args:
+        scores: (n,) of the images.
+        truth: (n,) True where the image is defective.
+        counts: of these images (``counts.score_counts``).
+        weights: (R, n) multiplicities.
+        metrics: name to function of counts.
+
+    Returns:
+        name to (R,) values; NaN where a resample leaves the metric undefined.
+    """
+    order = np.argsort(scores, kind="stable")[::-1]
+    falling, bad = -scores[order], truth[order]
+    at_or_above = np.searchsorted(falling, -counts.score, side="right")
+    above = np.searchsorted(falling, -counts.score, side="left")
+
+    def drawn(rows: slice) -> Counts:
+        each = weights[rows]
+        running = {name: np.empty((len(each), counts.score.size)) for name in ("tp", "fp", "fp_above")}
+        n_pos, n_neg = np.empty(len(each)), np.empty(len(each))
+        for at, row in enumerate(each):
+            ordered = row[order]
+            positive, negative = (
+                np.concatenate(([0.0], np.cumsum(ordered * side, dtype=np.float64))) for side in (bad, ~bad)
+            )
+            running["tp"][at], running["fp"][at] = positive[at_or_above], negative[at_or_above]
+            running["fp_above"][at], n_pos[at], n_neg[at] = negative[above], positive[-1], negative[-1]
+        mapped.let_go(weights)
+        return Counts(score=counts.score, n_pos=n_pos, n_neg=n_neg, **running)
+
+    return _by_rows(weights.shape[0], counts.score.size, drawn, metrics)
+
+
 def pooled_replicates(
     tables: Sequence[ImageTable],
     curves: Callable[[Sequence[ImageTable]], Counts],
@@ -148,6 +191,7 @@ def pooled_replicates(
     for start in range(0, len(tables), step):
         block = slice(start, start + step)
         each = _floating(curves(tables[block]))
+        mapped.let_go(weights)
         drawn = [weighted(each, weights[:, block]), weighted(each, once[:, block])]
         totals = [_added(t, d) for t, d in zip(totals, drawn, strict=True)] if totals else drawn
     sums, plain = totals

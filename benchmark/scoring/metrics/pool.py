@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.tables import ImageTable, minmax
 from benchmark.scoring.metrics.variants import Grid
@@ -16,16 +17,29 @@ SLICE = 1 << 18
 """Pixels that are merged at a time: 1 MB of float32, which fits the second-level cache."""
 SLICE_PER_IMAGE = 512
 """Pixels of one image in a slice, at least, so that many images do not mean many tiny pieces."""
+GROUP = SLICE // SLICE_PER_IMAGE
+"""Images whose scores are looked at together: pieces of more would not fit a slice."""
+SUMMED = 1 << 13
+"""Images whose counts at given thresholds are held at a time."""
 ORDINALS_PER_PIXEL = 3
 """A slice in which fewer numbers than this can be written for each pixel is counted number by number."""
 SIDES: Final = ("left", "right")
+
+
+def in_groups(tables: Sequence[ImageTable], size: int = GROUP) -> Iterator[Sequence[ImageTable]]:
+    """Yield ``size`` tables after the other, and let go of the scores of each group that lie in files."""
+    for start in range(0, len(tables), size):
+        group = tables[start : start + size]
+        yield group
+        mapped.let_go(*(t.score for t in group))
 
 
 def count(tables: Sequence[ImageTable]) -> Counts:
     """Count the pooled pixels of images at every distinct score of a defect pixel.
 
     Every image's scores are sorted already, so the score axis is cut into slices that are counted one
-    after the other: beside the tables no more than a slice and the thresholds are held in memory.
+    after the other, ``GROUP`` images at a time: beside the tables no more than a slice and the thresholds are held in
+    memory.
     A table given twice counts twice.
 
     Args:
@@ -33,8 +47,9 @@ def count(tables: Sequence[ImageTable]) -> Counts:
     """
     thresholds, tp, overlap = _positives(tables)
     at_or_above, above = _all_pixels(tables, thresholds)
-    n_pos = sum(t.n_pos for t in tables)
-    with_overlap = all(t.pos_overlap is not None for t in tables)
+    facts = np.array([(t.n, t.n_pos, t.n_components, t.pos_overlap is not None) for t in tables]).reshape(-1, 4)
+    n, n_pos, n_components, _ = facts.sum(axis=0)
+    with_overlap = bool(facts[:, 3].all())
     equal = np.diff(tp, append=0)  # thresholds ascend here, so tp falls
     return Counts(
         score=thresholds[::-1],
@@ -42,9 +57,9 @@ def count(tables: Sequence[ImageTable]) -> Counts:
         fp=(at_or_above - tp)[::-1],
         fp_above=(above - (tp + equal))[::-1],
         n_pos=np.asarray(n_pos),
-        n_neg=np.asarray(sum(t.n for t in tables) - n_pos),
+        n_neg=np.asarray(n - n_pos),
         overlap=overlap[::-1] if with_overlap else None,
-        n_components=np.asarray(sum(t.n_components for t in tables)) if with_overlap else None,
+        n_components=np.asarray(n_components) if with_overlap else None,
     )
 
 
@@ -66,18 +81,17 @@ def count_at(
     Returns:
         Counts with ``fp_above`` equal to ``fp``: what lies between thresholds is not known.
     """
-    per_image = image_counts(tables, thresholds, strict=strict, ends=ends)
-    fp = per_image.fp.sum(axis=0)
-    return Counts(
-        score=np.asarray(thresholds),
-        tp=per_image.tp.sum(axis=0),
-        fp=fp,
-        fp_above=fp,
-        n_pos=per_image.n_pos.sum(),
-        n_neg=per_image.n_neg.sum(),
-        overlap=None if per_image.overlap is None else per_image.overlap.sum(axis=0),
-        n_components=None if per_image.n_components is None else per_image.n_components.sum(),
-    )
+    sums: dict[str, Any] = {}
+    with_overlap = True
+    for group in in_groups(tables, SUMMED) if tables else (tables,):
+        per_image = image_counts(group, thresholds, strict=strict, ends=ends)
+        for name in ("tp", "fp", "n_pos", "n_neg", "overlap", "n_components"):
+            if (values := getattr(per_image, name)) is not None:
+                sums[name] = sums.get(name, 0) + values.sum(axis=0)
+        with_overlap = with_overlap and per_image.overlap is not None
+    if not with_overlap:
+        sums |= {"overlap": None, "n_components": None}
+    return Counts(score=np.asarray(thresholds), fp_above=sums["fp"], **sums)
 
 
 def pooled_counts(tables: Sequence[ImageTable], grid: Grid | None, ends: tuple[float, float]) -> Counts:
@@ -101,9 +115,8 @@ def image_counts(
     """
     up = thresholds[::-1]
     side: Literal["left", "right"] = "right" if strict else "left"
-    tp, fp, above, overlap = [], [], [], []
-    with_overlap = all(t.pos_overlap is not None for t in tables)
-    for table in tables:
+    tp, fp, above, overlap, facts = [], [], [], [], []
+    for table in (t for group in in_groups(tables) for t in group):
         score = table.score if ends is None else minmax(table.score, *ends)
         pos_score = table.pos_score if ends is None else minmax(table.pos_score, *ends)
         pos_at = np.searchsorted(pos_score, up, side=side)
@@ -113,28 +126,30 @@ def image_counts(
         fp.append(_tail(table.count, score.size, np.searchsorted(score, up, side=side)) - positives)
         over = _tail(table.count, score.size, np.searchsorted(score, up, side="right"))
         above.append(over - _tail(table.pos_count, pos_score.size, pos_over))
-        if with_overlap and table.pos_overlap is not None:
+        facts.append((table.n, table.n_pos, table.n_components))
+        if table.pos_overlap is not None:
             overlap.append(_tail(table.pos_overlap, pos_score.size, pos_at))
     shape = (len(tables), up.size)
-    n_pos = np.array([t.n_pos for t in tables], dtype=np.int64)
+    with_overlap = len(overlap) == len(facts)
+    n, n_pos, n_components = np.array(facts, dtype=np.int64).reshape(-1, 3).T
     return Counts(
         score=np.asarray(thresholds),
         tp=np.reshape(tp, shape)[:, ::-1],
         fp=np.reshape(fp, shape)[:, ::-1],
         fp_above=np.reshape(above, shape)[:, ::-1],
         n_pos=n_pos,
-        n_neg=np.array([t.n for t in tables], dtype=np.int64) - n_pos,
+        n_neg=n - n_pos,
         overlap=np.reshape(overlap, shape)[:, ::-1] if with_overlap else None,
-        n_components=np.array([t.n_components for t in tables]) if with_overlap else None,
+        n_components=n_components if with_overlap else None,
     )
 
 
 def score_range(tables: Sequence[ImageTable]) -> tuple[float, float]:
     """Return the smallest and largest finite score of the pool, (nan, nan) where there is none."""
-    finite = [t for t in tables if np.isfinite(t.score[-1])]
-    if not finite:
+    ends = [(t.low, t.high) for group in in_groups(tables) for t in group if np.isfinite(t.score[-1])]
+    if not ends:
         return float("nan"), float("nan")
-    return min(t.low for t in finite), max(t.high for t in finite)
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _tail(weights: NDArray[Any] | None, size: int, positions: NDArray[np.int64]) -> NDArray[Any]:
@@ -176,16 +191,24 @@ def _all_pixels(tables: Sequence[ImageTable], thresholds: NDArray[Any]) -> tuple
     above = np.zeros(thresholds.size, dtype=np.int64)
     if thresholds.size == 0:
         return at_or_above, above
-    counted = [t for t in tables if t.count is not None]
-    if counted:
-        scores = np.concatenate([t.score for t in counted])
-        order = np.argsort(scores)
-        weights = np.concatenate([t.count for t in counted if t.count is not None])[order]
-        ordered = scores[order]
-        at_or_above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="left"))
-        above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="right"))
-    _merge_slices([t.score for t in tables if t.count is None], thresholds, at_or_above, above)
+    for group in in_groups(tables):
+        _merge_counted([t for t in group if t.count is not None], thresholds, at_or_above, above)
+        _merge_slices([t.score for t in group if t.count is None], thresholds, at_or_above, above)
     return at_or_above, above
+
+
+def _merge_counted(
+    tables: Sequence[ImageTable], thresholds: NDArray[Any], at_or_above: NDArray[np.int64], above: NDArray[np.int64]
+) -> None:
+    """Add the pixels of few-valued maps to both tallies."""
+    if not tables:
+        return
+    scores = np.concatenate([t.score for t in tables])
+    order = np.argsort(scores)
+    weights = np.concatenate([t.count for t in tables if t.count is not None])[order]
+    ordered = scores[order]
+    at_or_above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="left"))
+    above += _tail(weights, ordered.size, np.searchsorted(ordered, thresholds, side="right"))
 
 
 def _merge_slices(

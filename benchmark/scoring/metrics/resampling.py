@@ -1,16 +1,57 @@
-"""Resamples as multiplicities: one byte an image and resample, multiplied a few resamples at a time."""
+"""Resamples as multiplicities: one byte an image and resample, multiplied a few resamples at a time.
+
+Those of many images lie in a temporary file (``benchmark.core.mapped``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
+
 Multiplicities = NDArray[np.uint8]
 """(R, n): how often each of n images is in each of R resamples."""
 ROWS = 64
 """Resamples that are held as floating-point numbers at a time."""
+ENTRIES = 1 << 20
+"""Most multiplicities that are held as floating-point numbers at a time (one row at least): 8 MB."""
+
+
+def in_rows(row: Callable[[int], NDArray[Any]], shape: tuple[int, int]) -> Multiplicities:
+    """Make multiplicities row by row.
+
+    Args:
+        row: gives each of R rows, (n,), called in order.
+        shape: R and n.
+    """
+    made = mapped.zeros(shape, np.uint8)
+    for at in range(shape[0]):
+        made[at] = row(at)
+        if at % ROWS == 0:
+            mapped.let_go(made)
+    mapped.let_go(made)
+    return made
+
+
+def of_images(weights: Multiplicities, used: Sequence[int]) -> Multiplicities:
+    """Return the columns of some of the images, in rising order; ``weights`` itself where they are all."""
+    resamples, n = weights.shape
+    if len(used) == n:
+        return weights
+    chosen = np.asarray(used, dtype=np.int64)
+    return in_rows(lambda at: weights[at, chosen], (resamples, chosen.size))
+
+
+def side_by_side(parts: Sequence[Multiplicities]) -> Multiplicities:
+    """Join the resamples of several sets of images into those of all."""
+    shape = (len(parts[0]), sum(part.shape[1] for part in parts))
+    joined = in_rows(lambda at: np.concatenate([part[at] for part in parts]), shape)
+    mapped.let_go(*parts)
+    return joined
 
 
 def product(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
@@ -19,8 +60,11 @@ def product(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:
     Sums of counts are exact, whatever the order: they are integers far below 2^53.
     """
     floating = values.astype(np.float64)
-    sums = np.empty((weights.shape[0], *values.shape[1:]))
-    for start in range(0, weights.shape[0], ROWS):
-        rows = slice(start, start + ROWS)
+    resamples, n = weights.shape
+    sums = np.empty((resamples, *values.shape[1:]))
+    step = max(1, min(ROWS, ENTRIES // max(1, n)))
+    for start in range(0, resamples, step):
+        rows = slice(start, start + step)
         sums[rows] = weights[rows].astype(np.float64) @ floating
+        mapped.let_go(weights)
     return sums

@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
+from benchmark.core.samples import evenly
 from benchmark.scoring.metrics.choices import ChoiceCounts
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import Confusion, MaskCounts
 from benchmark.scoring.metrics.pixel import ratio
-from benchmark.scoring.metrics.pool import image_counts
+from benchmark.scoring.metrics.pool import GROUP, image_counts, in_groups
 from benchmark.scoring.metrics.tables import ImageTable
 
 LEVELS = 128
@@ -29,6 +31,8 @@ MOST_RANKS = 512
 """Most thresholds of image scores."""
 CANDIDATES = 2048
 """Thresholds that those of pixels are chosen from."""
+DRAWN = 8192
+"""Most images that those are drawn from, spread evenly."""
 ROWS = 256
 """Permutations that are worked on at a time."""
 
@@ -61,18 +65,14 @@ def pixel_parts(tables: Sequence[ImageTable]) -> dict[str, NDArray[Any]]:
         return {}
     total = sum(t.n for t in tables)
     shares = np.geomspace(max(1e-5, 1.0 / total), 1.0, LEVELS)
-    drawn = [t.score[_from_the_top(t, shares)] for t in tables]
+    asked = evenly(tables, DRAWN)
+    drawn = [t.score[_from_the_top(t, shares)] for group in in_groups(asked) for t in group]
     candidates = np.unique(np.concatenate(drawn))[::-1]
     if candidates.size > CANDIDATES:
         candidates = candidates[np.linspace(0, candidates.size - 1, CANDIDATES).astype(int)]
-    called = sum(_at_or_above(t, candidates) for t in tables)
+    called = sum(_at_or_above(t, candidates) for group in in_groups(tables) for t in group)
     place = np.searchsorted(called, shares * total * (1.0 + 1e-9), side="right") - 1
-    each = image_counts(tables, candidates[np.maximum(place, 0)])
-    parts = counted_parts(each)
-    for name in ("tp", "fp", "overlap"):
-        if name in parts:
-            parts[name][:, place < 0] = 0  # even the highest score calls more than this share
-    return parts
+    return counted_parts(tables, candidates[np.maximum(place, 0)], blank=place < 0)
 
 
 def _from_the_top(table: ImageTable, shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -93,12 +93,39 @@ def _at_or_above(table: ImageTable, thresholds: NDArray[Any]) -> NDArray[np.int6
     return np.asarray(below[-1] - below[place])
 
 
-def counted_parts(each: Counts) -> dict[str, NDArray[Any]]:
-    """Return counts of images at common thresholds as they are kept, uint32 and float32."""
-    kept = {"tp": each.tp, "fp": each.fp, "n_pos": each.n_pos, "n_neg": each.n_neg}
-    found: dict[str, NDArray[Any]] = {name: values.astype(np.uint32) for name, values in kept.items()}
-    if each.overlap is not None and each.n_components is not None:
-        found |= {"overlap": each.overlap.astype(np.float32), "n_components": each.n_components.astype(np.uint32)}
+def counted_parts(
+    tables: Sequence[ImageTable],
+    thresholds: NDArray[Any],
+    *,
+    strict: bool = False,
+    ends: tuple[float, float] | None = None,
+    blank: NDArray[np.bool_] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Count images at common thresholds as they are kept: whole numbers and float32, those of many images in files.
+
+    Args:
+        tables: one an image.
+        thresholds: (K,) descending.
+        strict: as ``image_counts``; ``ends`` likewise.
+        ends: of min-max.
+        blank: (K,) thresholds at which nothing counts: even the highest score calls more than their share.
+    """
+    names = ["tp", "fp", "n_pos", "n_neg"]
+    if all(t.pos_overlap is not None for t in tables):
+        names += ["overlap", "n_components"]
+    whole = np.uint16 if max(t.n for t in tables) <= np.iinfo(np.uint16).max else np.uint32
+    shapes = {name: (len(tables),) if name.startswith("n_") else (len(tables), thresholds.size) for name in names}
+    found = {n: mapped.zeros(shape, np.float32 if n == "overlap" else whole) for n, shape in shapes.items()}
+    done = 0
+    for group in in_groups(tables):
+        each = image_counts(group, thresholds, strict=strict, ends=ends)
+        rows = slice(done, done + len(group))
+        for name, kept in found.items():
+            kept[rows] = getattr(each, name)
+            if blank is not None and kept.ndim == 2:
+                kept[rows, blank] = 0
+        done += len(group)
+        mapped.let_go(*found.values())
     return found
 
 
@@ -125,10 +152,15 @@ def mean(sums: Sums) -> NDArray[np.float64]:
 
 def spread_out(parts: Parts, used: Sequence[int], n: int) -> dict[str, NDArray[Any]]:
     """Give images that were left out parts that add nothing, and say which are ``used``, (n,) bool."""
-    found: dict[str, NDArray[Any]] = {"used": np.isin(np.arange(n), list(used))}
+    if len(used) == n:
+        return {"used": np.ones(n, dtype=bool), **parts}
+    places = np.asarray(used, dtype=np.int64)
+    found: dict[str, NDArray[Any]] = {"used": np.isin(np.arange(n), places)}
     for name, values in parts.items():
-        found[name] = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
-        found[name][list(used)] = values
+        found[name] = mapped.zeros((n, *values.shape[1:]), values.dtype)
+        for start in range(0, places.size, GROUP):
+            found[name][places[start : start + GROUP]] = values[start : start + GROUP]
+            mapped.let_go(found[name], values)
     return found
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.scoring.estimates import estimate
 from benchmark.scoring.evaluation import Evaluation
+from benchmark.scoring.kept_images import KeptImage
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.registry import METRICS
-from benchmark.scoring.scoring import ScoredImage
 from tests.protocols import protocol
 from tests.scoring.metrics.maps import KINDS, small_pool
 
@@ -96,7 +96,7 @@ def test_a_duplicated_image_equals_weight_two(case):
     made = answers(*small_pool(*case, images=4), case[0])
     once = evaluated(made)._sorted("only")
     weights = np.array([[1.0, 2.0, 1.0, 3.0]])
-    repeated: list[ScoredImage] = [once[0], once[1], once[1], once[2], once[3], once[3], once[3]]
+    repeated: list[KeptImage] = [once[0], once[1], once[1], once[2], once[3], once[3], once[3]]
     specs = [METRICS[n] for n in NAMES if n != "ap_trapezoid"]
     weighted = estimate(once, specs, protocol=protocol(), weights=weights)
     duplicated = estimate(repeated, specs, protocol=protocol(), weights=None)

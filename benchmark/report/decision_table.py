@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from benchmark.results import files
 from benchmark.results.schema import RunResult
 from benchmark.scoring.decision import Calibration, Costs, Decision, Scores, Truth, calibration, cost_curve, decisions
 from benchmark.scoring.metrics.intervals import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,8 @@ class Judged:
     """False-alarm rate of the rule that sees good images alone."""
     left_out: int
     """Images without a score: failed answers."""
+    regions: str | None = None
+    """Defect regions found and false ones, where the run scored them."""
 
 
 def judged(result: RunResult, folder: Path, *, costs: Costs, rate: float) -> Judged:
@@ -63,7 +69,21 @@ def judged(result: RunResult, folder: Path, *, costs: Costs, rate: float) -> Jud
         costs=costs,
         rate=rate,
         left_out=len(every) - len(rows),
+        regions=_regions(every[every["outcome"] == "ok"]),
     )
+
+
+def _regions(rows: pd.DataFrame) -> str | None:
+    """Say what the binary masks make of regions, from columns that only some runs have."""
+    if not {"region_recall", "false_regions"} <= set(rows.columns):
+        return None
+    found, false = rows["region_recall"].dropna(), rows[rows["false_regions"].notna()]
+    if found.empty and false.empty:
+        return None
+    counts = false["false_regions"].astype(float).groupby(false["defective"].astype(bool))
+    said = [f"{c.mean():.2f} an image in {len(c)} {'defective' if bad else 'good'} ones" for bad, c in counts]
+    said += [f"{found.mean():.3f} of the defect regions found, mean over {len(found)} images"] if len(found) else []
+    return "masks by regions: false ones " + ", ".join(said)
 
 
 def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
@@ -84,6 +104,8 @@ def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
             f"a false-alarm rate of {found.rate:.3g} takes {needed} good images to set, a half has about {half}: by "
             "good images alone nothing is called defective"
         )
+    if found.regions is not None:
+        notes.append(found.regions)
     if found.left_out:
         notes.append(f"{found.left_out} images without a score are left out")
     if found.calibration is not None:

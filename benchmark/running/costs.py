@@ -30,7 +30,8 @@ def costs_grid(paper: Paper, table: CostTable, folder: Path) -> Grid:
     """Lay the costs of a paper's methods out, one row a method and measurement.
 
     Only measurements with the very settings of the method's preset count: tiny networks or another backbone have
-    other costs. Images per second are those of single images, as papers measure them.
+    other costs. Random weights of full size (``networks=random``) cost what the real ones do, and are said. Images per
+    second are those of single images, as papers measure them.
 
     Args:
         paper: whose published numbers are shown.
@@ -49,6 +50,8 @@ def costs_grid(paper: Paper, table: CostTable, folder: Path) -> Grid:
         for one in own:
             millions = "–" if one.parameters is None else f"{one.parameters / 1e6:.1f}"
             machine = f"{one.hardware.get('gpu') or one.hardware.get('cpu') or one.device}, {one.dataset}"
+            machine += ", random weights" if _random(one) else ""
+            machine += "" if one.load is None else f", load {one.load:.1f}"
             speed = f"{one.single_per_second:.2f}"
             rows.append((method.name, speed, _printed(printed[0]), millions, _printed(printed[1]), machine))
     return Grid(
@@ -77,8 +80,13 @@ def _printed(row: PublishedRow | None) -> str:
 def _of_method(one: Latency, method: Method) -> bool:
     if one.pipeline != method.pipeline:
         return False
-    config = build(*compose([f"dataset={one.dataset}", f"pipeline={method.pipeline}", *method.overrides]))
+    words = [f"dataset={one.dataset}", f"pipeline={method.pipeline}", *method.overrides]
+    config = build(*compose([*words, *(["networks=random"] if _random(one) else [])]))
     return bool(one.settings == plain(config.pipeline.model_dump(warnings=False)))
+
+
+def _random(one: Latency) -> bool:
+    return bool(one.settings.get("allow_random_weights"))
 
 
 def _hint(table: CostTable, method: Method, found: Sequence[Latency]) -> str:

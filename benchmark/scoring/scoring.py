@@ -119,17 +119,20 @@ def score(
         table = _of_a_failure(resized, n_pixels, n_pos, n_called, needs)
     elif needs.tables or (needs.image_scores and prediction.image_score is None):
         table = _table(prediction, resized, native, sample, protocol, needs, atom_cache)
-    tp, fp = _mask_counts(prediction, resized, native, sample, protocol) if ok else (0, n_called)
+    given = _mask(prediction, resized, native, sample) if ok else None
+    tp, fp = _mask_counts(given, resized) if ok else (0, n_called)
     image_score, label = _answer(prediction, sample, protocol, table=table, defective=defective)
     values: dict[str, float] = {}
     if ok and needs.each_image:
+        scores = _scores(prediction, resized, native, sample, protocol)
         seen = SeenImage(
             defective=defective,
             mask=resized.mask,
             ignore=resized.ignore,
-            score_map=_scores(prediction, resized, native, sample, protocol),
+            score_map=scores,
             image_score=image_score,
             label=label,
+            marked=_cut(scores, protocol) if given is None else given,
         )
         values = {spec.name: float(spec.function(seen)) for spec in needs.each_image}
     return ScoredImage(
@@ -263,19 +266,31 @@ def _of_a_failure(truth: GroundTruth, n_pixels: int, n_pos: int, n_called: int, 
     )
 
 
-def _mask_counts(
-    prediction: Prediction, truth: GroundTruth, native: tuple[int, ...], sample: Sample, protocol: Protocol
-) -> tuple[int, int] | tuple[None, None]:
-    """Defect and good pixels inside the binary mask; None where there is none to count."""
+def _mask(
+    prediction: Prediction, truth: GroundTruth, native: tuple[int, ...], sample: Sample
+) -> NDArray[np.bool_] | None:
+    """The binary mask of a prediction at the size of ``truth``; None where it has none."""
     if prediction.mask is None:
-        return None, None
+        return None
     mask = checked_mask(prediction.mask, native, f"{sample.id}: predicted mask")
-    if truth.mask.shape != native:
-        mask = _nearest(mask, (truth.mask.shape[0], truth.mask.shape[1]))
+    return mask if truth.mask.shape == native else _nearest(mask, (truth.mask.shape[0], truth.mask.shape[1]))
+
+
+def _mask_counts(mask: NDArray[np.bool_] | None, truth: GroundTruth) -> tuple[int, int] | tuple[None, None]:
+    """Defect and good pixels inside the binary mask; None where there is none to count."""
+    if mask is None:
+        return None, None
     if truth.ignore is not None:
         mask = mask & ~truth.ignore
     tp = int(np.count_nonzero(mask & truth.mask))
     return tp, int(np.count_nonzero(mask)) - tp
+
+
+def _cut(scores: NDArray[Any] | None, protocol: Protocol) -> NDArray[np.bool_] | None:
+    """The map cut at the protocol's threshold; None where it has none, or scores get a range of their category."""
+    if scores is None or protocol.iou_threshold is None or protocol.per_category:
+        return None
+    return np.asarray(scores >= floating(scores[:1], "").dtype.type(protocol.iou_threshold))
 
 
 def largest(prediction: Prediction) -> float | None:

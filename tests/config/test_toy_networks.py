@@ -63,3 +63,13 @@ def test_the_command_line_knows_it(
     monkeypatch.setattr("sys.argv", ["benchmark"])
     assert main(["run", *places(tmp_path), *SMALL_SAT, "run.limit=2", "pipeline=winclip", "networks=toy"]) == 0
     assert "random weights: these numbers mean nothing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pipeline", ["patchcore", "anomalyvlm", "clipseg"])
+def test_random_networks_keep_their_size(pipeline):
+    random = typed(f"pipeline={pipeline}", "networks=random").pipeline.networks()
+    toys = typed(f"pipeline={pipeline}", "networks=toy").pipeline.networks()
+    assert random.wanted and random.allow_random
+    for role, one in random.wanted.items():
+        if role != "tokenizer":  # its vocabulary has no weights
+            assert one.weights == "random" and one.network != toys.wanted[role].network

@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.config.compose import compose
+from benchmark.config.schema import build
 from benchmark.core import provenance
 from benchmark.report.papers.paper import CostTable, Method, Paper, load_paper, paper_names
 from benchmark.report.papers.published import find
+from benchmark.results.schema import plain
 from benchmark.running.costs import costs_grid, measured
+from benchmark.running.latency import Latency
 from tests.harness import SMALL_SAT, places
 
 
@@ -34,12 +38,31 @@ def test_a_measurement_with_the_settings_of_the_method_is_its_row(tmp_path: Path
     grid = costs_grid(paper, costs, tmp_path)
     ours, smooth, other, absent = grid.rows
     assert ours[:3] == ("ours", f"{one.single_per_second:.2f}", "3.7 frames / s")
-    assert ours[4] == "192.3 MB" and ours[5].endswith(", sat")
+    assert ours[4] == "192.3 MB" and f", sat, load {one.load:.1f}" in ours[5] and "random" not in ours[5]
     command = "make latency DATASET=sat PIPELINE=reference_difference"
     assert smooth[1] == "–" and smooth[5] == f'measured with other settings; {command} ARGS="pipeline.smoothing=3"'
     assert other[5] == "make latency DATASET=sat PIPELINE=constant"
     assert absent[5] == "its code is not released"
     assert any("3090Ti" in note for note in grid.notes)
+
+
+def test_random_weights_of_full_size_are_a_measurement_and_are_said(tmp_path: Path) -> None:
+    words = ["pipeline=patchcore", "networks=random"]
+    config = build(*compose(["dataset=sat", *words]))
+    measurement = Latency(
+        dataset="sat", pipeline="patchcore", device="cpu", cold_start_ms=1.0, n_single=2, p50_ms=1.0, p90_ms=1.0,
+        p99_ms=1.0, single_per_second=4.0, n_together=2, together_per_second=4.0, stages_ms={}, peak_memory_mb=1.0,
+        gpu_memory_mb=None, parameters=24_900_000, load=None, hardware={"cpu": "fast"},
+        settings=plain(config.pipeline.model_dump(warnings=False)),
+    )  # fmt: skip
+    (tmp_path / "one.json").write_text(measurement.model_dump_json())
+    paper, costs = table(Method(name="ours", pipeline="patchcore"))
+    (row,) = costs_grid(paper, costs, tmp_path).rows
+    assert row == ("ours", "4.00", "–", "24.9", "–", "fast, sat, random weights")
+    toys = build(*compose(["dataset=sat", "pipeline=patchcore", "networks=toy"])).pipeline
+    tiny = measurement.model_copy(update={"settings": plain(toys.model_dump(warnings=False))})
+    (tmp_path / "one.json").write_text(tiny.model_dump_json())
+    assert costs_grid(paper, costs, tmp_path).rows[0][1] == "–"
 
 
 def test_reproduce_shows_the_costs_without_running_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,6 +125,21 @@ _SPECS = (
         pixels=True,
         higher_is_better=False,
     ),
+    _spec(
+        "region_recall",
+        "each_image",
+        each_image.region_recall,
+        "share of an image's defect regions that its binary mask touches",
+        pixels=True,
+    ),
+    _spec(
+        "false_regions",
+        "each_image",
+        each_image.false_regions,
+        "regions of the binary mask without a defect pixel, in an image",
+        pixels=True,
+        higher_is_better=False,
+    ),
     _spec("ap_trapezoid", "pixels", variants.ap_trapezoid, "variant: trapezoid under the precision-recall curve"),
     _spec(
         "f1_max_linspace100",

@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss
 from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.report.papers.comparison import compare_runs
 from benchmark.scoring.evaluation import Evaluation
-from benchmark.scoring.metrics.each_image import SeenImage, brier, map_error
+from benchmark.scoring.metrics.each_image import SeenImage, brier, false_regions, map_error, region_recall
 from benchmark.scoring.protocol import Protocol
 from tests.harness import SMALL_SAT, run
 from tests.protocols import protocol
@@ -39,6 +39,44 @@ def test_values_by_hand() -> None:
     assert map_error(seen(score_map=np.full((4, 4), 0.25), ignore=diagonal)) == 0.25
     assert math.isnan(map_error(seen(score_map=halves * 3))) and math.isnan(map_error(seen()))
     assert math.isnan(map_error(seen(score_map=halves, ignore=np.ones((4, 4), dtype=bool))))
+
+
+def drawn(*rows: str) -> np.ndarray:
+    return np.array([[cell == "#" for cell in row] for row in rows])
+
+
+def test_regions_are_found_by_a_mark_inside_and_false_where_they_touch_no_defect() -> None:
+    mask = drawn("##..#", ".....", "#...#")
+    marked = drawn(".#...", "...#.", "#.#..")  # two of them join at a corner
+    image = seen(mask=mask, marked=marked)
+    assert region_recall(image) == 0.5 and false_regions(image) == 1.0
+    none, every = np.zeros((3, 5), dtype=bool), np.ones((3, 5), dtype=bool)
+    assert (region_recall(seen(mask=mask, marked=none)), false_regions(seen(mask=mask, marked=none))) == (0.0, 0.0)
+    assert (region_recall(seen(mask=mask, marked=every)), false_regions(seen(mask=mask, marked=every))) == (1.0, 0.0)
+    assert (
+        math.isnan(region_recall(seen(mask=none, marked=every))) and false_regions(seen(mask=none, marked=marked)) == 3
+    )
+    assert math.isnan(region_recall(seen(mask=mask))) and math.isnan(false_regions(seen(mask=mask)))
+
+
+def test_ignored_pixels_neither_make_nor_find_a_region() -> None:
+    mask, marked = drawn("#.#.."), drawn("#...#")
+    assert region_recall(seen(mask=mask, marked=marked, ignore=drawn("#...."))) == 0.0  # the found one does not count
+    assert false_regions(seen(mask=mask, marked=marked, ignore=drawn("#...."))) == 1.0
+    assert false_regions(seen(mask=mask, marked=marked, ignore=drawn("....#"))) == 0.0
+    assert math.isnan(region_recall(seen(mask=mask, marked=marked, ignore=drawn("#.#.."))))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_binary_mask_is_the_given_one_or_the_map_cut_at_the_threshold(given: bool) -> None:
+    scores = np.where(drawn("##..#", "....."), 0.9, 0.1).astype(np.float32)
+    mask = drawn("..#..", ".....") if given else None
+    scoring = protocol(resamples=0, iou_threshold=0.9)
+    evaluation = Evaluation(scoring, ["region_recall", "false_regions", "iou"], seed=0)
+    truth = GroundTruth(mask=drawn("#....", "....."))
+    evaluation.add(sample(0, defective=True), Prediction(score_map=scores, mask=mask), truth)
+    values = {row.metric: row.value for row in evaluation.report() if row.category == "part"}
+    assert (values["region_recall"], values["false_regions"]) == ((0.0, 1.0) if given else (1.0, 1.0))
 
 
 def sample(number: int, *, defective: bool) -> Sample:

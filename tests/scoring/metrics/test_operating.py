@@ -39,6 +39,13 @@ def test_they_are_the_best_of_every_threshold(rate: float) -> None:
         assert float(passed_at_misses(counts, rate=rate)) == pytest.approx(expected[1])
 
 
+def test_the_rate_is_kept_where_anomalib_interpolates() -> None:
+    """The example of anomalib's PGn and PBn, 1.0 each there, misses one defective of two and alarms at one good."""
+    counts = score_counts(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True]))
+    assert float(passed_at_misses(counts, rate=0.2)) == 0.5 == float(recall_at_false_alarms(counts, rate=0.2))
+    assert float(passed_at_misses(counts, rate=0.5)) == 1.0 == float(recall_at_false_alarms(counts, rate=0.5))
+
+
 def test_they_are_undefined_without_one_of_the_classes() -> None:
     for truth in (np.zeros(5, dtype=bool), np.ones(5, dtype=bool)):
         counts = score_counts(np.arange(5.0), truth)

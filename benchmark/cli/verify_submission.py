@@ -35,7 +35,8 @@ def verify_submission(
     from benchmark.report.submission_comment import comment, of_file
     from benchmark.results import files
 
-    settings, names = settings_and_names(words)
+    settings, names = settings_and_names([word for word in words if not _is_file(word)])
+    names += [word for word in words if _is_file(word)]
     if not names:
         raise ConfigError("name a submission: make verify-submission FILE=results/community/….json")
     if maps is not None and (len(names) != 1 or quick):
@@ -52,6 +53,11 @@ def verify_submission(
         files.write_atomically(markdown, comment(parts).encode())
     print("refused" if status else "nothing speaks against it")
     return status
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word with ``=`` is the path of a file all the same: no file of a pull request goes unread."""
+    return "/" in word.partition("=")[0]
 
 
 def _looked_at(

@@ -24,8 +24,8 @@ TEMPLATES = PACKAGE / "report" / "templates"
 """Templates of the report; they stand beside the code in a checkout too."""
 
 _MAKE = re.compile(
-    r"\bmake (?P<target>bench|sweep|reproduce|compare|decide|rows|predict|latency|submit|verify-submission|export|report|"
-    r"doctor|data|weights|answers|cache)\b"
+    r"\bmake (?P<target>bench|sweep|reproduce|compare|decide|rows|predict|latency|submit|verify-submission|export|"
+    r"report|doctor|data|weights|answers|cache)\b"
     r"(?P<words>(?: [A-Z]+=(?:\"[^\"]*\"|'[^']*'|[^\s`'\",;)]+))*)"
 )
 

@@ -1,7 +1,7 @@
 """Results in the forms of other places: CSV, and the evaluation results of Hugging Face.
 
-There a benchmark is a dataset repository with an ``eval.yaml``, and a result an entry of a list in ``.eval_results/`` of
-a model repository (Hugging Face, docs/hub/eval-results; embeddings-benchmark/mteb:mteb/_hf_integration).
+There a benchmark is a dataset repository with an ``eval.yaml``, and a result an entry of a list in ``.eval_results/``
+of a model repository (Hugging Face, docs/hub/eval-results; embeddings-benchmark/mteb:mteb/_hf_integration).
 """
 
 from __future__ import annotations

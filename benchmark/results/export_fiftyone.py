@@ -29,8 +29,8 @@ SCORES, TRUTH, MASK = "score_map", "ground_truth_mask", "predicted_mask"
 class FiftyOneWriter:
     """Writes pictures as images come and the list of samples when the block ends well.
 
-    A score map is a PNG of 8 bits between the smallest and the largest score of its image, the fields ``score_low`` and
-    ``score_high``; its ``range`` lets all maps be shown on one scale, from the smallest to the largest score of the run.
+    A score map is a PNG of 8 bits between the smallest and the largest score of its image, the fields ``score_low``
+    and ``score_high``; its ``range`` shows all maps on one scale, from the smallest to the largest score of the run.
 
     Args:
         folder: ``fiftyone`` below the export.

@@ -1,4 +1,4 @@
-"""A result that somebody adds to this repository: slim, public, closed to unknown fields, and read as a stranger's file.
+"""A result that somebody adds to this repository: slim, public, without unknown fields, read as a stranger's file.
 
 It stands at ``results/community/<data>/<method>-<first digits of its digest>.json``.
 """
@@ -184,7 +184,7 @@ def unfit_texts(submission: Submission) -> list[str]:
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether a text is, or holds, a path that says something of a machine: absolute, or beginning at ``~`` or ``.``."""
+    """Whether a text holds a path that says something of a machine: absolute, or from its home or working folder."""
     return _PATH.search(text) is not None
 
 

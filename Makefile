@@ -105,7 +105,7 @@ latency: $(READY) ## how long one image takes, and many: make latency DATASET=sa
 submit: $(READY) ## a finished run as a small public result for a pull request: make submit RUN=sat-patchcore ARGS="who=NAME licence=CC-BY-4.0"
 	@$(PY) -m benchmark submit $(RUN) $(ARGS)
 
-verify-submission: $(READY) ## what can be checked of submitted results: make verify-submission FILE=results/community/sat/….json [MAPS=FOLDER] [ARGS=quick]
+verify-submission: $(READY) ## what can be checked of submitted results: make verify-submission FILE=results/community/sat/F.json [MAPS=FOLDER] [ARGS=quick]
 	@$(PY) -m benchmark verify-submission $(if $(FILE),'$(FILE)') $(if $(MAPS),'maps=$(MAPS)') $(ARGS)
 
 export: $(READY) ## results for other places: make export RUN=sat-patchcore ARGS="form=csv", or form=huggingface dataset_id=OWNER/NAME

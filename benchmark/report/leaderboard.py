@@ -92,16 +92,16 @@ def boards(given: Iterable[Submission], verified: Mapping[str, str]) -> list[Boa
         given: the submissions.
         verified: digest -> how the values were made again.
     """
-    submitted: dict[tuple[str, str], list[Submission]] = {}
+    submitted: dict[tuple[str, str, str], list[Submission]] = {}
     for one in given:
-        submitted.setdefault((one.data.option, one.protocol.name), []).append(one)
+        submitted.setdefault((one.data.option, one.protocol.name, one.data.fingerprint), []).append(one)
     found, joined = [], set[tuple[str, str]]()
-    for (option, protocol), own in submitted.items():
+    for (option, protocol, _), own in submitted.items():
         rows = [row for row in _rows() if _beside(row, own[0])]
         joined |= {(row.dataset, row.protocol) for row in rows}
         averaging = compose([f"protocol={protocol}"])[0]["protocol"]["averaging"]
         entries = [_submitted(one, averaging, verified.get(one.digest)) for one in own]
-        title = f"protocol {protocol}"
+        title = f"protocol {protocol}, {own[0].data.images:,} images"
         found.append(Board(dataset=option, protocol=protocol, title=title, entries=(*entries, *_published(rows))))
     rest: dict[tuple[str, str], list[PublishedRow]] = {}
     for row in _rows():

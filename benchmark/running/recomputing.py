@@ -109,26 +109,24 @@ def _compared(submission: Submission, made: RunResult, how: str) -> Check:
     if made.dataset.fingerprint != submission.data.fingerprint:
         told = f"other images or labels: {made.dataset.fingerprint[:12]} here, {submission.data.fingerprint[:12]} there"
         return Check(what=WHAT, state="not verified", told=told)
-    ours = {(row.metric, row.category): row.value for row in made.metrics}
+    ours = {(row.metric, row.category): row.value for row in made.metrics if row.value is not None}
     both = [(row, ours[row.metric, row.category]) for row in submission.values if (row.metric, row.category) in ours]
     missing = len(submission.values) - len(both)
-    apart = [(row, value) for row, value in both if value is None or abs(value - row.value) > TOLERANCE]
+    apart = [(row, value) for row, value in both if abs(value - row.value) > TOLERANCE]
     processor = " ".join(str(v) for k in ("cpu", "kernels") if (v := made.measured.hardware.get(k)))
     elsewhere = processor != submission.code.processor
     wrong = [(row, value) for row, value in apart if not (elsewhere and _inside(value, row))]
     if wrong or not both:
-        row, value = wrong[0] if wrong else (submission.values[0], None)
+        row, value = wrong[0] if wrong else (submission.values[0], "none")
         told = f"{how}: {len(wrong)} of {len(both)} values differ; {row.metric} of {row.category}: {value} here, "
         return Check(what=WHAT, state="refused", told=f"{told}{row.value} there (tolerance {TOLERANCE})")
-    largest = max(abs((value or 0.0) - row.value) for row, value in both)
+    largest = max(abs(value - row.value) for row, value in both)
     within = "inside their intervals, on another processor" if apart else f"tolerance {TOLERANCE}"
-    left = f", {missing} could not be" if missing else ""
-    return Check(
-        what=WHAT,
-        state="verified",
-        told=f"{how}: {len(both)} values{left}, largest difference {largest:.2g}, {within}",
-    )
+    told = f"{how}: {len(both)} values, largest difference {largest:.2g}, {within}"
+    if missing:
+        return Check(what=WHAT, state="not verified", told=f"{told}; {missing} others it does not give")
+    return Check(what=WHAT, state="verified", told=told)
 
 
-def _inside(value: float | None, row: SubmittedValue) -> bool:
-    return value is not None and row.low is not None and row.high is not None and row.low <= value <= row.high
+def _inside(value: float, row: SubmittedValue) -> bool:
+    return row.low is not None and row.high is not None and row.low <= value <= row.high

@@ -113,7 +113,8 @@ def boards(given: Iterable[Submission], verified: Mapping[str, str]) -> list[Boa
         near = {"reading": f"; here {about.preset}", "part": f"; nearest here {about.preset}"}.get(about.match, "")
         name, title = ours.get(dataset, dataset), f"{protocol}: {about.title}{near}"
         found.append(Board(dataset=name, protocol=protocol, title=title, entries=tuple(_published(rows))))
-    return sorted(found, key=lambda board: board.dataset)
+    given_on = {option for option, _, _ in submitted}
+    return sorted(found, key=lambda board: (board.dataset not in given_on, board.dataset))
 
 
 def grid(board: Board) -> Grid:
@@ -163,8 +164,7 @@ def _published(rows: Iterable[PublishedRow]) -> Iterator[Entry]:
 
 def _submitted(one: Submission, averaging: str, how: str | None) -> Entry:
     values: Values = {name: (row.value, row.low, row.high) for name, row in one.headline(averaging).items()}
-    again = "private data" if one.data.private else f"made again {how}" if how else "not made again"
-    state = f"submitted, {again}"
+    state = f"submitted, {'private data' if one.data.private else how or 'not made again'}"
     return Entry(method=one.method, by=one.who, state=state, values=values, digest=one.digest)
 
 

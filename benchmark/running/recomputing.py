@@ -38,7 +38,7 @@ def recompute(submission: Submission, *, maps: Path | None, extra: Sequence[str]
     except BenchmarkError as error:
         yield Check(what=WHAT, state="not verified", told=str(error).splitlines()[0])
         return
-    yield _compared(submission, made, "scored from the maps" if maps else "by the run itself")
+    yield _compared(submission, made, "scored again from its maps" if maps else "run again")
 
 
 def _made_again(submission: Submission, maps: Path | None, extra: Sequence[str]) -> RunResult:

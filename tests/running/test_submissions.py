@@ -244,8 +244,8 @@ def test_a_run_is_submitted_verified_and_recorded(
     said = tmp_path / "said.md"
     assert main(["verify-submission", str(path), "record", f"markdown={said}", *words]) == 0
     shown = capsys.readouterr().out
-    assert "verified: values made again: by the run itself: " in shown and "not verified: data: " in shown
-    assert read_verified(tmp_path) == {read_submission(path).digest: "by the run itself"}
+    assert "verified: values made again: run again: " in shown and "not verified: data: " in shown
+    assert read_verified(tmp_path) == {read_submission(path).digest: "run again"}
     assert "| verified | values made again |" in said.read_text() and "| best published |" in said.read_text()
 
 

@@ -106,7 +106,7 @@ submit: $(READY) ## a finished run as a small public result for a pull request: 
 	@$(PY) -m benchmark submit $(RUN) $(ARGS)
 
 verify-submission: $(READY) ## what can be checked of submitted results: make verify-submission FILE=results/community/sat/F.json [MAPS=FOLDER] [ARGS=quick]
-	@$(PY) -m benchmark verify-submission $(if $(FILE),'$(FILE)') $(if $(MAPS),'maps=$(MAPS)') $(ARGS)
+	@$(PY) -m benchmark verify-submission $(FILE) $(if $(MAPS),'maps=$(MAPS)') $(ARGS)
 
 export: $(READY) ## results for other places: make export RUN=sat-patchcore ARGS="form=csv", or form=huggingface dataset_id=OWNER/NAME
 	@$(PY) -m benchmark export $(RUN) $(ARGS)

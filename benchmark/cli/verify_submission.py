@@ -41,6 +41,9 @@ def verify_submission(
         raise ConfigError("name a submission: make verify-submission FILE=results/community/….json")
     if maps is not None and (len(names) != 1 or quick):
         raise ConfigError("maps=… are those of one submission: give one FILE, without quick")
+    for name in names:
+        if not (Path(name).exists() or Path(name).is_symlink()):
+            raise ConfigError(f"{name} cannot be read: there is no such file; submissions lie in results/community")
     status, parts = 0, []
     for place in map(Path, names):
         print(f"{place.name}:")

@@ -36,7 +36,7 @@ def costs(config: RunConfig, composed: Mapping[str, Any], *, images: int | None 
     yield from _times(config, images)
     yield _data(config, composed)
     yield _weights(config)
-    yield _cache(config.choices["pipeline"], images)
+    yield _cache(config.choices, images)
     if "dry_run" in type(config.pipeline).model_fields:
         words = f"DATASET={config.choices['dataset']} PIPELINE={config.choices['pipeline']} ARGS=dry_run"
         yield "price of answers", "by tokens", f"make bench {words} counts what is not stored yet"
@@ -70,6 +70,8 @@ def _seconds_each(config: RunConfig) -> Iterator[tuple[str, tuple[float, str]]]:
         return
     for folder in sorted(REFERENCE.glob(f"*-{option}"), key=lambda folder: folder.name == f"{dataset}-{option}"):
         result = files.read_result(folder)
+        if any("@" in group and config.choices.get(group) != name for group, name in result.choices.items()):
+            continue  # of another network
         number = result.dataset.n_samples_effective
         if 2 * sum(result.measured.samples_reused.values()) <= number:  # else its seconds are of a part of the work
             place = result.measured.hardware.get("gpu") or result.measured.hardware.get("cpu") or "another machine"
@@ -125,8 +127,8 @@ def _weights(config: RunConfig) -> Cells:
     return what, _gigabytes(sum(size or 0 for size in sizes)), rest
 
 
-def _cache(pipeline: str, images: int | None) -> Cells:
-    measured = cache_sizes().get(pipeline)
+def _cache(choices: Mapping[str, str], images: int | None) -> Cells:
+    measured = cache_sizes().get((choices["pipeline"], choices.get("backbone@pipeline.backbone", "")))
     if measured is None:
         return "cache", NOT_MEASURED, "make cache tells what a run with run.limit=10 left there"
     each, once, source = measured
@@ -134,12 +136,19 @@ def _cache(pipeline: str, images: int | None) -> Cells:
     return "cache", parts if images is None else _gigabytes(each * images + once), f"{parts}, {source}"
 
 
-def cache_sizes(path: Path = SIZES) -> dict[str, tuple[int, int, str]]:
-    """Return pipeline -> bytes an image in the stage store, bytes once, and how that was measured."""
+def cache_sizes(path: Path = SIZES) -> dict[tuple[str, str], tuple[int, int, str]]:
+    """Return (pipeline, feature network) -> bytes an image in the stage store, bytes once, and where they come from.
+
+    Raises:
+        ResultsError: the table is damaged.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         try:
             rows = list(csv.DictReader(file))
-            return {r["pipeline"]: (int(r["bytes_per_image"]), int(r["bytes_once"]), r["source"]) for r in rows}
+            return {
+                (r["pipeline"], r["backbone"]): (int(r["bytes_per_image"]), int(r["bytes_once"]), r["source"])
+                for r in rows
+            }
         except (KeyError, ValueError) as error:
             raise ResultsError(f"{shown(path)}: no table of sizes ({error}); git checkout restores it") from None
 

@@ -124,7 +124,6 @@ def _raw(text: str) -> Callable[[Path], None]:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "not there": (lambda path: None, "no regular file"),
     "a link": (lambda path: path.symlink_to("/etc/hostname"), "no regular file"),
     "a folder": (lambda path: path.mkdir(), "no regular file"),
     "too large": (_raw(" " * (MOST_BYTES + 1)), "more than 1,000,000 bytes"),
@@ -313,7 +312,7 @@ def test_committed_submissions_stand_up() -> None:
 
 def test_a_file_that_looks_like_a_setting_is_read_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify-submission", "quick", "results/community/sat/run.limit=1"]) == 1
-    assert "refused: file: run.limit=1: no regular file" in capsys.readouterr().out
+    assert "sat/run.limit=1 cannot be read: there is no such file" in capsys.readouterr().err
     assert main(["verify-submission", "quick", "maps=x", "a.json"]) == 1
     with pytest.raises(BenchmarkError):
         submission_of(altered(reference(), choices={**reference().choices, "pipeline": "nothing"}), **GIVEN)

@@ -15,7 +15,7 @@ def doctor(
     *,
     verify: Annotated[bool, typer.Option("--verify", help="Decode images and compute checksums.")] = False,
 ) -> int:
-    """Say what this machine has and what could be run on it: doctor [verify] [dataset=… pipeline=… tells costs]."""
+    """Say what this machine has and what could be run on it: doctor [verify] [dataset=… pipeline=… for costs]."""
     import gc
 
     collects = gc.isenabled()
@@ -46,6 +46,7 @@ def _tell(words: list[str] | None, *, verify: bool) -> int:
     _print("weights", ("weights", "state", "size"), state.weights(run.weights_root, deep=verify))
     if {"dataset", "pipeline"} <= {word.partition("=")[0] for word in settings}:
         _print_costs(settings)
+        return 0
     _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), state.tables(settings))
     return 0
 

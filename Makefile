@@ -46,6 +46,9 @@ SWEEP ?=
 PAPER ?=
 TABLE ?=
 RUNS ?=
+RUN ?=
+FILE ?=
+MAPS ?=
 IN ?=
 OUT ?=
 ARGS ?=
@@ -59,16 +62,16 @@ unexport PYTHONDONTWRITEBYTECODE
 # A misspelt name would go unread, and the run would be another one than was asked for. Names with an underscore may
 # be variables of the environment (OMP_NUM_THREADS).
 GIVEN := $(foreach v,$(.VARIABLES),$(if $(findstring command line,$(origin $v)),$v))
-READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS IN OUT ARGS
+READ := PYTHON VENV PY INSTALLER EXPERIMENT DATASET PIPELINE PROTOCOL METRIC SWEEP PAPER TABLE RUNS RUN FILE MAPS IN OUT ARGS
 PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_CACHE_LOCAL BENCH_WEIGHTS SHELL HOME PATH TMPDIR
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
 
-.PHONY: help setup bench sweep reproduce compare decide rows predict latency report doctor data weights answers cache ui tables reference docs test lint lock extras clean
+.PHONY: help setup bench sweep reproduce compare decide rows predict latency submit verify-submission export report doctor data weights answers cache ui tables reference docs test lint lock extras clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## build .venv from requirements.lock
 
@@ -98,6 +101,15 @@ predict: $(READY) ## images without labels, to maps, masks, scores: make predict
 
 latency: $(READY) ## how long one image takes, and many: make latency DATASET=sat PIPELINE=patchcore [ARGS="run.limit=100"]
 	@$(PY) -m benchmark latency $(CHOICES) $(ARGS)
+
+submit: $(READY) ## a finished run as a small public result for a pull request: make submit RUN=sat-patchcore ARGS="who=NAME licence=CC-BY-4.0"
+	@$(PY) -m benchmark submit $(RUN) $(ARGS)
+
+verify-submission: $(READY) ## what can be checked of submitted results: make verify-submission FILE=results/community/sat/F.json [MAPS=FOLDER] [ARGS=quick]
+	@$(PY) -m benchmark verify-submission $(FILE) $(if $(MAPS),'maps=$(MAPS)') $(ARGS)
+
+export: $(READY) ## results for other places: make export RUN=sat-patchcore ARGS="form=csv", or form=huggingface dataset_id=OWNER/NAME
+	@$(PY) -m benchmark export $(RUN) $(ARGS)
 
 report: $(READY) ## one HTML file of all runs and sweeps, to open without a server
 	@$(PY) -m benchmark report $(ARGS)

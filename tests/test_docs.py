@@ -52,6 +52,8 @@ LONG = (
     "make doctor",
     "vlm_endpoint",
     "backbone@",
+    "metric=full",
+    "run.export=fiftyone",
     "tagger@",
     "detector@",
 )

@@ -68,6 +68,23 @@ def test_workflow_runs_lint_and_tests_on_every_supported_python() -> None:
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions), actions
 
 
+def test_what_runs_a_strangers_pull_request_has_no_secret_and_what_may_write_runs_nothing_of_it() -> None:
+    checks, posts = (load(f".github/workflows/{name}.yml") for name in ("submission", "submission-comment"))
+    (verify,), (comment,) = checks["jobs"].values(), posts["jobs"].values()
+    assert set(checks[True]) == {"pull_request"} and checks["permissions"] == {
+        "contents": "read"
+    }  # "on" is true in YAML
+    text = (ROOT / ".github/workflows/submission.yml").read_text()
+    assert "secrets." not in text and "github.token" not in text and "pull_request_target" not in text
+    assert verify["steps"][0]["with"]["persist-credentials"] is False
+    assert set(posts[True]) == {"workflow_run"} and posts[True]["workflow_run"]["workflows"] == [checks["name"]]
+    assert not any("uses" in step for step in comment["steps"]), "nothing is checked out"
+    for job in (verify, comment):
+        scripts = [step["run"] for step in job["steps"] if "run" in step]
+        assert not any("${{" in script for script in scripts), "texts of a stranger reach a script as variables alone"
+    assert "verify-submission --markdown" in verify["steps"][3]["run"]
+
+
 def test_image_leaves_out_nothing_that_git_tracks() -> None:
     """A tracked file that is missing in the image would make every result say that the code was changed."""
     patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]

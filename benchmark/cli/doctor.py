@@ -15,7 +15,7 @@ def doctor(
     *,
     verify: Annotated[bool, typer.Option("--verify", help="Decode images and compute checksums.")] = False,
 ) -> int:
-    """Say what this machine has and what could be run on it: doctor [verify] [key=value ...]."""
+    """Say what this machine has and what could be run on it: doctor [verify] [dataset=… pipeline=… for costs]."""
     import gc
 
     collects = gc.isenabled()
@@ -44,8 +44,23 @@ def _tell(words: list[str] | None, *, verify: bool) -> int:
     _print("places", ("setting", "folder", "space"), state.places(run))
     _print("datasets", ("dataset", "state", "command"), state.datasets(run.data_root, deep=verify))
     _print("weights", ("weights", "state", "size"), state.weights(run.weights_root, deep=verify))
+    if {"dataset", "pipeline"} <= {word.partition("=")[0] for word in settings}:
+        _print_costs(settings)
+        return 0
     _print("tables of papers", ("paper", "table", "cells ready", "what is missing"), state.tables(settings))
     return 0
+
+
+def _print_costs(settings: list[str]) -> None:
+    """Say what the run that is named would cost."""
+    from benchmark.config.compose import compose
+    from benchmark.config.schema import build
+    from benchmark.running.forecast import costs
+
+    composed, choices = compose(settings)
+    config = build(composed, choices)
+    name = f"{choices['dataset']} × {choices['pipeline']}"
+    _print(f"costs of {name} where nothing is stored", ("what", "how much", "by"), costs(config, composed))
 
 
 def _print(title: str, columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> None:

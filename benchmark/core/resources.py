@@ -1,6 +1,6 @@
 """Where the data files of this package lie: the top-level folders of a checkout, or their copies in an installed wheel.
 
-A wheel carries ``conf/``, ``baselines/``, the cards of ``datasets/`` and ``results/reference/`` below
+A wheel carries ``conf/``, ``baselines/``, the cards of ``datasets/``, ``results/reference/`` and ``community/`` below
 ``benchmark/_data`` (``tool.hatch.build`` in pyproject.toml). Whatever a program writes goes below the working folder,
 or where ``DATA_ROOT``, ``RESULTS_ROOT``, ``BENCH_CACHE`` and ``BENCH_WEIGHTS`` say.
 """
@@ -19,11 +19,13 @@ CONF = _TOP / "conf"
 CARDS = _TOP / "datasets"
 BASELINES = _TOP / "baselines"
 REFERENCE = _TOP / "results" / "reference"
+COMMUNITY = _TOP / "results" / "community"
 TEMPLATES = PACKAGE / "report" / "templates"
 """Templates of the report; they stand beside the code in a checkout too."""
 
 _MAKE = re.compile(
-    r"\bmake (?P<target>bench|sweep|reproduce|compare|report|doctor|predict|data|weights|answers|cache)\b"
+    r"\bmake (?P<target>bench|sweep|reproduce|compare|decide|rows|predict|latency|submit|verify-submission|export|"
+    r"report|doctor|data|weights|answers|cache)\b"
     r"(?P<words>(?: [A-Z]+=(?:\"[^\"]*\"|'[^']*'|[^\s`'\",;)]+))*)"
 )
 

@@ -195,7 +195,15 @@ def published_table() -> str:
     return "\n".join([*head, *rows])
 
 
+def leaderboard() -> str:
+    """Submitted and published results, a table for each data set and protocol."""
+    from benchmark.report.leaderboard import leaderboard_text
+
+    return leaderboard_text()
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
+    "leaderboard": leaderboard,
     "datasets": dataset_table,
     "permissions": permission_table,
     "options": partial(options_table, "dataset", "dataset="),

@@ -1,4 +1,4 @@
-"""A run's predictions as files, in forms that ``pipeline=saved``, COCO's tools and the server of MVTec AD 2 read."""
+"""A run's predictions as files: forms of ``pipeline=saved``, COCO's tools, FiftyOne and the server of MVTec AD 2."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.core.table import csv_cell
 from benchmark.core.text import encodable
 from benchmark.results.export_coco import IMAGES, RESULTS, CocoWriter
+from benchmark.results.export_fiftyone import FOLDER as FIFTYONE
+from benchmark.results.export_fiftyone import FiftyOneWriter
 from benchmark.results.export_files import (
     drawn,
     score_of,
@@ -81,6 +83,8 @@ class Export:
         (self.folder / INDEX).unlink(missing_ok=True)
         if "coco" in self.forms:
             self._coco = self._open.enter_context(CocoWriter(self.folder))
+        if "fiftyone" in self.forms:
+            self._fiftyone = self._open.enter_context(FiftyOneWriter(self.folder / FIFTYONE, run=self._run))
         if "csv" in self.forms:
             self._table = open_temporary(self.folder / TABLE)
             self._open.callback(self._table.close)
@@ -130,6 +134,9 @@ class Export:
             self._write("masks", sample, mask)
         if "coco" in self.forms and shape != (0, 0):
             self._coco.add(sample, prediction if ok else Prediction(), scores, mask, shape=shape, truth=truth)
+        if "fiftyone" in self.forms:
+            name = str(self._index.place("masks", sample.id).relative_to("masks").with_suffix(""))
+            self._fiftyone.add(sample, prediction, scores, mask, name=name, shape=shape, truth=truth)
         if "mvtec_ad2" in self.forms and ok and write_for_server(self.folder / SERVER, sample, scores, mask):
             self._counts["server"] += 1
             self._counts["thresholded"] += mask is not None
@@ -164,6 +171,8 @@ class Export:
         if form == "coco":
             found = f"{self._coco.results} regions" if self._coco.results else "no region, as nothing is marked" + cut
             return f"{self.folder / IMAGES} and {RESULTS}, {found}"
+        if form == "fiftyone":
+            return f"{self._fiftyone.samples} images in {self.folder / FIFTYONE}"
         masks = f"{counts['thresholded']} thresholded" + ("" if counts["thresholded"] else cut)
         return f"{counts['server']} images, {masks}, in {self.folder / SERVER}"
 

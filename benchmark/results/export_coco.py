@@ -99,7 +99,7 @@ class CocoWriter:
                 own = {"id": self._truths, "area": int(part.inside.sum()), "iscrowd": 0}
                 place = self._place(part.code, part.box, shape)
                 self._write(self._annotations, self._truths, {**place, **own, "defect_type": sample.defect_type})
-        for code, box, score in self._found(prediction, scores, mask):
+        for code, box, score in found(prediction, scores, mask):
             self.results += 1
             self._write(self._results, self.results, {**self._place(code, box, shape), "score": score})
 
@@ -107,28 +107,36 @@ class CocoWriter:
         segmentation = {"size": list(shape), "counts": code.decode("ascii")}
         return {"image_id": self._images, "category_id": 1, "segmentation": segmentation, "bbox": list(box)}
 
-    def _found(
-        self, prediction: Prediction, scores: NDArray[Any] | None, mask: NDArray[np.bool_] | None
-    ) -> Iterator[tuple[bytes, tuple[int, ...], float]]:
-        from pycocotools import mask as coco
-
-        if prediction.regions is not None:
-            masks = prediction.regions.masks
-            for index, score in zip(prediction.regions.index, prediction.regions.scores, strict=True):
-                code = masks.counts[index]
-                box = coco.toBbox({"size": list(masks.shape), "counts": code})
-                if box[2] and box[3]:
-                    yield code, tuple(int(v) for v in box), float(score)
-            return
-        usual = 1.0 if prediction.image_score is None else float(prediction.image_score)
-        if mask is not None:
-            for part in parts(mask):
-                left, top, width, height = part.box
-                around = None if scores is None else scores[top : top + height, left : left + width]
-                yield part.code, part.box, usual if around is None else float(around[part.inside].max())
-
     def _write(self, file: Any, number: int, facts: dict[str, Any]) -> None:
         file.write((",\n" if number > 1 else "\n").encode() + json.dumps(facts, ensure_ascii=False).encode())
+
+
+def found(
+    prediction: Prediction, scores: NDArray[Any] | None, mask: NDArray[np.bool_] | None
+) -> Iterator[tuple[bytes, tuple[int, ...], float]]:
+    """Yield what was found in an image: run-length code, box (left, top, width, height in pixels) and score.
+
+    Args:
+        prediction: its regions; without them the 8-connected parts of the mask, each with the largest score in it.
+        scores: (H, W), the score map; None: the parts get the image score, or 1.
+        mask: (H, W), the decision; None: without regions nothing is found.
+    """
+    from pycocotools import mask as coco
+
+    if prediction.regions is not None:
+        masks = prediction.regions.masks
+        for index, score in zip(prediction.regions.index, prediction.regions.scores, strict=True):
+            code = masks.counts[index]
+            box = coco.toBbox({"size": list(masks.shape), "counts": code})
+            if box[2] and box[3]:
+                yield code, tuple(int(v) for v in box), float(score)
+        return
+    usual = 1.0 if prediction.image_score is None else float(prediction.image_score)
+    if mask is not None:
+        for part in parts(mask):
+            left, top, width, height = part.box
+            around = None if scores is None else scores[top : top + height, left : left + width]
+            yield part.code, part.box, usual if around is None else float(around[part.inside].max())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,11 +48,12 @@ def write_map(path: Path, scores: NDArray[Any]) -> None:
         np.save(file, scores, allow_pickle=False)
 
 
-def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
-    """Write a mask as a PNG of 0 and 255."""
+def write_mask(path: Path, mask: NDArray[np.bool_] | NDArray[np.uint8]) -> None:
+    """Write a mask as a PNG of 0 and 255, or grey levels as they are."""
     import cv2
 
-    done, data = cv2.imencode(".png", mask.astype(np.uint8) * np.uint8(255))
+    levels = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask
+    done, data = cv2.imencode(".png", levels)
     if not done:
         raise ResultsError(f"{path}: a mask of {mask.shape} cannot be encoded as PNG; leave masks out of run.export")
     with whole(path) as file:

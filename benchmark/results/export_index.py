@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from benchmark.core.errors import DataError
 from benchmark.core.settings import Record
 
-Form = Literal["maps", "masks", "csv", "coco", "mvtec_ad2"]
+Form = Literal["maps", "masks", "csv", "coco", "mvtec_ad2", "fiftyone"]
 FORMS: tuple[Form, ...] = get_args(Form)
 Kind = Literal["maps", "regions", "masks"]
 EXPORT = "export"

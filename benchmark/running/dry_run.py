@@ -32,8 +32,9 @@ def outlook(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"  {line}" for line in _networks(config))
     missing = obstacle(composed, choices)
     if missing is None:
-        yield from (f"  {line}" for line in _work(config))
+        yield from (f"  {line}" for line in _work(config, composed))
     else:
+        yield from (f"  {line}" for line in _costs(config, composed))
         yield from (f"  {phrase}" for phrase in missing.phrase.split("; "))
         if missing.fix:
             yield f"  run: {missing.fix}"
@@ -56,7 +57,14 @@ def _networks(config: RunConfig) -> Iterator[str]:
         yield f"weights {name}: " + (f"to be fetched, {readable_size(size or None)}" if absent else "here")
 
 
-def _work(config: RunConfig) -> Iterator[str]:
+def _costs(config: RunConfig, composed: Mapping[str, Any], images: int | None = None) -> Iterator[str]:
+    from benchmark.running.forecast import costs
+
+    for what, much, remark in costs(config, composed, images=images):
+        yield f"{what}: {much}" + (f" ({remark})" if remark else "")
+
+
+def _work(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
     """Index the data and plan, as the run would; both are remembered for it."""
     from benchmark.config.pipeline import predictions
     from benchmark.running.run import limited, make_context, make_manifest, plan_of
@@ -81,32 +89,9 @@ def _work(config: RunConfig) -> Iterator[str]:
         stored = sum(contents[s.sha256] in there for s in mine)
         what = "images" if plan.samples is None else "tiles"
         yield f"stage {stage.name}: {stored} of {len(mine)} {what} stored already"
-    yield _seconds(config, len(samples))
+    yield from _costs(config, composed, len(samples))
     if "dry_run" in type(pipeline).model_fields:
         try:
             list(predictions(plan, context))
         except DryRun as told:
-            yield str(told)
-
-
-def _seconds(config: RunConfig, images: int) -> str:
-    """Return the time that the committed reference result of the pipeline lets expect, and on which machine."""
-    from benchmark.core.resources import REFERENCE
-    from benchmark.models.choice import RANDOM
-    from benchmark.results import files
-
-    dataset, option = config.choices["dataset"], config.choices["pipeline"]
-    toys = any(want.weights == RANDOM for want in config.pipeline.networks().wanted.values())
-    known = (
-        [] if toys else sorted(REFERENCE.glob(f"*-{option}"), key=lambda folder: folder.name != f"{dataset}-{option}")
-    )
-    for folder in known:
-        result = files.read_result(folder)
-        number = result.dataset.n_samples_effective
-        if 2 * sum(result.measured.samples_reused.values()) > number:
-            continue  # its seconds are those of a part of the work
-        each = result.measured.seconds / number
-        place = str(result.measured.hardware.get("cpu") or "another machine")
-        told = f"{folder.name} took {each:.2f} s an image on {place}"
-        return f"about {each * images:.0f} s where nothing is stored: {told}"
-    return "how long an image takes was never measured for these settings; run.limit=10 tells"
+            yield str(told).removeprefix("dry run: ")

@@ -11,6 +11,7 @@ from benchmark.cli.main import main
 from benchmark.results import files
 from benchmark.results.schema import plain
 from benchmark.running import reference
+from benchmark.running.forecast import SIZES, cache_sizes
 from benchmark.running.reference import REFERENCE, ReferenceRun, differences, entries, make, portable, results_table
 from tests.harness import SMALL_SAT, compose, places
 
@@ -29,7 +30,8 @@ def test_every_entry_is_committed_and_readable(name: str) -> None:
 def test_committed_results_hold_no_place_and_no_picture() -> None:
     for path in REFERENCE.rglob("*"):
         if path.is_file():
-            assert path.name in (files.RESULT, "runs.yaml"), path
+            assert path.name in (files.RESULT, "runs.yaml", SIZES.name), path
+    assert all("/" not in source for _, _, source in cache_sizes().values()), "numbers, and what they were measured on"
     for name in COMMITTED:
         text = (REFERENCE / name / files.RESULT).read_text(encoding="utf-8")
         assert files.read_result(REFERENCE / name).measured.settings == {}

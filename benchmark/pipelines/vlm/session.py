@@ -93,6 +93,7 @@ def estimate(
         output_tokens: expected for each answer, thinking included.
     """
     stored = missing = 0
+    different: set[tuple[str, int]] = set()
     first: tuple[Sample, int, Question] | None = None
     for sample, drafts in items:
         for at, draft in enumerate(drafts):
@@ -100,6 +101,7 @@ def estimate(
                 stored += 1
                 continue
             missing += 1
+            different.add((sample.id, at // drafter.draws))  # the draws of a question stand side by side
             first = first or (sample, at, draft.make()[0])
     prompt, how, of_references = 0, "guessed", ""
     if first is not None:
@@ -114,11 +116,19 @@ def estimate(
     usage = Usage(prompt=prompt * missing, output=output_tokens * missing)
     usd = cost(asker.price, usage)
     price = "no price is known" if usd is None else f"about {usd:.2f} USD"
+    asked = _asked(missing, len(different), drafter.draws, model=asker.provider.model)
     return DryRun(
-        f"dry run: {stored} answers are stored, {missing} questions would be asked of {asker.provider.model}: "
+        f"dry run: {stored} answers are stored, {asked}: "
         f"{usage.prompt} prompt tokens ({prompt} each, {how}), {usage.output} output tokens "
         f"({output_tokens} each, assumed), {price}{of_references}"
     )
+
+
+def _asked(calls: int, questions: int, draws: int, *, model: str) -> str:
+    """Say how many calls a run would make: with several draws each question is asked again, and paid, as often."""
+    if draws == 1:
+        return f"{calls} questions would be asked of {model}"
+    return f"{calls} calls of {model} would be made, for {questions} questions of up to {draws} draws each"
 
 
 def _tokens(asker: Asker, *questions: Question) -> tuple[list[int], str]:

@@ -113,7 +113,7 @@ def other_data(result: RunResult, row: PublishedRow) -> Iterator[str]:
     idle = set() if row.category in WHOLE else {"categories"}
     if pixels:
         idle.add("include_good" if without_good else "label_from")
-    wanted = dataset_settings(*_words(row, result.dataset.name))
+    wanted = dataset_settings(*data_words(row, result.dataset.name))
     if row.category == "textures5":
         wanted = wanted | {"categories": TEXTURES5}
     for key in SELECTION:
@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, (list, tuple)) else value
 
 
-def _words(row: PublishedRow, dataset: str) -> tuple[str, ...]:
+def data_words(row: PublishedRow, dataset: str) -> tuple[str, ...]:
     """Return the settings (``dataset=mpdd``, ``dataset.split=all``) of the data of a published number."""
     rows = [
         r

@@ -275,6 +275,14 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(tmp_path: Path) -> N
     assert fake.log == []
 
 
+def test_a_dry_run_tells_calls_and_questions_apart_where_each_is_asked_several_times(tmp_path: Path) -> None:
+    run(tmp_path, first(label("OK")), n=1)  # its answer is the first draw
+    chosen = pipeline(tmp_path, "pipeline.dry_run=true", "pipeline.draws=3")
+    told = r"1 answers are stored, 5 calls of \S+ would be made, for 2 questions of up to 3 draws each: "
+    with pytest.raises(DryRun, match=told):
+        predict(chosen, context(tmp_path, images(tmp_path / "images", 2)))
+
+
 def test_a_damaged_answer_is_set_aside_and_asked_again(tmp_path: Path) -> None:
     run(tmp_path, first(label("OK")), n=2)
     path, other = sorted((tmp_path / "answers" / "answers").rglob("*.json"))

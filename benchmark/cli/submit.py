@@ -1,0 +1,50 @@
+"""``submit``: a finished run as a slim, public result below results/community."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.words import path
+
+
+def submit(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")],
+    *,
+    who: Annotated[str, typer.Option(help="Who gives it, as the leaderboard shows it.")],
+    licence: Annotated[str, typer.Option(help="Of the numbers, an identifier of SPDX: CC-BY-4.0.")],
+    method: Annotated[str | None, typer.Option(help="Its name.", show_default="the pipeline's option")] = None,
+    source: Annotated[str | None, typer.Option(help="Address of the paper, the code or the weights.")] = None,
+    private_data: Annotated[
+        bool, typer.Option("--private-data", help="The data is your own, and nobody else can have it.")
+    ] = False,
+    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
+        "results"
+    ),
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="Folder of submissions.", show_default="community beside the runs")
+    ] = None,
+) -> int:
+    """Write a run as a result to add by pull request: submit sat-patchcore who=NAME licence=CC-BY-4.0 [source=…]."""
+    from benchmark.report.compare import choose_run
+    from benchmark.results import files
+    from benchmark.results.submission import COMMUNITY
+    from benchmark.running.checking import content_checks, show_checks
+    from benchmark.running.submitting import submission_of
+
+    result = files.read_result(choose_run(run, results_root))
+    made = submission_of(result, who=who, licence=licence, method=method, source=source, private=private_data)
+    target = (out or results_root / COMMUNITY) / made.place
+    files.write_atomically(target, made.model_dump_json(indent=1).encode() + b"\n")
+    status = show_checks(content_checks(made, target))
+    print(f"written: {target} ({len(made.values)} values)")
+    print(
+        f"public with it: {made.who}, {made.licence}, the names and values of its settings, digests of data, weights "
+        "and files, the version and commit of the code, the processor; no image, no path, no name of the machine"
+    )
+    print(
+        f"give it by a pull request that adds this file; make verify-submission FILE={target} says what can be checked"
+    )
+    return status

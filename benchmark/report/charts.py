@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -186,16 +186,6 @@ def alike(ranking: Ranking) -> list[tuple[float, float]]:
         end = max(r for r in ranking.ranks if r <= start + ranking.critical)
         if end > start and not any(low <= start and end <= high for low, high in found):
             found.append((start, end))
-    return found
-
-
-def short_labels(labels: Sequence[str]) -> list[str]:
-    """Return labels that differ, each with a number behind it where it stands twice."""
-    seen: dict[str, int] = {}
-    found = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
     return found
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.report import charts, decision_table
-from benchmark.report.charts import Spec, critical_difference, json_for_page, precision_recall, short_labels
+from benchmark.report.charts import MOST_LINES, Spec, critical_difference, json_for_page, precision_recall
 from benchmark.report.decision_table import figures, judged
 from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.kept import kept
 from benchmark.report.page_tables import cell_text
-from benchmark.report.ranks import LEVEL, method_names, rankings
+from benchmark.report.ranks import LEVEL, rankings
+from benchmark.report.run_names import method_names, names
+from benchmark.report.tables import number
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
@@ -81,14 +83,21 @@ def curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
             groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
     for (dataset, protocol), members in groups.items():
         read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
-        pooled = [(r.choices["pipeline"], details.curves) for r, details in read if details is not None]
-        drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
+        drawn = [
+            (r, d.curves.get("pooled") or next(iter(d.curves.values()))) for r, d in read if d is not None and d.curves
+        ]
         if not drawn:
             continue
-        labels = short_labels([name for name, _ in drawn])
-        spec = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)))
-        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
+        called = names([r for r, _ in drawn])
+        spec = precision_recall({called[r.id]: c for r, c in drawn})
+        told = ", ".join(f"{called[r.id]} (average precision {_value(r, 'ap')})" for r, _ in drawn[:MOST_LINES])
+        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {told}"
         yield {"title": f"{dataset}, protocol {protocol}", **_chart(alt, spec)}
+
+
+def _value(result: RunResult, metric: str) -> str:
+    row = result.headline().get(metric)
+    return number(row.value if row else None, 3)
 
 
 def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:

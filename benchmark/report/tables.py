@@ -28,6 +28,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def sortable(value: float | None) -> str:
+    """Return a number to sort by as text; "" where it is undefined."""
+    return "" if value is None else f"{value:.8g}"
+
+
 def interval(row: MetricRecord) -> str:
     """Format a metric's 95 % interval, its ends rounded away from each other: what is shown holds the value, too."""
     ends = outward(row.low, row.high)

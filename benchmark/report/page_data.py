@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.report.papers.fairness import images, is_partial
-from benchmark.report.tables import number
+from benchmark.report.charts import chart
+from benchmark.report.page_charts import category_bars
+from benchmark.report.tables import number, outward
 from benchmark.results.schema import RunResult
 from benchmark.scoring.metrics.registry import title as metric_title
 
@@ -55,33 +57,26 @@ def _warnings(result: RunResult) -> Iterator[str]:
 
 
 def _bars(result: RunResult, metric: str) -> dict[str, Any]:
+    """One metric by category: a chart, and the same as a table with what each value rests on."""
+    own = [m for m in result.metrics if m.metric == metric]
     rows = []
-    for own in (m for m in result.metrics if m.metric == metric):
-        drawn = own.value is not None
-        spans = drawn and own.low is not None and own.high is not None
-        low, high = (own.low or 0.0, own.high or 0.0)
-        remark = own.explained or f"n {own.n}, {own.n_defective} defective"
-        if spans:
-            remark += f", 95 %: {low:.3f} – {high:.3f}"
-        elif own.no_interval:
-            remark += f", {own.no_interval}"
-        if own.threshold is not None:
-            remark += f", at score ≥ {own.threshold:.4g}"
-        rows.append(
-            {
-                "category": own.category,
-                "value": number(own.value),
-                "width": _percent(own.value),
-                "from": _percent(low) if spans else None,
-                "span": _percent(max(high - low, 0.002)) if spans else None,
-                "remark": remark,
-            }
-        )
-    return {"metric": metric_title(metric), "rows": rows}
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else round(100.0 * min(max(value, 0.0), 1.0), 2)
+    for row in own:
+        ends = outward(row.low, row.high)
+        at = f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else ""
+        span = f"{ends[0]:.3f} – {ends[1]:.3f}" if ends else ""
+        remark = "; ".join(filter(None, [row.explained or at, row.no_interval if not ends else ""]))
+        rows.append([row.category, number(row.value), span, str(row.n), str(row.n_defective), remark])
+    alone = len(result.dataset.categories) == 1  # its mean and its pooled value are its own
+    drawn = [row for row in own if row.value is not None and not (alone and row.category in ("mean", "pooled"))]
+    name = metric_title(metric)
+    alt = f"{name} by category: " + ", ".join(f"{row.category} {number(row.value, 3)}" for row in drawn)
+    columns = ["category", name, "interval", "images", "defective", "remark"]
+    return {
+        "metric": name,
+        "columns": columns,
+        "rows": rows,
+        "chart": chart(alt, category_bars(drawn)) if drawn else None,
+    }
 
 
 def _tables(result: RunResult) -> Iterator[dict[str, Any]]:

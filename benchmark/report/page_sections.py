@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import ResultsError
-from benchmark.report import charts, decision_table
-from benchmark.report.charts import MOST_LINES, Spec, critical_difference, json_for_page, precision_recall
+from benchmark.report import charts, decision_table, page_charts
+from benchmark.report.charts import MOST_LINES, chart, critical_difference, precision_recall
 from benchmark.report.decision_table import figures, judged
 from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.kept import kept
@@ -34,7 +34,7 @@ def kept_decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
     if not rows.exists():
         return None
     seed = str(result.config.get("run", {}).get("seed", 0))
-    made_by = (decision_table, charts, decision, intervals, sys.modules[__name__])
+    made_by = (decision_table, charts, page_charts, decision, intervals, sys.modules[__name__])
     found = kept(lambda _: _decisions(folder, result), of=(rows, result.id, seed), by=made_by)
     return None if found is None else dict(found)
 
@@ -48,13 +48,8 @@ def _decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
     table = decision_grid(result, found)
     return {
         "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
-        "charts": [_chart(alt, spec) for alt, spec in figures(found)],
+        "charts": [chart(alt, spec) for alt, spec in figures(found)],
     }  # fmt: skip
-
-
-def _chart(alt: str, spec: Spec) -> dict[str, Any]:
-    """What the template draws a chart from."""
-    return {"alt": alt, "height": int(spec["height"]) + 60, "spec": json_for_page(spec)}
 
 
 def parts(folder: Path) -> Iterator[dict[str, Any]]:
@@ -92,7 +87,7 @@ def curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         spec = precision_recall({called[r.id]: c for r, c in drawn})
         told = ", ".join(f"{called[r.id]} (average precision {_value(r, 'ap')})" for r, _ in drawn[:MOST_LINES])
         alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {told}"
-        yield {"title": f"{dataset}, protocol {protocol}", **_chart(alt, spec)}
+        yield {"title": f"{dataset}, protocol {protocol}", **chart(alt, spec)}
 
 
 def _value(result: RunResult, metric: str) -> str:
@@ -119,7 +114,7 @@ def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             pictures.append(
                 {
                     "metric": one.metric,
-                    **_chart(
+                    **chart(
                         f"Average ranks by {one.metric} over {one.n} categories of {where}", critical_difference(one)
                     ),
                     "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "

@@ -31,7 +31,7 @@ function chartLook() {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const ink = colour("--ink"), line = colour("--line");
   const axis = { labelColor: ink, titleColor: ink, domainColor: line, tickColor: line, gridColor: line, titleFontWeight: 400 };
-  return { background: null, font: "system-ui, sans-serif", axis, legend: { labelColor: ink }, rule: { color: ink }, view: { stroke: null } };
+  return { background: null, font: "system-ui, sans-serif", axis, legend: { labelColor: ink }, rule: { color: ink }, text: { color: ink }, header: { labelColor: ink }, view: { stroke: null } };
 }
 function drawChart(box) {
   if (!window.vegaEmbed) document.head.append(make("script", { textContent: $("chart-library").textContent }));

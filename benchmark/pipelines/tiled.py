@@ -14,6 +14,7 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan, predictions
 from benchmark.config.tiling import Tiling
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.pipelines.tiles import Cut, cut, merge
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Tiled(Pipeline):
         plan = self.inner.plan(inner)
         context.notes.append(
             f"tiles of {self.tiling.size} pixels with {self.tiling.overlap:.0%} overlap or more, merged by "
-            f"{self.tiling.merge}: {len(tiles.samples)} of {len(tiles.cuts)} images; an image's score is that of its "
+            f"{self.tiling.merge}: {len(tiles.samples)} of {counted(len(tiles.cuts), 'image')}; an image's "
+            f"score is that of its "
             "highest tile"
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid
+from benchmark.core.text import counted
 from benchmark.report.charts import Spec, cost_over_threshold, reliability
 from benchmark.report.page_charts import confusion
 from benchmark.results import files
@@ -82,11 +83,12 @@ def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
     half, needed = int((~found.truth).sum()) // 2, math.ceil(1.0 / found.rate) - 1
     if half < needed:
         notes.append(
-            f"a false-alarm rate of {found.rate:.3g} takes {needed} good images to set, a half has about {half}: by "
+            f"a false-alarm rate of {found.rate:.3g} takes {counted(needed, 'good image')} to set, a half "
+            f"has about {half}: by "
             "good images alone nothing is called defective"
         )
     if found.left_out:
-        notes.append(f"{found.left_out} images without a score are left out")
+        notes.append(f"{counted(found.left_out, 'image')} without a score left out")
     if found.calibration is not None:
         share = float(found.truth.mean())
         notes.append(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.core.text import counted
 from benchmark.report.page_data import anchor
 from benchmark.report.page_published import published_entries
 from benchmark.report.papers.fairness import images, is_partial
@@ -45,7 +46,7 @@ def columns(runs: Sequence[RunResult], *, references: frozenset[str] = frozenset
     found = []
     for (label, _), group in groups.items():
         size = _size(group)
-        more = f"{size} images" if sizes[label, size] == 1 else data_name(group[0])
+        more = f"{counted(size, 'image')}" if sizes[label, size] == 1 else data_name(group[0])
         own_first = tuple(sorted(group, key=lambda r: r.id in references))
         found.append(Column(name=label if labels[label] == 1 else f"{label}, {more}", runs=own_first))
     return sorted(found, key=lambda c: (c.runs[0].id in references, c.runs[0].data_label, -_size(c.runs)))

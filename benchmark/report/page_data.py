@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmark.report.papers.fairness import images, is_partial
+from benchmark.core.text import counted
 from benchmark.report.charts import chart
 from benchmark.report.page_charts import category_bars
+from benchmark.report.papers.fairness import images, is_partial
 from benchmark.report.tables import number, outward
 from benchmark.results.schema import RunResult
 from benchmark.scoring.metrics.registry import title as metric_title
@@ -52,7 +53,7 @@ def _warnings(result: RunResult) -> Iterator[str]:
     if result.meaningless:
         yield "Random weights took part: these numbers mean nothing."
     if is_partial(result):
-        yield f"Not the whole dataset: {images(result)} images."
+        yield f"Not the whole dataset: {counted(images(result), 'image')}."
     yield from result.dataset.notes
 
 

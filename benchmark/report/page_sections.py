@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import ResultsError
+from benchmark.core.text import counted
 from benchmark.report import charts, decision_table, page_charts
 from benchmark.report.charts import MOST_LINES, chart, critical_difference, precision_recall
 from benchmark.report.decision_table import figures, judged
@@ -115,10 +116,11 @@ def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
                 {
                     "metric": one.metric,
                     **chart(
-                        f"Average ranks by {one.metric} over {one.n} categories of {where}", critical_difference(one)
+                        f"Average ranks by {one.metric} over {counted(one.n, 'category', 'categories')} of {where}",
+                        critical_difference(one),
                     ),
-                    "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
-                    + ("; ".join(better) or "no pair differs"),
+                    "text": f"{counted(one.n, 'category', 'categories')}, Friedman p {one.friedman:.4f}; "
+                    f"Wilcoxon, corrected (Holm): " + ("; ".join(better) or "no pair differs"),
                 }
             )
         yield {"title": f"{where}, protocol {members[0].protocol.name}", "pictures": pictures}

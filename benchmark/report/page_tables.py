@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import ResultsError
+from benchmark.core.text import counted
 from benchmark.report.charts import chart
 from benchmark.report.page_charts import sweep_charts
 from benchmark.results import files
@@ -32,7 +33,7 @@ def paper_table(path: Path) -> dict[str, Any]:
         span = f"{low} – {high}" if low and high else ""
         remark = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
         marks = ["random weights"] if line["random_weights"] == "true" else []
-        marks += [f"{line['images']} images"] if " of " in line["images"] else []
+        marks += [f"{counted(line['images'], 'image')}"] if " of " in line["images"] else []
         marks += [f"published value {line['flag']}"] if line["flag"] else []
         cells.append(
             (
@@ -56,7 +57,7 @@ def _ratio(text: str) -> str:
 
 
 def sweep(folder: Path) -> dict[str, Any] | None:
-    """Read one sweep's table, and charts of each metric; None where it has none (a table of a paper has no swept key)."""
+    """Read one sweep's table, and charts of each metric; None without a table (a paper has no swept key)."""
     import pandas as pd
 
     table = folder / "points.parquet"

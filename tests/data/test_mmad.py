@@ -75,7 +75,7 @@ def test_a_question_that_cannot_be_asked_is_left_out_and_told(tmp_path: Path, ca
     manifest = dataset("mmad", **PARTIAL).manifest(mmad_tree(tmp_path / "mmad", content).parent)
     (sample,) = manifest.test
     assert sample.questions is not None and len(sample.questions.asked) == 3
-    assert any(note.startswith("1 questions are left out") and why in note for note in manifest.notes), manifest.notes
+    assert any(note.startswith("1 question is left out") and why in note for note in manifest.notes), manifest.notes
 
 
 def test_options_keep_their_order_and_lower_letters_are_capitals(tmp_path: Path) -> None:

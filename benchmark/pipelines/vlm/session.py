@@ -18,6 +18,7 @@ from benchmark.chat.question import Draft, Question
 from benchmark.chat.verdict import Usage
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, DryRun
 from benchmark.core.samples import Sample
+from benchmark.core.text import counted
 from benchmark.data.images import load_image
 from benchmark.pipelines.vlm.drafts import Drafter
 from benchmark.stages.context import Context
@@ -75,7 +76,8 @@ def replay(
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
-            f"{asker.store.root} has no answer of {asker.provider.model} for {len(missing)} of {len(samples)} images: "
+            f"{asker.store.root} has no answer of {asker.provider.model} for {len(missing)} of "
+            f"{counted(len(samples), 'image')}: "
             f"{', '.join(missing[:SHOWN])}{more}; import them (python -m benchmark answers import FILE), "
             "or ask the model with pipeline.answers.mode=auto"
         )
@@ -115,7 +117,8 @@ def estimate(
     usd = cost(asker.price, usage)
     price = "no price is known" if usd is None else f"about {usd:.2f} USD"
     return DryRun(
-        f"dry run: {stored} answers are stored, {missing} questions would be asked of {asker.provider.model}: "
+        f"dry run: {counted(stored, 'answer is', 'answers are')} stored, {counted(missing, 'question')} "
+        f"would be asked of {asker.provider.model}: "
         f"{usage.prompt} prompt tokens ({prompt} each, {how}), {usage.output} output tokens "
         f"({output_tokens} each, assumed), {price}{of_references}"
     )
@@ -141,7 +144,8 @@ def stopping(context: Context, asker: Asker) -> Iterator[None]:
     except Stop as stop:
         kept = asker.counted["reused"] + asker.counted["answered"]
         raise BenchmarkError(
-            f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; the same command goes on "
+            f"stopped: {stop}. {counted(kept, 'answer')} about {counted(len(context.samples), 'image')} "
+            f"kept; the same command goes on "
             "from there"
         ) from None
     finally:

@@ -9,7 +9,7 @@ const chosenMetric = () => Number($("f-metric").value);
 
 function valueCell(entry, metric, linked, tags) {
   const cell = make("td", { className: "n" });
-  if (!entry) return cell;
+  if (!entry?.cells[metric][VALUE]) return cell;
   const [value, sort, span, remark, rank, of] = entry.cells[metric];
   cell.dataset.value = sort;
   if (remark) cell.title = remark;
@@ -42,7 +42,8 @@ function nameCell(row, entries, differs, several) {
 function laidOut() {
   const at = chosenColumn(), metric = chosenMetric();
   const entries = Map.groupBy(at < 0 ? board.entries : board.entries.filter(({ col }) => col === at), ({ row }) => row);
-  const rows = [...entries].map(([row, own]) => [board.rows[row], own]);
+  const rows = [...entries].map(([row, own]) => [board.rows[row], own])
+    .filter(([row, own]) => at >= 0 || !row.paper || own.some(({ cells }) => cells[metric][VALUE]));
   if (at < 0) {
     const heads = board.columns.map(({ name }) => [name, ""]);
     return [heads, rows.map(([row, own]) => {
@@ -92,7 +93,7 @@ function drawBoard() {
   }));
   shownRows = rows.map(([row, entries, cells, differs]) => [
     make("tr", { className: row.paper ? "paper" : "run" }, nameCell(row, entries, differs, at < 0), ...cells.map(([cell]) => cell)),
-    row, cells.map(([cell, entry]) => [cell.firstElementChild, entry]).concat(at < 0 ? [] : [[null, entries[0]]]),
+    row, cells.filter(([cell]) => cell.firstElementChild).map(([cell, entry]) => [cell.firstElementChild, entry]).concat(at < 0 ? [] : [[null, entries[0]]]),
   ]);
   table.tBodies[0].replaceChildren(...shownRows.map(([element]) => element));
   const data = board.columns[at];

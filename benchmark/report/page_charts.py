@@ -144,16 +144,15 @@ def _lines(done: pd.DataFrame, parameter: str, parameters: Sequence[str], metric
 
 
 def _heat(done: pd.DataFrame, x: str, y: str, metric: str) -> Spec:
-    means = done.groupby([x, y])[metric].mean()
-    values = [
-        {"x": _plain(a), "y": _plain(b), "value": _short(v), "text": number(float(v), 3)} for (a, b), v in means.items()
-    ]
+    means: Any = done.groupby([x, y], as_index=False)[metric].mean()
+    cells = zip(means[x], means[y], means[metric], strict=True)
+    values = [{"x": _plain(a), "y": _plain(b), "value": _short(v), "text": number(float(v), 3)} for a, b, v in cells]
     axes = {
         "x": {"field": "x", "type": "ordinal", "title": _last(x), "axis": {"labelAngle": 0}},
         "y": {"field": "y", "type": "ordinal", "title": _last(y), "sort": "descending"},
     }
     colour = {"field": "value", "type": "quantitative", "title": title(metric), "scale": {"scheme": "viridis"}}
-    middle = float(means.min() + means.max()) / 2
+    middle = float(means[metric].min() + means[metric].max()) / 2
     ink = {"condition": {"test": f"datum.value > {middle!r}", "value": "#000"}, "value": "#fff"}
     layers = [
         {"mark": {"type": "rect"}, "encoding": {"color": colour}},

@@ -109,12 +109,12 @@ def read_coco(
                 _predicted, by_id_of[sample], entry, regions[key], settings.threshold, scored, where
             )
     empty = sum(not regions[key] and not entry.get(UNLOCATED) for key, entry in images.items())
-    listing = listing_file.name
+    source = listing_file.name
     if empty:
-        told = counted(empty, f"image of {listing} has", f"images of {listing} have")
+        told = counted(empty, f"image of {source} has", f"images of {source} have")
         notes.append(f"{told} no region: nothing was found there")
     if elsewhere:
-        notes.append(f"{counted(elsewhere, f'image of {listing} is', f'images of {listing} are')} not in this run")
+        notes.append(f"{counted(elsewhere, f'image of {source} is', f'images of {source} are')} not in this run")
     return found, notes
 
 

@@ -103,7 +103,10 @@ def sweep_charts(points: pd.DataFrame, parameters: Sequence[str], metric: str) -
     found = [(f"{title(metric)} over {_last(p)}", _lines(done, p, parameters, metric)) for p in numeric]
     if len(numeric) == len(parameters) == 2:
         found.append(
-            (f"{title(metric)} over {_last(numeric[0])} and {_last(numeric[1])}", _heat(done, *numeric, metric))
+            (
+                f"{title(metric)} over {_last(numeric[0])} and {_last(numeric[1])}",
+                _heat(done, numeric[0], numeric[1], metric),
+            )
         )
     return found
 

@@ -150,7 +150,7 @@ def test_what_is_no_good_image_is_no_template(tmp_path: Path) -> None:
     assert manifest.test[0].questions.templates == (good,) and manifest.test[1].questions.templates == ()
     assert [s.id for s in manifest.train] == [good]
     assert "2 templates are never shown: in no folder 'good'" in manifest.notes
-    assert "1 templates are never shown: the image itself" in manifest.notes
+    assert "1 template is never shown: the image itself" in manifest.notes
 
 
 @pytest.mark.parametrize(

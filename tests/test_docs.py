@@ -59,7 +59,7 @@ LONG = (
 )
 """Parts of lines that take seconds: their words are read like all others', and slow tests carry them out."""
 LACKS = re.compile(
-    r"no such folder|the data root is no folder|weights file\(s\) that are not there|no weights file at"
+    r"no such folder|the data root is no folder|weights files? that (is|are) not there|no weights file at"
     r"|no key: set|needs the extra|no run '|cannot be read|no answers? |no runs below"
     r"|no point can run: (?:data|weights) missing|cannot be reached"
     r"|actors want [0-9]+ GPU|run\.ray\.address=auto: |has no srun"

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import Command, path
+from benchmark.core.text import counted
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -70,4 +71,7 @@ def import_file(
     from benchmark.chat.exchange import import_answers
 
     done = import_answers(AnswerStore(context.obj), file)
-    print(f"{done.new} new, {done.known} known; {done.kept} questions have another answer here, which stays")
+    print(
+        f"{done.new} new, {done.known} known; {counted(done.kept, 'question has', 'questions have')} "
+        f"another answer here, which stays"
+    )

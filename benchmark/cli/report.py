@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import ResultsFolder, path
+from benchmark.core.text import counted
 
 
 def report(
@@ -25,6 +26,6 @@ def report(
     count, points, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
     target = out or results_root / "report.html"
     files.write_atomically(target, page.encode())
-    within = f" and {points} points of sweeps" if points else ""
-    print(f"{count} run{'s' if count != 1 else ''}{within}, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
+    within = f" and {counted(points, 'point')} of sweeps" if points else ""
+    print(f"{counted(count, 'run')}{within}, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
     return 0

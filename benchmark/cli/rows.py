@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchmark.cli.words import ResultsFolder, path
+from benchmark.core.text import counted
 
 
 def rows(
@@ -38,5 +39,8 @@ def rows(
     text, count = csv_of(table, only=only)
     target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
     files.write_atomically(target, text.encode())
-    print(f"written: {target} ({count} images{'' if judged else '; without predicted labels there is no verdict'})")
+    print(
+        f"written: {target} "
+        f"({counted(count, 'image')}{'' if judged else '; without predicted labels there is no verdict'})"
+    )
     return 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmark.core.terminal import printable
+from benchmark.core.text import counted
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -41,7 +42,10 @@ class Grid:
         """Refuse rows that do not fit the columns."""
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"table {self.title!r}: a row of {len(row)} cells under {len(self.columns)} columns")
+                raise ValueError(
+                    f"table {self.title!r}: a row of {counted(len(row), 'cell')} under "
+                    f"{counted(len(self.columns), 'column')}"
+                )
 
 
 def markdown(grid: Grid) -> str:

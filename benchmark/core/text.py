@@ -19,6 +19,18 @@ def encodable(text: str) -> str:
     return text if text.isascii() else _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def counted(number: int | str, one: str, several: str = "") -> str:
+    """Return ``1 image``, ``2 images``, ``1,200 images``.
+
+    Args:
+        number: how many; text is taken as it is (``1,200``, ``10 of 263``), and its last word counts.
+        one: what there is one of.
+        several: what there are several of, where an s at the end does not do (``categories``, ``entries have``).
+    """
+    single = str(number).rpartition(" ")[2] == "1"
+    return f"{number} {one if single else several or one + 's'}"
+
+
 def original(text: str) -> str:
     """Return the text that ``encodable`` was given, if that did not show such an escape itself."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)

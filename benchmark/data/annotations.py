@@ -15,6 +15,7 @@ from benchmark.core.drawings import Drawing, Shape
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Reading
 from benchmark.core.settings import Settings
+from benchmark.core.text import counted
 from benchmark.data.dataset import size_as_read
 from benchmark.data.draw import draw, overhang
 from benchmark.data.index import FileFacts
@@ -140,12 +141,14 @@ class Marker:
         ]
         if self.unlocated["box"]:
             notes.append(
-                f"{self.unlocated['box']} images have defects with a box and no outline: their pixels count nowhere; "
+                f"{counted(self.unlocated['box'], 'image has', 'images have')} defects with a box and no "
+                f"outline: their pixels count nowhere; "
                 "dataset.annotations.boxes=mask takes the whole box for defect"
             )
         if self.unlocated["line"]:
             notes.append(
-                f"{self.unlocated['line']} images have defects drawn as lines or points: their pixels count nowhere; "
+                f"{counted(self.unlocated['line'], 'image has', 'images have')} defects drawn as lines or "
+                f"points: their pixels count nowhere; "
                 "dataset.annotations.line_width=3 draws them three pixels wide"
             )
         return notes
@@ -188,11 +191,18 @@ def fitted(records: Sequence[Record], facts: Mapping[str, FileFacts], *, upright
             empty.append(record.image)
     notes = []
     if stretched:
-        notes.append(f"annotations of {len(stretched)} images are stretched to the image's size, first {stretched[0]}")
+        notes.append(
+            f"annotations of {counted(len(stretched), 'image')} are stretched to the image's size, first {stretched[0]}"
+        )
     if cut:
-        notes.append(f"annotations of {len(cut)} images reach beyond the image and are cut there, first {cut[0]}")
+        notes.append(
+            f"annotations of {counted(len(cut), 'image')} reach beyond the image and are cut there, first {cut[0]}"
+        )
     if empty:
-        notes.append(f"{len(empty)} defective images have annotations that cover no pixel, the first is {empty[0]}")
+        notes.append(
+            f"{counted(len(empty), 'defective image has', 'defective images have')} annotations "
+            f"that cover no pixel, the first is {empty[0]}"
+        )
     return Scan(records=tuple(records), problems=tuple(problems), notes=tuple(notes))
 
 

@@ -15,7 +15,7 @@ from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.sample_columns import Samples
 from benchmark.core.samples import Manifest, Reading, Sample
 from benchmark.core.settings import FolderPath, Settings
-from benchmark.core.text import encodable
+from benchmark.core.text import counted, encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories, wrong_total
 from benchmark.data.images import SIDEWAYS, size_mismatch
 from benchmark.data.index import FileFacts, FileRole, file_facts
@@ -176,11 +176,17 @@ class Dataset(Settings, ABC):
             bits = self.bits or max(8, max(deep).bit_length())
             if bits < 16 or self.bits:
                 why = "dataset.bits" if self.bits else f"the highest value is {max(deep)}; dataset.bits says otherwise"
-                notes.append(f"{len(deep)} images of 16 bits are read as {bits}-bit, 0 to {2**bits - 1} ({why})")
+                notes.append(
+                    f"{counted(len(deep), 'image of 16 bits is', 'images of 16 bits are')} read as "
+                    f"{bits}-bit, 0 to {2**bits - 1} ({why})"
+                )
         turned = sum(facts[name].orientation != 1 for name in files_of(records))
         if turned:
             is_done = "applied" if self.exif_orientation == "apply" else "not applied"
-            notes.append(f"{turned} files have an EXIF orientation, which is {is_done} (dataset.exif_orientation)")
+            notes.append(
+                f"{counted(turned, 'file has', 'files have')} an EXIF orientation, which is {is_done} "
+                f"(dataset.exif_orientation)"
+            )
         return Reading(bits=bits, upright=bool(turned) and self.exif_orientation == "apply"), notes
 
     def no_image(self, root: Path, card: Card | None) -> str:

@@ -14,6 +14,7 @@ from benchmark.core.addresses import cache_folder
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import Settings
 from benchmark.core.table import Grid, show
+from benchmark.core.text import counted
 from benchmark.data.card import Archive, Card, find_card
 from benchmark.data.contact_sheet import contact_sheet
 from benchmark.data.dataset import Dataset
@@ -156,8 +157,12 @@ def _report(found: Verification, *, title: str, right: str = "all as the card sa
     notes += [f"problem: {problem}" for problem in found.problems[:_SHOWN_PROBLEMS]]
     notes += [f"and {more} more problems"] if more > 0 else []
     notes.append(
-        f"{found.n_images} images and {found.n_masks} masks decoded: "
-        + (right if found.ok else f"{len(found.problems)} problems, {len(wrong)} counts differ")
+        f"{counted(found.n_images, 'image')} and {counted(found.n_masks, 'mask')} decoded: "
+        + (
+            right
+            if found.ok
+            else f"{counted(len(found.problems), 'problem')}, {counted(len(wrong), 'count differs', 'counts differ')}"
+        )
     )
     show(
         Grid(

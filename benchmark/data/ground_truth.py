@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.core.errors import DataError
 from benchmark.core.memory import Memory
 from benchmark.core.samples import GroundTruth, Sample
+from benchmark.core.text import counted
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def check_masks(samples: Sequence[Sample], *, threshold: int) -> list[str]:
         )
     if not dim:
         return []
-    return [f"{len(dim)} masks have marks, but none above the protocol's threshold {threshold}; first {dim[0].id}"]
+    return [
+        f"{counted(len(dim), 'mask has', 'masks have')} marks, but none above the protocol's threshold "
+        f"{threshold}; first {dim[0].id}"
+    ]
 
 
 def truth_of_failed(

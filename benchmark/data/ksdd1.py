@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 from benchmark.core.addresses import cache_folder
 from benchmark.core.samples import AS_STORED
+from benchmark.core.text import counted
 from benchmark.data.card import EVERY, Card, Count
 from benchmark.data.dataset import Dataset, Index
 from benchmark.data.index import FileFacts, file_facts
@@ -48,7 +49,7 @@ class Ksdd1(Dataset):
             pairing = pair(folder, images, folder, masks, suffixes=["_label"])
             problems += pairing.problems
             notes += [
-                f"{item}/{stray}: a folder inside an item, {len(image_files(folder / stray))} files left out"
+                f"{item}/{stray}: a folder inside an item, {counted(len(image_files(folder / stray)), 'file')} left out"
                 for stray in folders(folder)
             ]
             records += [

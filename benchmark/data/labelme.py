@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.core.drawings import Shape
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import FolderPath
+from benchmark.core.text import counted
 from benchmark.data.annotations import Annotations, Mark, Marker, box, category_of, coordinates, fitted, read_json
 from benchmark.data.card import Card
 from benchmark.data.dataset import Dataset
@@ -119,13 +120,20 @@ class Labelme(Dataset):
         bare = [image for image in images if image not in annotated]
         if bare and self.unannotated == "refuse":
             problems.append(
-                f"{places.root / bare[0]}: {len(bare)} images have no JSON file, this one is the first; give "
+                f"{places.root / bare[0]}: {counted(len(bare), 'image has', 'images have')} no JSON file, "
+                f"this one is the first; give "
                 "dataset.unannotated=good if they have no defect, or leave_out"
             )
         elif bare and self.unannotated == "leave_out":
-            notes.append(f"{len(bare)} images without a JSON file are left out, the first is {bare[0]}")
+            notes.append(
+                f"{counted(len(bare), 'image without a JSON file is', 'images without a JSON file are')} "
+                f"left out, the first is {bare[0]}"
+            )
         elif bare:
-            notes.append(f"{len(bare)} images without a JSON file count as good, the first is {bare[0]}")
+            notes.append(
+                f"{counted(len(bare), 'image without a JSON file counts', 'images without a JSON file count')} "
+                f"as good, the first is {bare[0]}"
+            )
             for image in bare:
                 yield marker.row(
                     where=str(places.root / image), image=image, marks=(), split=split_of(image.rpartition("/")[0]),
@@ -165,7 +173,7 @@ def _mark(one: Mapping[str, Any], size: tuple[int, int] | None, line_width: floa
             raise ValueError("a mask needs imageWidth and imageHeight in the file")
         return Mark(name=name, shapes=(_embedded(one["mask"], points[0], size),), kind="outline")
     known = "polygon (3 points or more), rectangle (2 or 4), circle (2), line, linestrip, point or mask"
-    raise ValueError(f"a {str(kind)[:30]!r} of {len(points)} points is none of: {known}")
+    raise ValueError(f"a {str(kind)[:30]!r} of {counted(len(points), 'point')} is none of: {known}")
 
 
 def _pair(point: object) -> Sequence[object]:

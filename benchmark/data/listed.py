@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 from benchmark.core.drawings import Drawing
 from benchmark.core.errors import DataError, near_matches
+from benchmark.core.text import counted
 from benchmark.data.records import GOOD, ArchiveSplit, Record, Scan
 
 SPLITS: dict[str, ArchiveSplit] = {
@@ -155,7 +156,9 @@ def scan_listed(rows: Iterable[Listed], places: Places, name: str, problems: lis
     bare = [r.image for r in kept if r.defective and not r.located]
     if bare:
         notes.append(
-            f"{len(bare)} of {sum(r.defective for r in kept)} defective images have no mask, the first is {bare[0]}: "
+            f"{len(bare)} of "
+            f"{counted(sum(r.defective for r in kept), 'defective image has', 'defective images have')} no "
+            f"mask, the first is {bare[0]}: "
             "their labels count, their pixels do not"
         )
     return Scan(records=tuple(kept), problems=tuple(problems), notes=(*notes, *places.notes()))
@@ -198,8 +201,12 @@ def _without_validation(records: list[Record], words: Mapping[str, str]) -> tupl
     if not number:
         return records, []
     if any(words[record.image] in ("test", "testing") for record in others):
-        return others, [f"{number} validation images are left out, as there are test images"]
-    return records, [f"{number} validation images are scored, as there are no test images"]
+        return others, [
+            f"{counted(number, 'validation image is', 'validation images are')} left out, as there are test images"
+        ]
+    return records, [
+        f"{counted(number, 'validation image is', 'validation images are')} scored, as there are no test images"
+    ]
 
 
 def _plain(name: str) -> str:

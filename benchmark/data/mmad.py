@@ -11,7 +11,7 @@ from typing import Any, Literal
 from benchmark.core.errors import DataError
 from benchmark.core.questions import DETECTION, TASKS, MultipleChoice, Questions, says_defective
 from benchmark.core.sample_columns import Samples
-from benchmark.core.text import encodable
+from benchmark.core.text import counted, encodable
 from benchmark.data.annotations import read_json
 from benchmark.data.card import find_card
 from benchmark.data.dataset import Dataset, Index
@@ -54,7 +54,10 @@ class Mmad(Dataset):
         used = _templates(file, asked)
         places = Places(root)
         scan = scan_listed([*rows, *used.values()], places, self.name, problems)
-        notes = [*scan.notes, *(f"{n} {what}" for what, n in sorted(left_out.items()))]
+        notes = [
+            *scan.notes,
+            *(counted(n, what.replace("s are ", " is ", 1), what) for what, n in sorted(left_out.items())),
+        ]
         records = tuple(_with_questions(scan.records, asked, places))
         return replace(scan, records=records, notes=(*notes, *_contradictions(records)))
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core.text import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.index import FileFacts
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair
@@ -59,7 +60,10 @@ class Mtd(Dataset):
                 f"{name}: a good image whose mask marks a defect; use dataset.label_from=mask, or move it"
                 for name in marked
             )
-            note = f"{len(empty)} defective images have an empty mask: {', '.join(empty)}"
+            note = (
+                f"{counted(len(empty), 'defective image has', 'defective images have')} an empty mask: "
+                f"{', '.join(empty)}"
+            )
             return Scan(records=tuple(records), notes=(note,) if empty else (), problems=problems)
         good, bad = set(empty), set(marked)
         relabelled = tuple(
@@ -70,7 +74,10 @@ class Mtd(Dataset):
             else r
             for r in records
         )
-        note = f"{len(empty)} images in defect folders are good by their empty mask: {', '.join(empty)}"
+        note = (
+            f"{counted(len(empty), 'image in defect folders is', 'images in defect folders are')} good "
+            f"by their empty mask: {', '.join(empty)}"
+        )
         return Scan(records=relabelled, notes=(note,) if empty else ())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.core.errors import ConfigError
+from benchmark.core.text import counted
 from benchmark.data.card import find_card
 from benchmark.data.dataset import Dataset, files_of
 from benchmark.data.index import FileFacts
@@ -73,12 +74,20 @@ class MvtecLayout(Dataset):
             empty = []
         marked = [r for r in records if not r.defective and r.mask is not None and facts[r.mask].peak]
         problems = [f"{r.image}: a good image, but its mask {r.mask} marks a defect; move one of them" for r in marked]
-        notes = [f"{len(empty)} defective images have an all-zero mask, the first is {empty[0]}"] if empty else []
+        notes = (
+            [
+                f"{counted(len(empty), 'defective image has', 'defective images have')} an all-zero mask, "
+                f"the first is {empty[0]}"
+            ]
+            if empty
+            else []
+        )
         bare = [r.image for r in records if r.defective and r.mask is None]
         if bare:
+            defective = sum(r.defective for r in records)
             notes.append(
-                f"{len(bare)} of {sum(r.defective for r in records)} defective images have no mask, the first is "
-                f"{bare[0]}: their labels count, their pixels do not"
+                f"{len(bare)} of {counted(defective, 'defective image has', 'defective images have')} no mask, "
+                f"the first is {bare[0]}: their labels count, their pixels do not"
             )
         return Scan(records=tuple(records), notes=tuple(notes), problems=tuple(problems))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.core.text import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import GOOD, ArchiveSplit, Record, Scan, image_files
 
@@ -73,9 +74,10 @@ def _record(row: Sequence[str], split_of: Mapping[str, ArchiveSplit], problems: 
 def _notes(there: set[str], listed: Sequence[str]) -> tuple[str, ...]:
     missing = [name for name in listed if name not in there]
     unlisted = sorted(there - set(listed))
-    told = ((missing, "listed images are not there"), (unlisted, "images are in no list and left out"))
+    told = (
+        (missing, counted(len(missing), "listed image is", "listed images are") + " not there"),
+        (unlisted, counted(len(unlisted), "image is", "images are") + " in no list and left out"),
+    )
     return tuple(
-        f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-        for names, what in told
-        if names
+        f"{what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}" for names, what in told if names
     )

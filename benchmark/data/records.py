@@ -13,6 +13,7 @@ from unicodedata import normalize
 from benchmark.core.drawings import ClassIds, Drawing
 from benchmark.core.questions import Questions
 from benchmark.core.samples import MaskFormat
+from benchmark.core.text import counted
 from benchmark.data.images import EXTENSIONS
 
 ArchiveSplit = Literal["train", "test", "all"]
@@ -212,7 +213,8 @@ def pair(
     ends = {_end(normalize("NFC", name.rpartition(".")[0]), stems) for name in left}
     if len(ends) == 1 and (end := ends.pop()):
         problems.append(
-            f"{masks / left[0]}: {len(left)} masks are called like an image with {end!r} behind its name; say "
+            f"{masks / left[0]}: {counted(len(left), 'mask is', 'masks are')} called like an image with "
+            f"{end!r} behind its name; say "
             f"dataset.mask_suffixes=[{end}], or rename them"
         )
         return Pairing(mask_of=mask_of, problems=tuple(problems))

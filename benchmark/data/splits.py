@@ -16,6 +16,7 @@ from pydantic import Field
 
 from benchmark.core.errors import DataError
 from benchmark.core.settings import Settings
+from benchmark.core.text import counted
 from benchmark.data.card import EVERY, Count
 from benchmark.data.records import Record
 
@@ -102,7 +103,7 @@ def _draw(records: Sequence[Record], subset: Subset) -> list[Record]:
         if len(there) < wanted:
             label = "defective" if defective else "good"
             raise DataError(
-                f"the subset asks for {wanted} {label} images and there are {len(there)}; "
+                f"the subset asks for {counted(wanted, f'{label} image')} and there are {len(there)}; "
                 "get the rest of the data, or lower dataset.subset"
             )
         kept.update(sorted(there, key=lambda name: _rank(subset.seed, name))[:wanted])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.core.text import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import GOOD, ArchiveSplit, Record, Scan, plain_records
 
@@ -23,5 +24,5 @@ class Vad(Dataset):
             place = f"{split}/{kind}"
             records += plain_records(root, place, category="vad", split=split, defect_type=kind, problems=problems)
         bare = sum(record.defective for record in records)
-        note = f"the dataset has no masks: the labels of {bare} defective images count, their pixels do not"
+        note = f"the dataset has no masks: the labels of {counted(bare, 'defective image')} count, their pixels do not"
         return Scan(records=tuple(records), problems=tuple(problems), notes=(note,) if bare else ())

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Literal
 
+from benchmark.core.text import counted
 from benchmark.data.card import EVERY, Card, Count
 from benchmark.data.dataset import Dataset
 from benchmark.data.records import GOOD, Record, Scan, image_files
@@ -63,7 +64,14 @@ class Visa(Dataset):
                         split="train" if row["split"] == "train" else "test",
                     )
                 )
-        notes = (f"{len(missing)} images of {path.name} are not there, {missing[0]} first",) if missing else ()
+        notes = (
+            (
+                f"{counted(len(missing), f'image of {path.name} is', f'images of {path.name} are')} not "
+                f"there, {missing[0]} first",
+            )
+            if missing
+            else ()
+        )
         records.sort(key=lambda record: record.image)
         return Scan(records=tuple(records), notes=notes, problems=tuple(problems))
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from benchmark.core.drawings import Shape
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.settings import FolderPath
+from benchmark.core.text import counted
 from benchmark.core.yaml_files import read_yaml
 from benchmark.data.annotations import Annotations, Mark, Marker, box, category_of, coordinates, fitted
 from benchmark.data.card import Card
@@ -111,7 +112,11 @@ class Yolo(Dataset):
                 category=category_of(image, self.category_from),
             )  # fmt: skip
         if bare and (len(bare) == len(images) or self.unannotated == "refuse"):
-            none = "no label file at all" if len(bare) == len(images) else f"{len(bare)} images have no label file"
+            none = (
+                "no label file at all"
+                if len(bare) == len(images)
+                else f"{counted(len(bare), 'image has', 'images have')} no label file"
+            )
             problems.append(
                 f"{places.root}: {none}; that of {bare[0]} is looked for at {_label_of(bare[0])}. Put it there, empty "
                 "for a good image" + ("" if len(bare) == len(images) else ", or give dataset.unannotated=good")
@@ -274,7 +279,10 @@ def _mark(words: Sequence[str], names: Mapping[int, str]) -> Mark:
     if len(values) == 5:
         raise ValueError("a box and a confidence are a prediction, not a label; remove the last number if it is one")
     if len(values) < 6 or len(values) % 2:
-        raise ValueError(f"{len(words)} numbers are neither class x y width height nor class and three corners or more")
+        raise ValueError(
+            f"{counted(len(words), 'number is', 'numbers are')} neither class x y width height nor class "
+            f"and three corners or more"
+        )
     return Mark(name=name, shapes=(Shape(kind="polygon", points=values),), kind="outline")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from benchmark.core.errors import DownloadError
+from benchmark.core.text import counted
 from benchmark.fetching.download import free_space_problem
 
 MAX_RATIO = 100
@@ -176,7 +177,7 @@ def _write(
         if listed > limit or number > MAX_FILES:
             raise DownloadError(
                 f"{archive}: {archive.stat().st_size / 1e6:.1f} MB would become more than {listed / 1e6:.0f} MB "
-                f"in {number} files, which no archive of images does; refused"
+                f"in {counted(number, 'file')}, which no archive of images does; refused"
             )
         place = work.joinpath(member.name)
         if member.folder:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, reason
 from benchmark.core.samples import Sample
+from benchmark.core.text import counted
 from benchmark.data.images import load_image
 from benchmark.models.anomalib_build import ModelSettings, build, offline, quiet, refused
 
@@ -108,7 +109,7 @@ def fit(
             raise
         except Exception as error:
             raise refused(settings, error, tried) or BenchmarkError(
-                f"anomalib cannot train {settings.name} on {len(samples)} images of {samples[0].category} "
+                f"anomalib cannot train {settings.name} on {counted(len(samples), 'image')} of {samples[0].category} "
                 f"({reason(error)}); see its documentation for what it needs (pipeline.options, pipeline.batch_size)"
             ) from error
     network = network.cpu().eval()

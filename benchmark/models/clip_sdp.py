@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.text import counted
 from benchmark.models.clip import Clip, attend, embed, heads
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def cluster_mean(vectors: NDArray[np.float32], *, distance: float, size: int) ->
     labels = DBSCAN(eps=distance, min_samples=size).fit(vectors).labels_
     if labels.max() < 0:
         raise BenchmarkError(
-            f"the {len(vectors)} prompts form no cluster of {size} within a distance of {distance}; "
+            f"{counted(len(vectors), 'prompt forms', 'prompts form')} no cluster of {size} within a "
+            f"distance of {distance}; "
             "raise pipeline.cluster_distance, lower pipeline.cluster_size, or set pipeline.text=mean"
         )
     largest = int(np.bincount(labels[labels >= 0]).argmax())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
+from benchmark.core.text import counted
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -107,7 +108,8 @@ def split(
         if n_groups < folds:
             raise DataError(
                 f"{folds}-fold cross-validation needs at least {folds} groups with {name} images, there are {n_groups} "
-                f"({int(wanted.sum())} images); use fewer folds (pipeline.folds, pipeline.inner_folds) or more images"
+                f"({counted(int(wanted.sum()), 'image')}); use fewer folds (pipeline.folds, "
+                f"pipeline.inner_folds) or more images"
             )
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=_seed(seed, 0))
     for train, held in splitter.split(np.zeros(len(labels)), labels, groups):

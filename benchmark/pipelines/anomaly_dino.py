@@ -13,6 +13,7 @@ from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.models.anomaly_dino import Growth, cosine_distances, draw, foreground, joined, mean_of_largest, turned
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
@@ -69,7 +70,7 @@ class AnomalyDino(Pipeline):
 
     def learns(self) -> tuple[str, str]:
         """Return the memory of a few images."""
-        return f"{NAME}: {self.shots} good images of each category (few-shot)", GOOD
+        return f"{NAME}: {counted(self.shots, 'good image')} of each category (few-shot)", GOOD
 
     def check(self, context: Context) -> None:
         """Raise DataError for a category with fewer good training images than ``shots``."""
@@ -108,7 +109,9 @@ class AnomalyDino(Pipeline):
         def compute(_: Sequence[Inputs]) -> list[Artifact]:
             found = [self._remembered(context, image, category) for _, image in context.images(images)]
             if len(found) < len(images):
-                raise DataError(f"{len(images) - len(found)} of the {len(images)} good images of {category} are broken")
+                raise DataError(
+                    f"{len(images) - len(found)} of the {counted(len(images), 'good image')} of {category} are broken"
+                )
             return [{"memory": np.concatenate(found)}]
 
         stage = Stage(

@@ -13,6 +13,7 @@ from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import RANDOM, Networks, ResolvedWeights
 from benchmark.models.head import Head, OutOfFold, cross_validate, merge_groups
@@ -174,6 +175,7 @@ def _require_both_classes(context: Context) -> None:
     if n_defective in (0, len(context.samples)):
         kind = "defective" if n_defective else "good"
         raise DataError(
-            f"dataset {context.manifest.dataset!r}: all {len(context.samples)} samples are {kind}; {NAME} learns from "
+            f"dataset {context.manifest.dataset!r}: all {counted(len(context.samples), 'sample is', 'samples are')} "
+            f"{kind}; {NAME} learns from "
             "good and defective ones. Check the label policy of the dataset, or run.limit"
         )

@@ -14,6 +14,7 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import MaskSet, Prediction, Regions, Sample
 from benchmark.core.settings import FilePath, FolderPath
+from benchmark.core.text import counted
 from benchmark.pipelines.saved_batches import read_batches
 from benchmark.pipelines.saved_coco import CocoSettings, read_coco
 from benchmark.pipelines.saved_export import exported, own_export
@@ -157,7 +158,9 @@ class Saved(Pipeline):
         if without and (len(without) == len(context.samples) or self.on_missing == "error"):
             raise DataError(self._nothing(without))
         if without:
-            context.notes.append(f"{len(without)} images have no saved prediction, the first is {without[0].id}")
+            context.notes.append(
+                f"{counted(len(without), 'image has', 'images have')} no saved prediction, the first is {without[0].id}"
+            )
 
     def _sized(self, said: Prediction, sample: Sample) -> Prediction:
         """Return a prediction at the size of its image; raises DataError where ``resize`` allows no other."""
@@ -190,7 +193,8 @@ class Saved(Pipeline):
         there = [] if self.path is None else [p for p in self.path.rglob("*") if p.is_file()]
         seen = f"; there is {min(there).relative_to(self.path)}" if there and self.path is not None else ""
         return (
-            f"{self.path or self.table or self.coco}: no prediction of {len(without)} images, the first is {first.id}: "
+            f"{self.path or self.table or self.coco}: no prediction of {counted(len(without), 'image')}, "
+            f"the first is {first.id}: "
             f"expected {wanted} (or another usual ending, or the name alone) or an entry of pipeline.table or "
             f"pipeline.coco{seen}; say how they are named with pipeline.maps, as {{category}}/{{type}}/{{stem}}.tiff"
         )

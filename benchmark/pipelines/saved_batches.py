@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.pipelines.saved_files import as_map, one_channel
 from benchmark.pipelines.saved_layouts import AS_BATCHES
 from benchmark.pipelines.saved_table import Names
@@ -98,7 +99,9 @@ def _row(file: Path, field: str, row: int) -> NDArray[Any]:
     if paths.ndim == 0:
         return values
     if values.ndim == 0 or len(values) != len(paths):
-        raise DataError(f"{file}: {field} has the shape {values.shape} for {len(paths)} images; save it anew")
+        raise DataError(
+            f"{file}: {field} has the shape {values.shape} for {counted(len(paths), 'image')}; save it anew"
+        )
     return np.asarray(values[row])
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.core.drawings import Drawing, Shape
 from benchmark.core.errors import DataError
 from benchmark.core.samples import MaskSet, Prediction, Regions, Sample
+from benchmark.core.text import counted
 from benchmark.data.annotations import NO_DEFECT, read_json
 from benchmark.data.coco import MOST_PIXELS, by_id, id_text, read_mark, size_of
 from benchmark.data.draw import draw
@@ -108,8 +109,12 @@ def read_coco(
                 _predicted, by_id_of[sample], entry, regions[key], settings.threshold, scored, where
             )
     empty = sum(not regions[key] and not entry.get(UNLOCATED) for key, entry in images.items())
-    notes += [f"{empty} images of {listing_file.name} have no region: nothing was found in them"] if empty else []
-    notes += [f"{elsewhere} images of {listing_file.name} are not in this run"] if elsewhere else []
+    source = listing_file.name
+    if empty:
+        told = counted(empty, f"image of {source} has", f"images of {source} have")
+        notes.append(f"{told} no region: nothing was found there")
+    if elsewhere:
+        notes.append(f"{counted(elsewhere, f'image of {source} is', f'images of {source} are')} not in this run")
     return found, notes
 
 

@@ -15,6 +15,7 @@ from benchmark.config.tiling import Tiling
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.sample_columns import Samples
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.pipelines.tiles import Cut, cut, merge
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Tiled(Pipeline):
         plan = self.inner.plan(inner)
         context.notes.append(
             f"tiles of {self.tiling.size} pixels with {self.tiling.overlap:.0%} overlap or more, merged by "
-            f"{self.tiling.merge}: {len(tiles.samples)} of {len(tiles.cuts)} images; an image's score is that of its "
+            f"{self.tiling.merge}: {len(tiles.samples)} of {counted(len(tiles.cuts), 'image')}; an image's "
+            f"score is that of its "
             "highest tile"
         )
 

@@ -14,6 +14,7 @@ from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction
+from benchmark.core.text import counted
 from benchmark.models.choice import Networks
 from benchmark.models.clip_stages import ToRgb, prompt_vectors, seen
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
@@ -86,7 +87,7 @@ class WinClip(Pipeline):
 
     def learns(self) -> tuple[str, str] | None:
         """Return the memory of normal images, with ``shots``."""
-        return (f"{NAME}: {self.shots} normal images of each category", GOOD) if self.shots else None
+        return (f"{NAME}: {counted(self.shots, 'normal image')} of each category", GOOD) if self.shots else None
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a network without windows, names of no category, ways to resize that clash.
@@ -159,7 +160,9 @@ class WinClip(Pipeline):
             _read(artifact, len(self.windows)) for _, artifact in context.run(self._vectors(context, "rgb"), images)
         ]
         if len(found) < self.shots:
-            raise DataError(f"{self.shots - len(found)} of the {self.shots} normal images of {category} cannot be used")
+            raise DataError(
+                f"{self.shots - len(found)} of the {counted(self.shots, 'normal image')} of {category} cannot be used"
+            )
         patches = [one.patches for one in found if one.patches is not None]
         return WindowVectors(
             image=np.concatenate([one.image for one in found]),

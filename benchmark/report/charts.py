@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -63,7 +63,7 @@ def precision_recall(curves: Mapping[str, Curve]) -> Spec:
         )
     ]
     names = [label for label, _ in shown]
-    legend = {"orient": "bottom", "columns": 3, "labelLimit": 220, "title": None, "symbolType": "stroke"}
+    legend = {"orient": "bottom", "columns": 2, "labelLimit": 320, "title": None, "symbolType": "stroke"}
     colours = [COLOURS[at % len(COLOURS)] for at in range(len(names))]
     dashes = [DASHES[(at + at // len(COLOURS)) % len(DASHES)] for at in range(len(names))]
     return {
@@ -109,7 +109,12 @@ def cost_over_threshold(thresholds: NDArray[np.float64], costs: NDArray[np.float
     layers: list[Spec] = [line]
     if chosen is not None and np.isfinite(chosen):
         mark = {"type": "rule", "color": COLOURS[3], "strokeDash": [5, 3], "strokeWidth": 1.5}
-        layers.append({"mark": mark, "encoding": {"x": {"datum": float(chosen)}}})
+        place = {"x": {"datum": float(chosen)}}
+        words = {"type": "text", "align": "left", "dx": 5, "color": COLOURS[3], "text": f"best: ≥ {chosen:.4g}"}
+        layers += [
+            {"data": {"values": [{}]}, "mark": mark, "encoding": place},
+            {"data": {"values": [{}]}, "mark": words, "encoding": {**place, "y": {"value": 8}}},
+        ]
     return {"data": {"values": values}, "width": "container", "height": 220, "layer": layers}
 
 
@@ -189,16 +194,6 @@ def alike(ranking: Ranking) -> list[tuple[float, float]]:
     return found
 
 
-def short_labels(labels: Sequence[str]) -> list[str]:
-    """Return labels that differ, each with a number behind it where it stands twice."""
-    seen: dict[str, int] = {}
-    found = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        found.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
-    return found
-
-
 def _axis(name: str, *, domain: list[float] | None = None) -> Spec:
     scale = {} if domain is None else {"scale": {"domain": domain}}
     return {"field": name, "type": "quantitative", "axis": {"tickCount": 6}, **scale}
@@ -206,6 +201,18 @@ def _axis(name: str, *, domain: list[float] | None = None) -> Spec:
 
 def _rounded(values: Any) -> list[float]:
     return [float(f"{v:.6g}") for v in np.asarray(values, dtype=np.float64)]
+
+
+def chart(alt: str, spec: Spec) -> dict[str, Any]:
+    """Return what the template draws a chart from.
+
+    Args:
+        alt: what the chart says, for readers who do not see it.
+        spec: of the chart.
+    """
+    rows = -(-len({v["decision"] for v in spec["data"]["values"]}) // spec["columns"]) if "facet" in spec else 0
+    height = int(spec.get("height", 0)) + rows * 140 + 60
+    return {"alt": alt, "height": height, "spec": json_for_page(spec)}
 
 
 def json_for_page(value: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmark.core.errors import ResultsError, near_matches
 from benchmark.core.table import Grid, csv_text, latex, markdown
+from benchmark.core.text import counted
 from benchmark.report.papers.comparison import Comparison, compare_published, compare_runs
 from benchmark.report.ranks import compare_many
 from benchmark.report.tables import number
@@ -58,7 +59,8 @@ def run_folder(name: str, results_root: Path) -> Path | None:
     found = sorted(path.parent for path in there if path.parent.name.startswith(name))
     if len(found) > 1:
         raise ResultsError(
-            f"{len(found)} runs begin with {name!r}: {', '.join(map(_told, found[:5]))}; give more of the name"
+            f"{counted(len(found), 'run begins', 'runs begin')} with {name!r}: "
+            f"{', '.join(map(_told, found[:5]))}; give more of the name"
         )
     return found[0] if found else None
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid
+from benchmark.core.text import counted
 from benchmark.report.charts import Spec, cost_over_threshold, reliability
+from benchmark.report.page_charts import confusion
 from benchmark.results import files
 from benchmark.results.schema import RunResult
 from benchmark.scoring.decision import Calibration, Costs, Decision, Scores, Truth, calibration, cost_curve, decisions
@@ -101,13 +103,14 @@ def grid(result: RunResult, found: Judged, *, confidence: float = 0.95) -> Grid:
     half, needed = int((~found.truth).sum()) // 2, math.ceil(1.0 / found.rate) - 1
     if half < needed:
         notes.append(
-            f"a false-alarm rate of {found.rate:.3g} takes {needed} good images to set, a half has about {half}: by "
+            f"a false-alarm rate of {found.rate:.3g} takes {counted(needed, 'good image')} to set, a half "
+            f"has about {half}: by "
             "good images alone nothing is called defective"
         )
     if found.regions is not None:
         notes.append(found.regions)
     if found.left_out:
-        notes.append(f"{found.left_out} images without a score are left out")
+        notes.append(f"{counted(found.left_out, 'image')} without a score left out")
     if found.calibration is not None:
         share = float(found.truth.mean())
         notes.append(
@@ -129,14 +132,22 @@ def _row(d: Decision, confidence: float) -> Iterator[str]:
 
 
 def figures(found: Judged) -> list[tuple[str, Spec]]:
-    """Return charts with their titles: the cost of every threshold, and how reliable scores are as probabilities.
+    """Return charts with their titles: confusion matrices, the cost of every threshold, scores as probabilities.
 
     Args:
         found: of one run.
     """
     thresholds, cost = cost_curve(found.scores, found.truth, found.costs)
     best = found.decisions[0].threshold
-    drawn = [("Cost of an image over thresholds", cost_over_threshold(thresholds, cost, chosen=best))]
+    told = "; ".join(
+        f"{d.name}: {d.tp} found, {d.fn} missed, {d.fp} false alarms, {d.tn} passed" for d in found.decisions
+    )
+    least = f"least {found.decisions[0].cost:.4g}" + ("" if best is None else f" at score ≥ {best:.4g}")
+    drawn = [
+        (f"Cost of an image over thresholds: {least}", cost_over_threshold(thresholds, cost, chosen=best)),
+        (f"Confusion matrices: {told}", confusion(found.decisions)),
+    ]
     if found.calibration is not None:
-        drawn.append(("Share of defective images over the score", reliability(found.calibration)))
+        error = f"calibration error {found.calibration.error:.4f}"
+        drawn.append((f"Share of defective images over the score: {error}", reliability(found.calibration)))
     return drawn

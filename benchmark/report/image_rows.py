@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from benchmark.core.table import Grid, csv_text
+from benchmark.core.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,11 +35,13 @@ def confusion_line(rows: pd.DataFrame) -> str | None:
     if found + missed:
         parts.append(f"{found} of {found + missed} defective found, {missed} missed ({missed / (found + missed):.1%})")
     if passed + alarms:
-        parts.append(f"{alarms} false alarms on {passed + alarms} good ({alarms / (passed + alarms):.1%})")
+        parts.append(f"{counted(alarms, 'false alarm')} on {passed + alarms} good ({alarms / (passed + alarms):.1%})")
     if not parts:
         return None
     without = len(said) - (found + missed + passed + alarms)
-    return f"labels: {'; '.join([*parts, *([f'{without} images without a label'] if without else [])])}"
+    if without:
+        parts.append(f"{counted(without, 'image')} without a label")
+    return f"labels: {'; '.join(parts)}"
 
 
 def csv_of(rows: pd.DataFrame, *, only: Literal["wrong", "failed"] | None = None) -> tuple[str, int]:

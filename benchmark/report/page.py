@@ -12,9 +12,12 @@ from typing import Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.resources import TEMPLATES
+from benchmark.core.text import counted
 from benchmark.report.charts import json_for_page, library
-from benchmark.report.page_data import boards, run_page, settings_apart
-from benchmark.report.page_gallery import Galleries, collect
+from benchmark.report.page_board import board, columns
+from benchmark.report.page_data import run_page
+from benchmark.report.page_findings import findings
+from benchmark.report.page_gallery import Galleries, collect, ramp
 from benchmark.report.page_sections import Run, curves, kept_decisions, parts, ranks
 from benchmark.report.page_tables import only_points, paper_table, sweep, totals
 from benchmark.results import files
@@ -23,6 +26,9 @@ from benchmark.results.schema import RunResult
 
 MEGABYTES = 48
 """Most megabytes of pictures in a report, unless told."""
+SCRIPTS = ("base", "board", "runs", "scale", "images", "viewer", "address", "start")
+"""Parts of the page's script, in their order."""
+SHOWN_FINDINGS = 3
 
 
 def build(
@@ -44,10 +50,12 @@ def build(
     results = [result for _, result in ordered]
     references = frozenset(result.id for folder, result in ordered if folder.parent.name == "reference")
     galleries = collect(ordered, limit=int(megabytes * 1e6))
-    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    data = columns(results, references=references)
+    table = board(results, references=references)
     drawer = library()
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    environment.filters["json"] = json_for_page
+    environment.filters |= {"json": json_for_page, "counted": counted}
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         script=script,
@@ -56,15 +64,18 @@ def build(
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=[_run(folder, result) for folder, result in ordered],
         came_along=len(references),
-        datasets=boards(results, references=references),
-        protocols=sorted({r.protocol.name for r in results}),
+        data=len({column.runs[0].data_label for column in data}),
+        findings=findings(data, {result.id: folder for folder, result in ordered}),
+        shown_findings=SHOWN_FINDINGS,
+        board=table,
         curves=list(curves(ordered)),
         ranks=list(ranks(ordered)),
         papers=[t for path in papers if (t := files.usable(path, paper_table)) is not None],
         sweeps=[s for folder in sweeps if (s := files.usable(folder, sweep)) is not None],
         galleries=[{"title": p.title, "pool": p.data["pool"]} for p in galleries.parts],
         thumbnails=_size_text(galleries),
-        blobs=list(_blobs(galleries)),
+        blobs=[("board-data", json_for_page(table)), *_blobs(galleries)],
+        ramp=json_for_page(ramp()),
     )
 
 
@@ -83,18 +94,16 @@ def _blobs(galleries: Galleries) -> Iterator[tuple[str, str]]:
 def _size_text(galleries: Galleries) -> str:
     size = f"{galleries.size / 1e6:.1f} MB of thumbnails"
     if galleries.shown == galleries.total:
-        return f"All {galleries.total} images of the runs, {size}."
+        return f"All {counted(galleries.total, 'image')} of the runs, {size}."
     return (
-        f"{galleries.shown} of {galleries.total} images, {size}: as many as the limit allows, those that went "
-        "most wrong and most right first."
+        f"{galleries.shown} of {counted(galleries.total, 'image')}, {size}: as many as the limit allows, those that "
+        "went most wrong and most right first."
     )
 
 
 def _can_be_shown(folder: Path, result: RunResult) -> bool:
     """Whether a result that can be read has what a page needs; one that has not is named."""
-    return (
-        files.usable(folder / files.RESULT, lambda _: bool(run_page(result, {}) and settings_apart([result]))) is True
-    )
+    return files.usable(folder / files.RESULT, lambda _: bool(run_page(result, {}) and board([result]))) is True
 
 
 def _run(folder: Path, result: RunResult) -> dict[str, Any]:

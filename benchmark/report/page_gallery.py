@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.report.run_names import names
 from benchmark.results.files import usable
-from benchmark.results.gallery import GALLERY, Thumbnails, encode, kept_ids, read_gallery
+from benchmark.results.gallery import GALLERY, Thumbnails, kept_ids, read_gallery
 from benchmark.results.rows import number_of_images, per_image
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ FACTS = frozenset(
 """Columns of the per-image table that every pipeline has; the others are its own."""
 COLUMNS = (
     "at", "id", "category", "type", "defective", "called", "score_value", "iou", "outcome", "message", "quality",
-    "rationale", "extra", "score", "mask", "masked",
+    "rationale", "extra", "score", "low", "high", "mask", "masked",
 )  # fmt: skip
 
 
+SKY_BLUE, ORANGE = (86, 180, 233), (230, 159, 0)
+"""Of ground truth and of masks; colour-blind readers tell them apart (Okabe and Ito 2008)."""
 Pool = dict[str, list[str | None]]
 
 
@@ -71,28 +74,30 @@ def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
     parts: list[GalleryPart] = []
     size = total = 0
     places: dict[str, dict[str, int]] = {}
+    called = names([result for _, result in chosen])
     for folder, result in chosen:
         name = f"pool-{result.dataset.fingerprint[:12]}"
         pool, placed = pools.setdefault(name, {"image": [], "truth": []}), places.setdefault(name, {})
 
-        def read(path: Path, pool: Pool = pool, placed: dict[str, int] = placed) -> tuple[int, list[list[Any]], int]:
+        def read(path: Path, pool: Pool = pool, placed: dict[str, int] = placed) -> Any:
             rows = per_image(path.parent, kept_ids(path.parent))
             return number_of_images(path.parent), *_part(path.parent, rows, pool, placed, share)
 
         found = usable(folder / GALLERY, read)
         if found is None:
             continue
-        number, part, added = found
+        number, part, scale, added = found
         total += number
         size += added
-        parts.append(GalleryPart(title=_title(result), data={"pool": name, "columns": COLUMNS, "rows": part}))
+        title = f"{result.data_label} × {called[result.id]}"
+        parts.append(GalleryPart(title=title, data={"pool": name, "columns": COLUMNS, "rows": part, "scale": scale}))
     shown = sum(len(p.data["rows"]) for p in parts)
     return Galleries(parts=tuple(parts), pools=pools, shown=shown, total=total, size=size)
 
 
 def _needed(folder: Path) -> int:
-    """Bytes of a run's pictures as text: four letters for three bytes, score maps twice as large in colour."""
-    size = sum(len(p) for t in read_gallery(folder) for p in (t.image, t.truth, t.mask, t.score, t.score) if p)
+    """Bytes of a run's pictures as text: four letters for three bytes."""
+    size = sum(len(p) for t in read_gallery(folder) for p in (t.image, t.truth, t.mask, t.score) if p)
     return size * 4 // 3
 
 
@@ -102,11 +107,10 @@ def _part(
     pool: Pool,
     places: dict[str, int],
     share: float,
-) -> tuple[list[list[Any]], int]:
+) -> tuple[list[list[Any]], tuple[float, float] | None, int]:
     by_id = {str(r["id"]): r for r in rows}
     kept = _kept(rows, share)
     thumbnails = [t for t in read_gallery(folder) if t.id in kept and t.id in by_id]
-    ends = _ends(thumbnails, by_id)
     part: list[list[Any]] = []
     size = 0
     for thumbnail in thumbnails:
@@ -114,16 +118,16 @@ def _part(
         if thumbnail.id not in places:
             places[thumbnail.id] = len(pool["image"])
             pool["image"].append(_text(thumbnail.image))
-            pool["truth"].append(_text(_tinted(thumbnail.truth, (60, 220, 90))))
+            pool["truth"].append(_text(_tinted(thumbnail.truth, SKY_BLUE)))
             size += len(pool["image"][-1] or "") + len(pool["truth"][-1] or "")
-        score = _text(_coloured(thumbnail, ends[str(row["category"])]))
-        mask = _text(_tinted(thumbnail.mask, (255, 80, 60)))
+        score, mask = _text(thumbnail.score), _text(_tinted(thumbnail.mask, ORANGE))
         size += len(score or "") + len(mask or "")
-        part.append(_row(row, places[thumbnail.id], score, mask))
-    return part, size
+        part.append(_row(row, places[thumbnail.id], thumbnail, score, mask))
+    return part, _ends(thumbnails), size
 
 
-def _row(row: Mapping[str, Any], at: int, score: str | None, mask: str | None) -> list[Any]:
+def _row(row: Mapping[str, Any], at: int, thumbnail: Thumbnails, score: str | None, mask: str | None) -> list[Any]:
+    low, high = _short(thumbnail.low), _short(thumbnail.high)
     extra = {k: v for k, v in row.items() if k not in FACTS and k != "quality" and v is not None}
     facts = {
         "at": at, "id": row["id"], "category": row["category"], "type": row["defect_type"],
@@ -131,7 +135,8 @@ def _row(row: Mapping[str, Any], at: int, score: str | None, mask: str | None) -
         "iou": _short(row.get("iou")), "outcome": row["outcome"], "message": row.get("message"),
         "quality": _short(row["quality"]), "rationale": row.get("rationale"),
         "extra": {k: _short(v) if isinstance(v, str | int | float) else str(v) for k, v in extra.items()} or None,
-        "score": score, "mask": mask, "masked": row["n_defect_pixels"] == row["n_defect_pixels"],
+        "score": score if low is not None and high is not None else None, "low": low, "high": high,
+        "mask": mask, "masked": row["n_defect_pixels"] == row["n_defect_pixels"],
     }  # fmt: skip
     return [facts[name] for name in COLUMNS]
 
@@ -146,30 +151,22 @@ def _kept(rows: Sequence[Mapping[str, Any]], share: float) -> frozenset[str]:
     return frozenset(unique[: max(1, int(len(rows) * share))])
 
 
-def _ends(thumbnails: Sequence[Thumbnails], by_id: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Smallest and largest score of each category: one colour means one score within it."""
-    found: dict[str, tuple[float, float]] = {}
-    for t in thumbnails:
-        category = str(by_id[t.id]["category"])
-        low, high = found.get(category, (np.inf, -np.inf))
-        if t.low is not None and t.high is not None:
-            low, high = min(low, t.low), max(high, t.high)
-        found[category] = (low, high)
-    return found
-
-
-def _coloured(thumbnail: Thumbnails, ends: tuple[float, float]) -> bytes | None:
-    """Turn a grey score thumbnail into colours (inferno) over the scores of its category."""
-    if thumbnail.score is None or thumbnail.low is None or thumbnail.high is None:
+def _ends(thumbnails: Sequence[Thumbnails]) -> tuple[float, float] | None:
+    """Scores at the ends of the colours of a run: the usual lowest one of an image, and what only 2 % exceed."""
+    pairs = [(t.low, t.high) for t in thumbnails if t.low is not None and t.high is not None]
+    finite = np.array([pair for pair in pairs if np.isfinite(pair).all()], dtype=np.float64)
+    if not finite.size:
         return None
+    return float(np.median(finite[:, 0])), float(np.quantile(finite[:, 1], 0.98, method="higher"))
+
+
+def ramp() -> str:
+    """Return the colours of score maps (inferno): 256 times red, green, blue, as bytes in base64."""
     import cv2
 
-    grey: Any = cv2.imdecode(np.frombuffer(thumbnail.score, np.uint8), cv2.IMREAD_GRAYSCALE)
-    score = thumbnail.low + grey.astype(np.float32) / 255.0 * (thumbnail.high - thumbnail.low)
-    span = ends[1] - ends[0]
-    level = np.clip((score - ends[0]) / span, 0.0, 1.0) if span > 0 else np.zeros_like(score)
-    coloured = cv2.applyColorMap((level * 255.0).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return encode(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), ".webp")
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    return base64.b64encode(colours.tobytes()).decode("ascii")
 
 
 def _tinted(png: bytes | None, colour: tuple[int, int, int]) -> bytes | None:
@@ -198,7 +195,3 @@ def _short(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return float(f"{value:.5g}") if np.isfinite(value) else None
-
-
-def _title(result: RunResult) -> str:
-    return f"{result.title} ({result.protocol.name}, {result.id[-12:]})"

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import ResultsError
-from benchmark.report import charts, decision_table
-from benchmark.report.charts import Spec, critical_difference, json_for_page, precision_recall, short_labels
+from benchmark.core.text import counted
+from benchmark.report import charts, decision_table, page_charts
+from benchmark.report.charts import MOST_LINES, chart, critical_difference, precision_recall
 from benchmark.report.decision_table import figures, judged
 from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.kept import kept
 from benchmark.report.page_tables import cell_text
-from benchmark.report.ranks import LEVEL, method_names, rankings
+from benchmark.report.ranks import LEVEL, rankings
+from benchmark.report.run_names import method_names, names
+from benchmark.report.tables import number
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
 from benchmark.results.schema import RunResult
@@ -32,7 +35,7 @@ def kept_decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
     if not rows.exists():
         return None
     seed = str(result.config.get("run", {}).get("seed", 0))
-    made_by = (decision_table, charts, decision, intervals, sys.modules[__name__])
+    made_by = (decision_table, charts, page_charts, decision, intervals, sys.modules[__name__])
     found = kept(lambda _: _decisions(folder, result), of=(rows, result.id, seed), by=made_by)
     return None if found is None else dict(found)
 
@@ -46,13 +49,8 @@ def _decisions(folder: Path, result: RunResult) -> dict[str, Any] | None:
     table = decision_grid(result, found)
     return {
         "title": "Decisions at a threshold", "columns": table.columns, "rows": table.rows, "notes": table.notes,
-        "charts": [_chart(alt, spec) for alt, spec in figures(found)],
+        "charts": [chart(alt, spec) for alt, spec in figures(found)],
     }  # fmt: skip
-
-
-def _chart(alt: str, spec: Spec) -> dict[str, Any]:
-    """What the template draws a chart from."""
-    return {"alt": alt, "height": int(spec["height"]) + 60, "spec": json_for_page(spec)}
 
 
 def parts(folder: Path) -> Iterator[dict[str, Any]]:
@@ -81,14 +79,21 @@ def curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
             groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
     for (dataset, protocol), members in groups.items():
         read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
-        pooled = [(r.choices["pipeline"], details.curves) for r, details in read if details is not None]
-        drawn = [(name, c.get("pooled") or next(iter(c.values()))) for name, c in pooled if c]
+        drawn = [
+            (r, d.curves.get("pooled") or next(iter(d.curves.values()))) for r, d in read if d is not None and d.curves
+        ]
         if not drawn:
             continue
-        labels = short_labels([name for name, _ in drawn])
-        spec = precision_recall(dict(zip(labels, (c for _, c in drawn), strict=True)))
-        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {', '.join(labels)}"
-        yield {"title": f"{dataset}, protocol {protocol}", **_chart(alt, spec)}
+        called = names([r for r, _ in drawn])
+        spec = precision_recall({called[r.id]: c for r, c in drawn})
+        told = ", ".join(f"{called[r.id]} (average precision {_value(r, 'ap')})" for r, _ in drawn[:MOST_LINES])
+        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {told}"
+        yield {"title": f"{dataset}, protocol {protocol}", **chart(alt, spec)}
+
+
+def _value(result: RunResult, metric: str) -> str:
+    row = result.headline().get(metric)
+    return number(row.value if row else None, 3)
 
 
 def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
@@ -110,11 +115,12 @@ def ranks(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             pictures.append(
                 {
                     "metric": one.metric,
-                    **_chart(
-                        f"Average ranks by {one.metric} over {one.n} categories of {where}", critical_difference(one)
+                    **chart(
+                        f"Average ranks by {one.metric} over {counted(one.n, 'category', 'categories')} of {where}",
+                        critical_difference(one),
                     ),
-                    "text": f"{one.n} categories, Friedman p {one.friedman:.4f}; Wilcoxon, corrected (Holm): "
-                    + ("; ".join(better) or "no pair differs"),
+                    "text": f"{counted(one.n, 'category', 'categories')}, Friedman p {one.friedman:.4f}; "
+                    f"Wilcoxon, corrected (Holm): " + ("; ".join(better) or "no pair differs"),
                 }
             )
         yield {"title": f"{where}, protocol {members[0].protocol.name}", "pictures": pictures}

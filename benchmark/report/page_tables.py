@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 from collections.abc import Sequence
@@ -10,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.core.errors import ResultsError
+from benchmark.core.text import counted
+from benchmark.report.charts import chart
+from benchmark.report.page_charts import sweep_charts
 from benchmark.results import files
+from benchmark.scoring.metrics.registry import title
 
 MOST_POINTS = 200
 """Rows of a sweep's table that are shown."""
@@ -30,7 +33,7 @@ def paper_table(path: Path) -> dict[str, Any]:
         span = f"{low} – {high}" if low and high else ""
         remark = line["reason"] + (f" → {line['mend']}" if line["mend"] else "")
         marks = ["random weights"] if line["random_weights"] == "true" else []
-        marks += [f"{line['images']} images"] if " of " in line["images"] else []
+        marks += [f"{counted(line['images'], 'image')}"] if " of " in line["images"] else []
         marks += [f"published value {line['flag']}"] if line["flag"] else []
         cells.append(
             (
@@ -54,7 +57,7 @@ def _ratio(text: str) -> str:
 
 
 def sweep(folder: Path) -> dict[str, Any] | None:
-    """Read one sweep's table and plots; None where it has none (a table of a paper has no swept key)."""
+    """Read one sweep's table, and charts of each metric; None without a table (a paper has no swept key)."""
     import pandas as pd
 
     table = folder / "points.parquet"
@@ -62,6 +65,9 @@ def sweep(folder: Path) -> dict[str, Any] | None:
         return None
     points: Any = pd.read_parquet(table)
     shown = [c for c in points if not str(c).endswith(("_low", "_high")) and c not in ("run", "best")]
+    names = [str(c) for c in points]
+    parameters = names[names.index("best") + 1 : names.index("status")]  # as report.points writes it
+    metrics = [c for c in names if f"{c}_low" in names and points[c].notna().any()]
     best = points[points["best"].astype(bool)]
     words = json.loads((folder / "command.json").read_text(encoding="utf-8"))
     return {
@@ -75,11 +81,15 @@ def sweep(folder: Path) -> dict[str, Any] | None:
         else "",
         "columns": [str(c) for c in shown],
         "rows": [[cell_text(row[c]) for c in shown] for _, row in points.head(MOST_POINTS).iterrows()],
-        "plots": [
-            {"data": base64.b64encode(p.read_bytes()).decode(), "alt": p.stem.replace("_", " ")}
-            for p in sorted(folder.glob("*.png"))
-        ],
+        "metrics": [{"metric": title(m), "charts": drawn} for m in metrics if (drawn := _drawn(points, parameters, m))],
     }
+
+
+def _drawn(points: Any, parameters: Sequence[str], metric: str) -> list[dict[str, Any]]:
+    """Charts of one metric of a sweep; none where no value is defined or no parameter is a number."""
+    best = points[points["best"].astype(bool)]
+    told = f"; best point {cell_text(best.iloc[0][metric])}" if len(best) else ""
+    return [chart(f"{name}{told}", spec) for name, spec in sweep_charts(points, parameters, metric)]
 
 
 def only_points(sweeps: Sequence[Path]) -> set[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid, csv_cell, show
+from benchmark.core.text import counted
 from benchmark.report.seeds import over_seeds, seeds_grid
 from benchmark.results.files import read_result
 
@@ -151,7 +152,7 @@ def _print(table: pd.DataFrame, parameters: Sequence[str], metric: str | None, f
     ]
     show(
         Grid(
-            title=f"{len(table)} points{judged}",
+            title=f"{counted(len(table), 'point')}{judged}",
             columns=tuple(columns),
             rows=tuple(rows),
             notes=tuple(notes),

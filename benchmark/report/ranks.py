@@ -6,7 +6,6 @@ After J. Demšar, Statistical comparisons of classifiers over multiple data sets
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from benchmark.core.errors import ResultsError
 from benchmark.core.table import Grid
 from benchmark.report.papers.fairness import is_partial
 from benchmark.report.papers.significance import holm
+from benchmark.report.run_names import method_key, method_names
 from benchmark.report.tables import number
 from benchmark.results.schema import RunResult
 from benchmark.scoring.metrics.registry import title
@@ -97,7 +97,7 @@ def rankings(runs: Sequence[RunResult], names: Mapping[str, str]) -> Iterator[Ra
     for metric in dict.fromkeys(m.metric for r in whole for m in r.metrics):
         table: dict[str, dict[Block, float]] = {}
         for result in whole:
-            own = table.setdefault(_method(result), {})
+            own = table.setdefault(method_key(result), {})
             for row in result.metrics:
                 if row.metric == metric and row.category in result.dataset.categories and row.value is not None:
                     own[result.dataset.fingerprint, row.category] = row.value
@@ -105,15 +105,10 @@ def rankings(runs: Sequence[RunResult], names: Mapping[str, str]) -> Iterator[Ra
         if len(chosen) < 3 or len(blocks) < FEWEST:
             continue
         values = np.array([[table[method][block] for method in chosen] for block in blocks])
-        titles = {_method(r): names[r.id] for r in reversed(whole)}
+        titles = {method_key(r): names[r.id] for r in reversed(whole)}
         called = {r.dataset.fingerprint: r.dataset.name for r in whole}
         datasets = dict.fromkeys(called[fingerprint] for fingerprint, _ in blocks)
         yield rank(metric, values, [titles[m] for m in chosen], list(datasets))
-
-
-def _method(result: RunResult) -> str:
-    """What makes two runs on different data the same method."""
-    return json.dumps([result.choices["pipeline"], result.config.get("pipeline")], sort_keys=True)
 
 
 def _shared(table: Mapping[str, Mapping[Block, float]]) -> tuple[list[str], list[Block]]:
@@ -165,17 +160,3 @@ def compare_many(runs: Sequence[RunResult]) -> Grid:
     return Grid(
         title="Average ranks", columns=columns, rows=tuple(rows), notes=notes, left=frozenset({0, len(columns) - 1})
     )
-
-
-def method_names(runs: Sequence[RunResult]) -> dict[str, str]:
-    """Return run id -> the pipeline, with a number behind it where several of its settings take part."""
-    seen: dict[str, list[str]] = {}
-    found = {}
-    for result in runs:
-        pipeline = result.choices["pipeline"]
-        variants = seen.setdefault(pipeline, [])
-        if _method(result) not in variants:
-            variants.append(_method(result))
-        at = variants.index(_method(result))
-        found[result.id] = pipeline if at == 0 else f"{pipeline} ({at + 1})"
-    return found

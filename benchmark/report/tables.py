@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmark.core.terminal import literal
+from benchmark.core.text import counted
 from benchmark.results.profile import stage_times, together
 from benchmark.results.schema import RunResult
 
@@ -27,6 +28,11 @@ MOST_FAILURES = 5
 def number(value: float | None, digits: int = 4) -> str:
     """Format a metric value; an undefined one is a dash, never 0."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def sortable(value: float | None) -> str:
+    """Return a number to sort by as text; "" where it is undefined."""
+    return "" if value is None else f"{value:.8g}"
 
 
 def interval(row: MetricRecord) -> str:
@@ -116,7 +122,8 @@ def _size(result: RunResult) -> str:
     expected = data.n_samples_expected
     partial = "" if expected in (None, data.n_samples_original) else f", {expected} expected"
     return (
-        f"· {data.n_samples_effective}{of} images{partial} ({data.n_good} good, {data.n_defective} defective) "
+        f"· {counted(f'{data.n_samples_effective}{of}', 'image')}{partial} ({data.n_good} good, "
+        f"{data.n_defective} defective) "
         f"· protocol {result.protocol.name} · {result.measured.seconds:.1f} s"
     )
 
@@ -160,8 +167,8 @@ def _metrics(result: RunResult) -> Grid:
 def _remark(row: MetricRecord) -> str:
     """Say why a value is undefined or has no interval, at which threshold it was reached, and what was left out."""
     at = f"at score ≥ {row.threshold:.4g}" if row.threshold is not None else ""
-    of = "images" if row.category != "mean" else "categories"
-    skipped = f"{row.n_skipped} {of} skipped" if row.n_skipped else ""
+    of = ("image", "images") if row.category != "mean" else ("category", "categories")
+    skipped = f"{counted(row.n_skipped, *of)} skipped" if row.n_skipped else ""
     return "; ".join(filter(None, [row.explained or at, row.no_interval, skipped]))
 
 

@@ -18,7 +18,7 @@ from benchmark.core.atomic import open_temporary, remove_leftovers
 from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.samples import GroundTruth, Prediction, Sample
 from benchmark.core.table import csv_cell
-from benchmark.core.text import encodable
+from benchmark.core.text import counted, encodable
 from benchmark.results.export_coco import IMAGES, RESULTS, CocoWriter
 from benchmark.results.export_fiftyone import FOLDER as FIFTYONE
 from benchmark.results.export_fiftyone import FiftyOneWriter
@@ -169,12 +169,16 @@ class Export:
         if form == "csv":
             return str(self.folder / TABLE)
         if form == "coco":
-            found = f"{self._coco.results} regions" if self._coco.results else "no region, as nothing is marked" + cut
+            found = (
+                f"{counted(self._coco.results, 'region')}"
+                if self._coco.results
+                else "no region, as nothing is marked" + cut
+            )
             return f"{self.folder / IMAGES} and {RESULTS}, {found}"
         if form == "fiftyone":
             return f"{self._fiftyone.samples} images in {self.folder / FIFTYONE}"
         masks = f"{counts['thresholded']} thresholded" + ("" if counts["thresholded"] else cut)
-        return f"{counts['server']} images, {masks}, in {self.folder / SERVER}"
+        return f"{counted(counts['server'], 'image')}, {masks}, in {self.folder / SERVER}"
 
     def _place(self, kind: Kind, sample: Sample) -> Path:
         return self.folder / self._index.place(kind, sample.id)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.text import counted
 from benchmark.results.files import RESULT, ROWS, read_rows
 from benchmark.results.gallery import GALLERY, SIDE, Thumbnails, kept_ids, read_gallery
 from benchmark.results.replicates import REPLICATES, read_replicates
@@ -130,7 +131,8 @@ def headline_table(result: RunResult) -> str:
     """Return the run's headline numbers as Markdown, for the page of the run."""
     data = result.dataset
     lines = [
-        f"{data.n_samples_effective} of {data.n_samples_original} images ({data.n_good} good, {data.n_defective} "
+        f"{data.n_samples_effective} of {counted(data.n_samples_original, 'image')} ({data.n_good} good, "
+        f"{data.n_defective} "
         f"defective), protocol {result.protocol.name}",
         "",
         "| metric | value | 95 % interval | n |",

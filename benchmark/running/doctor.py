@@ -14,6 +14,7 @@ from benchmark.core import provenance
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CHECKOUT
 from benchmark.core.secrets import redact
+from benchmark.core.text import counted
 
 if TYPE_CHECKING:
     from benchmark.report.papers.availability import Missing
@@ -162,8 +163,11 @@ def _counted(settings: Any, card: Any, data_root: Path) -> str:
     if scan.problems:
         return f"{len(scan.problems)} problems: {scan.problems[0]}"
     if differences:
-        return f"partial: {len(scan.records)} images, {len(differences)} counts differ from the card"
-    return f"complete: {len(scan.records)} images, counts as the card says"
+        return (
+            f"partial: {counted(len(scan.records), 'image')}, "
+            f"{counted(len(differences), 'count differs', 'counts differ')} from the card"
+        )
+    return f"complete: {counted(len(scan.records), 'image')}, counts as the card says"
 
 
 def _checked(settings: Any, card: Any, data_root: Path) -> str:
@@ -171,9 +175,15 @@ def _checked(settings: Any, card: Any, data_root: Path) -> str:
 
     found = verify(settings, card, data_root)
     if found.ok:
-        return f"verified: {found.n_images} images and {found.n_masks} masks decode, counts as the card says"
+        return (
+            f"verified: {counted(found.n_images, 'image')} and {counted(found.n_masks, 'mask')} decode, "
+            f"counts as the card says"
+        )
     wrong = sum(bool(row.remark) for row in found.rows)
-    return f"partial: {found.n_images} images, {wrong} counts differ from the card, {len(found.problems)} problems"
+    return (
+        f"partial: {counted(found.n_images, 'image')}, "
+        f"{counted(wrong, 'count differs', 'counts differ')} from the card, {counted(len(found.problems), 'problem')}"
+    )
 
 
 def weights(root: Path, *, deep: bool) -> Iterator[Cells]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import BenchmarkError, DryRun
+from benchmark.core.text import counted
 
 if TYPE_CHECKING:
     from benchmark.config.schema import RunConfig
@@ -81,7 +82,10 @@ def _work(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
         yield str(error)
         return
     bad = sum(bool(sample.defective) for sample in samples)
-    yield f"{len(samples)} images ({len(samples) - bad} good, {bad} defective) in {len(context.categories)} categories"
+    yield (
+        f"{counted(len(samples), 'image')} ({len(samples) - bad} good, {bad} defective) in "
+        f"{counted(len(context.categories), 'category', 'categories')}"
+    )
     for stage in plan.distinct:
         mine = [s for s in plan.samples or samples if stage in plan.stages.get(s.category, ())]
         contents = {s.sha256: stage.key(s.sha256) for s in mine}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.config.schema import Dataset as AnyDataset
 from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.data.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -72,13 +73,15 @@ class Inside:
         notes = ["only pixels inside dataset.roi count; image scores are the largest score inside"]
         if self._scored_whole:
             notes = [
-                f"only pixels inside dataset.roi count; {self._scored_whole} images have no score map, so that their "
+                f"only pixels inside dataset.roi count; "
+                f"{counted(self._scored_whole, 'image has', 'images have')} no score map, so that their "
                 "scores and labels are those of whole images"
             ]
         if self._lost:
             first = next(iter(self._lost))
             notes.append(
-                f"{len(self._lost)} defective images have no defect inside dataset.roi, the first is {first}: they "
+                f"{counted(len(self._lost), 'defective image has', 'defective images have')} no defect "
+                f"inside dataset.roi, the first is {first}: they "
                 "still count as defective"
             )
         self._context.notes += notes

@@ -23,6 +23,7 @@ from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.sample_columns import Samples
 from benchmark.core.settings import Record
 from benchmark.core.table import Grid
+from benchmark.core.text import counted
 from benchmark.results.profile import StageTime
 from benchmark.results.schema import plain
 from benchmark.running.run import limited, make_context, make_manifest
@@ -99,7 +100,7 @@ def measure_latency(config: RunConfig) -> Latency:
             context.samples = Samples.of(some)
             done = sum(1 for _ in predictions(plan, context))
             if done < len(some):
-                raise DataError(f"{len(some) - done} images could not be predicted; their latency is not measured")
+                raise DataError(f"{counted(len(some) - done, 'image')} could not be predicted; no latency is measured")
             return time.perf_counter() - begin
 
         context.workers = 0
@@ -159,7 +160,7 @@ def grid(found: Latency) -> Grid:
     machine = ", ".join(str(v) for v in found.hardware.values() if v is not None)
     busy = "not known" if found.load is None else f"{found.load:.1f}"
     notes = (
-        f"{found.n_single} images one by one after {WARM_UP} for warming up, {found.n_together} together",
+        f"{counted(found.n_single, 'image')} one by one after {WARM_UP} for warming up, {found.n_together} together",
         f"of one image: {stages or 'no stage'}",
         f"of those together: {'; '.join(shared) or 'no stage'}",
         f"machine: {machine}; load before: {busy}",

@@ -13,6 +13,7 @@ from benchmark.config.schema import RunConfig
 from benchmark.core.errors import ConfigError, DataError, ResultsError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import Manifest, Prediction, Sample, evenly
+from benchmark.core.text import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.images import image_shape
 from benchmark.data.unlabelled import is_calibration, unlabelled_manifest
@@ -304,7 +305,9 @@ def _refuse_other(out: Path, name: str) -> None:
 
 def lines(found: Predicted) -> Sequence[str]:
     """Say what was predicted, a line each."""
-    told = [f"{sum(found.outcomes.values())} images: " + ", ".join(f"{n} {k}" for k, n in found.outcomes.items())]
+    told = [
+        f"{counted(sum(found.outcomes.values()), 'image')}: " + ", ".join(f"{n} {k}" for k, n in found.outcomes.items())
+    ]
     told += [f"note: {note}" for note in found.notes]
     told += [f"threshold of {kind} scores: {t.value:.6g} ({t.origin})" for kind, t in sorted(found.thresholds.items())]
     if found.called is not None:

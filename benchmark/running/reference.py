@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.core.errors import BenchmarkError, ResultsError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.settings import Record
+from benchmark.core.text import counted
 from benchmark.core.yaml_files import read_yaml
 from benchmark.report.tables import interval, number, weights_lines
 from benchmark.results import files
@@ -147,7 +148,7 @@ def default_table(folder: Path = REFERENCE) -> str:
         "|---|---:|---|",
     ]
     lines += [f"| {name} | {number(rows[name].value, 3)} | {interval(rows[name])} |" for name in SHOWN_OF_DEFAULT]
-    images = f"{data.n_samples_effective} images, {data.n_defective} of them defective"
+    images = f"{counted(data.n_samples_effective, 'image')}, {data.n_defective} of them defective"
     best = ", ".join(name for name in SHOWN_OF_DEFAULT if title(name) != name)
     oracle = f"Oracle, at the best threshold for these very images: {best}."
     return "\n".join([*lines, "", f"Of {images}; {'; '.join(weights_lines(result))}. {oracle}"])

@@ -21,6 +21,7 @@ from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingE
 from benchmark.core.exhausted import out_of_memory
 from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import expanded
+from benchmark.core.text import counted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -86,7 +87,9 @@ def look_ahead(configs: Sequence[DictConfig], *, points: int) -> None:
     plain = [(SweepSummary._composed(c), chosen_options(c.hydra.runtime.choices)) for c in configs]
     if _dry:
         lines = [line for composed, chosen in plain for line in outlook(build(composed, chosen), composed)]
-        raise DryRun("\n".join([f"dry run: {points} points, {len(plain)} combinations of options", *lines]))
+        raise DryRun(
+            "\n".join([f"dry run: {counted(points, 'point')}, {counted(len(plain), 'combination')} of options", *lines])
+        )
     found = [obstacle(composed, chosen) for composed, chosen in plain]
     if found and all(found):
         reasons = dict.fromkeys(f"{one.phrase}; run: {one.fix}" if one.fix else one.phrase for one in found if one)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.core.errors import ConfigError, ResultsError
+from benchmark.core.text import counted
 from benchmark.results import files
 from benchmark.scoring.decision import Costs, good_quantile, least_cost
 
@@ -41,10 +42,11 @@ def of_good(scores: Sequence[float], rate: float, what: str) -> Threshold:
     found = good_quantile(rate)(values, np.zeros(values.size, dtype=bool))
     if not math.isfinite(found):
         raise ResultsError(
-            f"{values.size} good images are too few for a false-alarm rate of {rate:g}, which takes "
+            f"{counted(values.size, 'good image is', 'good images are')} too few for a false-alarm rate of "
+            f"{rate:g}, which takes "
             f"{math.ceil(1 / rate) - 1} or more; give more images, or a higher rate=…"
         )
-    return Threshold(value=found, origin=f"{what} of {values.size} good images, false-alarm rate {rate:g}")
+    return Threshold(value=found, origin=f"{what} of {counted(values.size, 'good image')}, false-alarm rate {rate:g}")
 
 
 def of_run(folder: Path, settings: Mapping[str, Any], rate: float | None) -> tuple[Threshold, Threshold | None]:
@@ -82,7 +84,7 @@ def of_run(folder: Path, settings: Mapping[str, Any], rate: float | None) -> tup
         costs = Costs()
         value = least_cost(costs)(scores, truth)
         told = f"where a miss costs {costs.miss / costs.overkill:g} false alarms"
-        image = Threshold(value=value, origin=f"least cost on {truth.size} images of {result.id}, {told}")
+        image = Threshold(value=value, origin=f"least cost on {counted(truth.size, 'image')} of {result.id}, {told}")
     return image, _pixels(result)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.text import counted
 from benchmark.scoring.kept_images import KeptImage, tables_of
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.choices import ChoiceCounts, images_behind, lacking
@@ -191,7 +192,7 @@ def _averaged(
     defined = np.isfinite(values)
     kept = [i for i, good in zip(used, defined, strict=True) if good]
     if not kept:
-        return _undefined(images, used, f"{spec.name} is undefined in {len(used)} of {len(used)} images")
+        return _undefined(images, used, f"{spec.name} is undefined in {len(used)} of {counted(len(used), 'image')}")
     known, drawn = np.where(defined, values, 0.0), None
     if weights is not None:
         drawn = ratio(product(weights, known), product(weights, defined))
@@ -229,7 +230,9 @@ def _masks(
         kept = [i for i, p in zip(used, counts.n_pos, strict=True) if p > 0 or s.name != "iou"]
         estimates[s.name] = Estimate(
             value=value,
-            reason=f"no defect pixel in {len(used)} images{_unmasked(images)}" if math.isnan(value) else None,
+            reason=f"no defect pixel in {counted(len(used), 'image')}{_unmasked(images)}"
+            if math.isnan(value)
+            else None,
             **_sizes(images, kept, by_pixels=True),
             threshold=protocol.iou_threshold if any(images[i].mask_tp is None for i in used) else None,
             replicates=None if chosen is None else s.function(counts, chosen),
@@ -329,13 +332,13 @@ def _lacking(images: Sequence[KeptImage], used: Sequence[int], having: Sequence[
     """Say how many images lack a part of the answer; a failed one got the worst, which its pipeline never gives."""
     if having and all(images[i].outcome != "ok" for i in having):
         return f"no image has a {what} (the {len(having)} that failed count as wrong)"
-    return f"{len(used) - len(having)} of {len(used)} images have no {what}"
+    return f"{len(used) - len(having)} of {counted(len(used), 'image')} have no {what}"
 
 
 def _unmasked(images: Sequence[KeptImage]) -> str:
     """Say how many defective images have no mask, behind another reason; "" if none."""
     number = sum(not image.has_mask for image in images)
-    return f"; {number} defective images have no mask" if number else ""
+    return f"; {counted(number, 'defective image has', 'defective images have')} no mask" if number else ""
 
 
 def _none_to_score(images: Sequence[KeptImage]) -> str:
@@ -363,9 +366,9 @@ def _sizes(images: Sequence[KeptImage], used: Sequence[int], *, by_pixels: bool 
 
 def _pixel_reason(spec: MetricSpec, counts: Counts, n: int) -> str:
     if int(counts.n_pos) == 0:
-        return f"no defect pixel in {n} images"
+        return f"no defect pixel in {counted(n, 'image')}"
     if spec.both_classes and int(counts.n_neg) == 0:
-        return f"no good pixel in {n} images"
+        return f"no good pixel in {counted(n, 'image')}"
     return "fewer than two false-positive rates below the limit"
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.lazy import Lazy
 from benchmark.core.samples import GroundTruth, Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.scoring.breakdown import Row, breakdown
 from benchmark.scoring.estimates import Estimate, Weights, binary_counts, estimate
 from benchmark.scoring.kept_images import OUTCOMES, KeptImage, KeptImages
@@ -100,9 +101,11 @@ class Evaluation:
             return image
         choices = (prediction.outcome,) * len(questions.asked) if given is None else given
         if len(choices) != len(questions.asked):
-            raise DataError(f"{image.sample.id}: {len(choices)} answers to {len(questions.asked)} questions")
-        counted = self._released.counted(choices, [asked.key for asked in questions.asked])
-        return replace(image, marks=marks(questions, choices, counted, defective=image.defective))
+            raise DataError(
+                f"{image.sample.id}: {counted(len(choices), 'answer')} to {counted(len(questions.asked), 'question')}"
+            )
+        released = self._released.counted(choices, [asked.key for asked in questions.asked])
+        return replace(image, marks=marks(questions, choices, released, defective=image.defective))
 
     @property
     def categories(self) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.table import Grid, show
+from benchmark.core.text import counted
 from benchmark.stages.codec import CorruptEntryError, unpack
 from benchmark.stages.explain import nearest
 from benchmark.stages.store import Entry, Store
@@ -138,7 +139,7 @@ def show_settings(store: Store, stages: Sequence[str]) -> None:
     chosen(store, stages)
     for name in stages or store.stages():
         notes = store.notes(name)
-        print(f"{name}: {len(notes)} fingerprint{'s' if len(notes) != 1 else ''}" if notes else f"{name}: no settings")
+        print(f"{name}: {counted(len(notes), 'fingerprint')}" if notes else f"{name}: no settings")
         for i, note in enumerate(notes):
             found = nearest(note, notes[i + 1 :], {}, store)
             facts = {part: note.get(part) for part in ("version", "settings", "weights") if note.get(part)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmark.core.errors import WeightsError, near_matches
 from benchmark.core.settings import folder_of
+from benchmark.core.text import counted
 from benchmark.weights import shards
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
@@ -77,7 +78,8 @@ def resolve(wanted: Sequence[str], *, pipeline: str, root: Path | None = None) -
     if files:
         lines = "\n".join(f"  {file.place(folder)}  ({readable_size(file.size)})" for file in files)
         raise WeightsError(
-            f"pipeline {pipeline} needs {len(files)} weights file(s) that are not there:\n{lines}\n"
+            f"pipeline {pipeline} needs "
+            f"{counted(len(files), 'weights file that is', 'weights files that are')} not there:\n{lines}\n"
             f"get them with: {command_for([name for name, absent in missing.items() if absent])}"
             "  (the folder is set by BENCH_WEIGHTS or run.weights_root)"
         )

@@ -90,11 +90,11 @@ def test_windows_paths_embedded_images_and_folders(tmp_path: Path) -> None:
 def test_images_without_a_file(folder: Path) -> None:
     write(folder / "2.json", labelme(shape()))
     photo(folder / "3.png")
-    with pytest.raises(BenchmarkError, match=r"3\.png: 1 images have no JSON file.*dataset.unannotated=good"):
+    with pytest.raises(BenchmarkError, match=r"3\.png: 1 image has no JSON file.*dataset.unannotated=good"):
         read("labelme", folder)
     assert len(told(read("labelme", folder, unannotated="good"))) == 3
     found = read("labelme", folder, unannotated="leave_out")
-    assert len(told(found)) == 2 and any("1 images without a JSON file are left out" in note for note in found.notes)
+    assert len(told(found)) == 2 and any("1 image without a JSON file is left out" in note for note in found.notes)
 
 
 def test_shapes_are_drawn_on_the_upright_image(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_visa_masks_hold_small_class_ids(visa: Path) -> None:
         truth = load_truth(defective, shape=(2, 3), threshold=threshold)
         assert truth.mask.tolist() == [[False, True, True], [False, False, False]]
     assert any(
-        "1 images of 1cls.csv are not there, candle/Data/Images/Normal/0001.JPG first" in n for n in manifest.notes
+        "1 image of 1cls.csv is not there, candle/Data/Images/Normal/0001.JPG first" in n for n in manifest.notes
     )
 
 
@@ -119,8 +119,8 @@ def test_pets_follow_the_list_without_header_too(pets: Path) -> None:
         ("images/Abyssinian_1.jpg", True, "train", "Abyssinian"),
         ("images/pug_1.jpg", False, "test", "pug"),
     ]
-    assert any("1 listed images are not there: pug_3.jpg" in note for note in manifest.notes)
-    assert any("1 images are in no list and left out: pug_2.jpg" in note for note in manifest.notes)
+    assert any("1 listed image is not there: pug_3.jpg" in note for note in manifest.notes)
+    assert any("1 image is in no list and left out: pug_2.jpg" in note for note in manifest.notes)
 
 
 def test_pets_dogs_have_no_truth(pets: Path) -> None:

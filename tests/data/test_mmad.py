@@ -75,7 +75,7 @@ def test_a_question_that_cannot_be_asked_is_left_out_and_told(tmp_path: Path, ca
     manifest = dataset("mmad", **PARTIAL).manifest(mmad_tree(tmp_path / "mmad", content).parent)
     (sample,) = manifest.test
     assert sample.questions is not None and len(sample.questions.asked) == 3
-    assert any(note.startswith("1 questions are left out") and why in note for note in manifest.notes), manifest.notes
+    assert any(note.startswith("1 question is left out") and why in note for note in manifest.notes), manifest.notes
 
 
 def test_options_keep_their_order_and_lower_letters_are_capitals(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_what_is_no_good_image_is_no_template(tmp_path: Path) -> None:
     assert manifest.test[0].questions.templates == (good,) and manifest.test[1].questions.templates == ()
     assert [s.id for s in manifest.train] == [good]
     assert "2 templates are never shown: in no folder 'good'" in manifest.notes
-    assert "1 templates are never shown: the image itself" in manifest.notes
+    assert "1 template is never shown: the image itself" in manifest.notes
 
 
 @pytest.mark.parametrize(

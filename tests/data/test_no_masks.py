@@ -107,7 +107,7 @@ def test_masks_that_are_required_are_asked_for_with_every_way_out(tmp_path: Path
 def test_a_mask_under_another_name_is_still_an_error(tmp_path: Path) -> None:
     root = parts(tmp_path / "mine", masks=1)
     (root / "part/ground_truth/cut/0_mask.png").rename(root / "part/ground_truth/cut/0_gt.png")
-    with pytest.raises(DataError, match=r"0_gt\.png: 1 masks are called .* dataset\.mask_suffixes=\[_gt\]"):
+    with pytest.raises(DataError, match=r"0_gt\.png: 1 mask is called .* dataset\.mask_suffixes=\[_gt\]"):
         dataset("folder", path=root).manifest(tmp_path)
 
 

@@ -73,7 +73,7 @@ def test_empty_files_and_missing_ones_are_good_images(tmp_path: Path) -> None:
     write(build(tmp_path) / "labels" / "1.txt", "\n")
     photo(tmp_path / "images" / "3.jpg", seed=3)
     assert [label for _, label, _ in told(read("yolo", tmp_path))] == [False, True, False]
-    with pytest.raises(BenchmarkError, match=r"1 images have no label file; .*dataset\.unannotated=good"):
+    with pytest.raises(BenchmarkError, match=r"1 image has no label file; .*dataset\.unannotated=good"):
         read("yolo", tmp_path, unannotated="refuse")
 
 

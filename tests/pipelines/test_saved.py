@@ -134,8 +134,8 @@ def test_missing_ones_are_rows_or_an_error(data: Path) -> None:
             write(folder, image, ".npy", scores)
     result = scored(data, f"pipeline.path={folder}").result
     assert result.outcomes == {"ok": 7, "failed": 1}
-    assert any("1 images have no saved prediction, the first is nut/test/cut/1.png" in n for n in result.dataset.notes)
-    with pytest.raises(DataError, match=r"no prediction of 1 images, the first is nut/test/cut/1\.png"):
+    assert any("1 image has no saved prediction, the first is nut/test/cut/1.png" in n for n in result.dataset.notes)
+    with pytest.raises(DataError, match=r"no prediction of 1 image, the first is nut/test/cut/1\.png"):
         scored(data, f"pipeline.path={folder}", "pipeline.on_missing=error")
 
 

@@ -91,7 +91,7 @@ def test_an_image_without_an_entry_is_empty_and_an_unlisted_one_is_missing(tmp_p
     assert empty.image_score == 0 and empty.mask is not None and not empty.mask.any()
     assert empty.regions is not None and not empty.regions.score_map().any()
     assert any(note.startswith("2 images of coco.json have no region") for note in notes)
-    assert any(note.startswith("1 images of coco.json are not in this run") for note in notes)
+    assert any(note.startswith("1 image of coco.json is not in this run") for note in notes)
 
 
 def test_annotations_without_scores_are_masks_alone_and_good_classes_are_left_out(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.report.charts import MOST_POINTS, as_svg, cost_over_threshold, precision_recall, reliability
+from benchmark.report.page_charts import category_bars, confusion, sweep_charts
 from benchmark.results.replicates import Curve
-from benchmark.scoring.decision import calibration
+from benchmark.scoring.decision import Costs, calibration, decide
+from benchmark.scoring.metric_record import MetricRecord
 
 
 def curve(*points: tuple[float, float]) -> Curve:
@@ -54,6 +57,22 @@ def test_probabilities_are_drawn_with_the_line_they_should_follow() -> None:
     ideal, measured = (layer["data"]["values"] for layer in reliability(found)["layer"])
     assert [tuple(v.values()) for v in ideal] == [(0, 0), (1, 1)]
     assert len(measured) == len(found.score)
+
+
+def test_categories_confusion_and_sweeps_say_their_numbers() -> None:
+    row = MetricRecord(
+        metric="ap", level="pixel", category="</script>nut", value=0.25, reason=None, n=4, n_defective=2, n_skipped=0,
+        low=0.125, high=0.5, threshold=None,
+    )  # fmt: skip
+    assert ">0.250<" in as_svg(category_bars([row])).decode()
+    found = decide("at 0.5", np.array([True, True, False]), np.array([True, False, False]), Costs())
+    cells = {(v["truth"], v["called"]): (v["images"], v["right"]) for v in confusion([found])["data"]["values"]}
+    assert cells["good", "defective"] == (1, False) and cells["defective", "defective"] == (1, True)
+    assert "at 0.5" in as_svg(confusion([found])).decode()
+    points = pd.DataFrame({"a.t": [1, 2, 1, 2], "a.s": [0.5, 0.5, 1.0, 1.0], "ap": [0.1, 0.2, 0.3, np.nan]})
+    drawn = sweep_charts(points.assign(ap_low=np.nan, ap_high=np.nan), ["a.t", "a.s"], "ap")
+    assert [name for name, _ in drawn] == ["ap over t", "ap over s", "ap over t and s"]
+    assert all(json.dumps(spec, allow_nan=False) for _, spec in drawn) and ">0.300<" in as_svg(drawn[2][1]).decode()
 
 
 def numbers(value: Any) -> list[float]:

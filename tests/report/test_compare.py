@@ -207,7 +207,7 @@ def test_markup_of_names_is_shown_and_never_rendered() -> None:
     assert "&lt;script&gt;" in markdown(grid)
     assert "50 \\% \\& more" in latex(grid) and "y\\_1" in latex(grid)
     assert csv_text(grid).splitlines()[1] == "<script>alert(1)</script>,50 % & more"
-    with pytest.raises(ValueError, match="1 cells under 2"):
+    with pytest.raises(ValueError, match="1 cell under 2"):
         Grid(title="t", columns=("a", "b"), rows=(("only",),))
 
 

@@ -29,7 +29,7 @@ ROWS = pd.DataFrame(
 def test_each_image_has_its_verdict_and_none_without_an_answer() -> None:
     assert verdicts(ROWS) == ["found", "missed", "passed", "false alarm", "", ""]
     assert confusion_line(ROWS) == (
-        "labels: 1 of 2 defective found, 1 missed (50.0%); 1 false alarms on 2 good (50.0%); 2 images without a label"
+        "labels: 1 of 2 defective found, 1 missed (50.0%); 1 false alarm on 2 good (50.0%); 2 images without a label"
     )
     assert confusion_line(ROWS.assign(label=None)) is None
     assert confusion_line(ROWS[:2]) == "labels: 1 of 2 defective found, 1 missed (50.0%)"

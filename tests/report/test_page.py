@@ -15,8 +15,8 @@ from benchmark.cli.main import main
 from benchmark.core.errors import ResultsError
 from benchmark.report import page as report
 from benchmark.report.charts import library
+from benchmark.report.page_board import board
 from benchmark.report.page_data import anchor as report_anchor
-from benchmark.report.page_data import boards
 from benchmark.report.page_gallery import collect
 from benchmark.results import files
 from benchmark.results.gallery import GALLERY
@@ -117,13 +117,12 @@ def test_results_that_came_along_stand_behind_ones_own_and_say_so(root: Path) ->
     results = [result for _, result in report.find_runs(root)]
     own = next(r for r in results if r.choices["pipeline"] == "reference_difference" and r.dataset.name == "sat")
     others = frozenset(r.id for r in results if r.id != own.id)
-    first, second = boards(results, references=others)
-    assert (first["name"], second["name"]) == ("sat", "folder")
-    assert [bool([t for t in row["tags"] if t["text"] == "reference result"]) for row in first["rows"]] == [
-        row["anchor"] != report_anchor(own) for row in first["rows"]
-    ]
-    assert first["rows"][0]["anchor"] == report_anchor(own)
-    names = [m["name"] for m in first["metrics"]]
+    found = board(results, references=others)
+    assert [c["name"] for c in found["columns"]] == ["sat", "folder"]
+    here = [e for e in found["entries"] if e["col"] == 0]
+    assert [e["reference"] for e in here] == [e["anchor"] != report_anchor(own) for e in here]
+    assert here[0]["anchor"] == report_anchor(own) and "reference result" in str(here[1]["tags"])
+    names = [m["name"] for m in found["metrics"]]
     assert names.index("image_auroc") < names.index("ap")
 
 
@@ -133,23 +132,31 @@ def test_a_browser_opens_it_without_errors_or_requests(page: Page, page_file: Pa
     assert page.run("typeof window.hacked") == "undefined"
 
 
-def test_the_leaderboard_is_filtered_and_sorted(page: Page) -> None:
-    rows = "[...document.querySelectorAll('.board tbody tr')].filter(r => r.offsetParent).length"
+def test_the_first_view_answers_and_the_leaderboard_is_filtered_and_sorted(page: Page) -> None:
+    said = page.run("[...document.querySelectorAll('.findings li')].map(l => l.innerText)")
+    assert len(said) == 2 and "On sat, reference_difference is best of 2 methods: image_auroc" in said[1]
+    assert "within chance (p " in said[1] or "beyond chance (p " in said[1]
+    page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
+    assert page.run("document.querySelector('.findings').getBoundingClientRect().bottom") < 800, "above the fold"
+    body = "document.querySelector('#board tbody')"
+    rows = f"[...{body}.rows].filter(r => r.offsetParent).length"
     before = page.run(rows)
     page.run("const s = document.getElementById('search'); s.value = 'constant'; s.dispatchEvent(new Event('input'))")
     assert 0 < page.run(rows) < before
-    assert page.run("document.getElementById('shown').textContent").startswith("2 of")
+    assert page.run("document.getElementById('shown').textContent") == "2 of 3 rows"
     page.run("s.value = ''; s.dispatchEvent(new Event('input'))")
-    page.run("const d = document.getElementById('f-dataset'); d.value = 'folder'; d.dispatchEvent(new Event('input'))")
-    assert page.run("[...document.querySelectorAll('.board')].filter(b => b.offsetParent).length") == 1
-    page.run("d.value = 'sat'; d.dispatchEvent(new Event('input'))")
-    page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2] button').click()")
-    assert page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').ariaSort") == "descending"
-    place = page.run("document.querySelector('[data-dataset=sat] th[data-metric=f2]').cellIndex")
-    rows = "[...document.querySelectorAll('[data-dataset=sat] tbody tr')]"
-    values = page.run(f"{rows}.map(r => Number(r.cells[{place}].dataset.value))")
+    heads = "[...document.querySelectorAll('#board thead th')].map(h => h.textContent)"
+    assert page.run(heads) == ["method", "folder", "sat"]
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    assert page.run(rows) == 3 and "f2" in page.run(heads)
+    assert "always defective F2" in page.run("document.getElementById('b-notes').textContent")
+    head = "[...document.querySelectorAll('#board th')].find(h => h.textContent === 'f2')"
+    page.run(f"{head}.querySelector('button').click()")
+    assert page.run(f"{head}.ariaSort") == "descending" and "sort=-f2" in page.run("location.hash")
+    values = page.run(f"[...{body}.rows].map(r => Number(r.cells[{head}.cellIndex].dataset.value))")
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
+    assert page.complaints() == []
 
 
 def test_what_is_inside_a_run_is_made_when_it_is_opened_and_charts_when_they_are_seen(page: Page) -> None:
@@ -174,18 +181,28 @@ def test_an_image_opens_and_its_overlay_follows_the_slider(page: Page) -> None:
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
     page.until("[...document.querySelectorAll('.tile img')].every(i => i.complete && i.naturalWidth > 0)")
+    heads = page.run("[...document.querySelectorAll('#grid h3')].map(h => h.firstChild.textContent.trim())")
+    assert heads == ["Misses", "Best images"]
+    assert "one scale for all images of the run" in page.run("document.getElementById('g-legend').textContent")
     said = page.run("[...document.querySelector('.tile').querySelectorAll('span')].map(s => s.textContent)")
     assert said[1:] == ["scratch · missed ✗", "score 12.2 · IoU 0.00"]
     cut = "s => s.scrollWidth > s.clientWidth || s.scrollHeight > s.clientHeight + 1"
     assert not page.run(f"[...document.querySelectorAll('.tile span')].some({cut})")
-    page.run("document.querySelector('.tile').click()")
+    page.run("document.querySelector('.tile').focus()")
+    page.key("ArrowRight")
+    page.key("ArrowLeft")
+    assert page.run("document.activeElement === document.querySelector('.tile')")
+    page.run("document.activeElement.click()")
     assert page.run("document.getElementById('viewer').open")
     inside = "i.getBoundingClientRect().height <= i.parentElement.getBoundingClientRect().height + 1"
     assert page.run(f"[...document.querySelectorAll('.stack img')].every(i => {inside})")
-    opacity = "getComputedStyle(document.querySelectorAll('#v-stack img')[1]).opacity"
-    assert page.run(opacity) == "0.5"
-    page.run("const r = document.getElementById('v-slider'); r.value = 80; r.dispatchEvent(new Event('input'))")
+    opacity = "getComputedStyle(document.querySelector('#v-stack canvas')).opacity"
     assert page.run(opacity) == "0.8"
+    page.run("const r = document.getElementById('v-slider'); r.value = 50; r.dispatchEvent(new Event('input'))")
+    assert page.run(opacity) == "0.5"
+    page.until("document.querySelector('#v-stack canvas').width > 1")
+    page.run("document.getElementById('v-in').click()")
+    assert page.run("getComputedStyle(document.querySelector('#v-stack img')).transform").startswith("matrix(1.5,")
     page.run("const l = document.getElementById('v-layer'); l.value = 'truth'; l.dispatchEvent(new Event('input'))")
     assert "image/png" in page.run("document.querySelectorAll('#v-stack img')[1].src.slice(0, 20)")
     assert page.run("document.querySelectorAll('#v-views figure').length") == 4
@@ -196,6 +213,7 @@ def test_an_image_opens_and_its_overlay_follows_the_slider(page: Page) -> None:
     page.until(f"document.getElementById('v-title').textContent !== {first!r}")
     page.key("Escape")
     page.until("!document.getElementById('viewer').open")
+    page.until("document.activeElement === document.querySelectorAll('.tile')[1]")
     assert page.complaints() == []
 
 
@@ -207,12 +225,19 @@ def test_a_link_leads_to_what_was_chosen_and_opened(page: Page, page_file: Path)
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
     page.run("const r = document.getElementById('g-run'); r.selectedIndex = 1; r.dispatchEvent(new Event('input'))")
+    page.run("document.querySelector('a[href^=\"#run-\"]').click()")
+    page.until("location.hash.includes('open=run-')")
     page.run("document.querySelectorAll('.tile')[2].click()")
+    page.run("const b = document.getElementById('v-beside'); b.selectedIndex = 1; b.dispatchEvent(new Event('input'))")
+    page.run("document.getElementById('v-in').click()")
     opened, run = "document.getElementById('v-title').textContent", "document.getElementById('g-run').selectedIndex"
-    name, link = page.run(opened), page.run("location.hash")
+    state = f"[{opened}, {run}, b.selectedOptions[0].textContent, zoom.by, opened().length]"
+    found, link = page.run(state), page.run("location.hash")
+    page.open("about:blank")
     page.open(page_file.as_uri() + link)
     page.until("document.getElementById('viewer').open")
-    assert (page.run(opened), page.run(run)) == (name, 1)
+    page.run("const b = document.getElementById('v-beside')")
+    assert page.run(state) == found and found[1:2] + found[3:] == [1, 1.5, 1]
     assert not page.run("document.getElementById('f-paper').checked")
     page.run("document.getElementById('viewer').close()")
     page.until("!location.hash.includes('image=')")
@@ -250,7 +275,13 @@ def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
     page.run(
         "b.value = o.find(x => x.textContent.includes('sat × reference')).value; b.dispatchEvent(new Event('input'))"
     )
-    assert page.run("document.querySelectorAll('#v-other img').length") == 2
+    assert page.run("document.querySelectorAll('#v-other .stack > *').length") == 2
+    assert "scale of the run beside" in page.run("document.getElementById('v-other-legend').textContent")
+    page.run("chosenRun().scale = [0, 1e3]; overlay()")
+    scale = "document.getElementById('v-legend').textContent"
+    assert page.run(scale).startswith("score ≤ 0 ") and "≥ 1000: one scale for both runs" in page.run(scale)
+    page.run("const c = document.getElementById('v-scale'); c.value = 'own'; c.dispatchEvent(new Event('input'))")
+    assert "all images of the run" in page.run(scale)
     assert "sat × reference_difference" in page.run("document.querySelector('#v-other figcaption').textContent")
     page.run("document.getElementById('viewer').focus()")
     page.key("ArrowRight")
@@ -289,9 +320,10 @@ def test_markup_in_names_and_rationales_does_nothing(page: Page) -> None:
 def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
+    page.run("const o = document.getElementById('g-sort'); o.value = 'worst'; o.dispatchEvent(new Event('input'))")
     qualities = page.run("list.map(i => i.quality)")
     assert qualities == sorted(qualities)
-    page.run("const o = document.getElementById('g-sort'); o.value = 'alarms'; o.dispatchEvent(new Event('input'))")
+    page.run("o.value = 'alarms'; o.dispatchEvent(new Event('input'))")
     assert page.run("list.every(i => !i.defective && i.called)")
     page.run("o.value = 'misses'; o.dispatchEvent(new Event('input'))")
     assert page.run("list.map(i => i.id)") == ["part/test/scratch/c.png"]
@@ -352,13 +384,14 @@ def test_a_run_without_pictures_and_an_unreadable_one_are_no_obstacle(
 
 
 def test_a_narrow_page_says_that_a_table_goes_on(page: Page) -> None:
-    hint = "document.querySelector('.board .hint')"
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    hint = "document.querySelector('#board + .hint')"
     page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
     page.until(f"{hint}.checkVisibility()")
     assert page.run("document.documentElement.scrollWidth") <= 400, "the page itself does not scroll sideways"
-    assert page.run("document.querySelector('.board .scroll').tabIndex") == 0
-    page.run("document.querySelector('.board .scroll').scrollLeft = 1e6")
+    assert page.run("document.getElementById('board').tabIndex") == 0
+    page.run("document.getElementById('board').scrollLeft = 1e6")
     page.until(f"!{hint}.checkVisibility()")
-    assert page.run("document.querySelector('.board .scroll').classList.contains('left')")
+    assert page.run("document.getElementById('board').classList.contains('left')")
     page.call("Emulation.setDeviceMetricsOverride", width=1600, height=900, deviceScaleFactor=1, mobile=False)
     page.until(f"!{hint}.checkVisibility()")

@@ -10,7 +10,8 @@ import pytest
 from benchmark.cli.main import main
 from benchmark.report import page as report
 from benchmark.report.charts import alike, critical_difference
-from benchmark.report.ranks import compare_many, method_names, rank, rankings
+from benchmark.report.ranks import compare_many, rank, rankings
+from benchmark.report.run_names import method_names
 from benchmark.results import files
 from benchmark.results.schema import RunResult
 from tests.data.dataset_trees import mvtec_tree
@@ -80,7 +81,7 @@ def results(folders: list[Path]) -> list[RunResult]:
 def test_runs_are_ranked_over_the_categories_that_they_share(folders: list[Path]) -> None:
     runs = results(folders)
     found = {r.metric: r for r in rankings(runs, method_names(runs))}
-    assert found["f2"].methods == ("better", "constant", "constant (2)")
+    assert found["f2"].methods == ("better", "constant · policy always_defective", "constant · policy always_good")
     assert found["f2"].n == 6
     assert found["f2"].ranks == (1.0, 2.0, 3.0)
     table = compare_many(runs)

@@ -32,7 +32,7 @@ def test_categories_without_a_value_are_told_from_images(tmp_path: Path, capsys:
     words = ("dataset=folder", f"dataset.path={tmp_path / 'mine'}", "pipeline=constant")
     print_result(run(tmp_path, *words, "metric.names=[f2]"))
     (mean,) = [line for line in capsys.readouterr().out.splitlines() if "│ mean" in line]
-    assert "1 categories skipped" in mean
+    assert "1 category skipped" in mean
 
 
 def test_a_sweep_without_a_best_point_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

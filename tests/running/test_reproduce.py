@@ -15,7 +15,7 @@ from benchmark.config.schema import build, options
 from benchmark.core.errors import ConfigError
 from benchmark.core.table import markdown
 from benchmark.data.card import find_card
-from benchmark.report.page_data import _paper_cell
+from benchmark.report.page_published import published_cell
 from benchmark.report.papers.availability import Missing, extras_for, holds_data
 from benchmark.report.papers.cell_plan import Planned, plan, seconds_per_image
 from benchmark.report.papers.paper import (
@@ -311,4 +311,4 @@ def test_every_flag_of_a_published_number_is_printed_with_it() -> None:
     for row in published():
         assert row.remark == (f" ({row.flag})" if row.flag else "")
     assert _published(find(paper="anomalyvlm_2025", method="UTAD")) == "24.7 % anomalyvlm_2025 (derived)"
-    assert _paper_cell(find(paper="anomalyvlm_2025", method="UTAD")[0])["span"] == "derived"
+    assert published_cell(find(paper="anomalyvlm_2025", method="UTAD")[0])[2] == "derived"

@@ -139,7 +139,7 @@ def test_an_undefined_category_is_skipped_in_the_mean_and_counted():
     clean = Sample(**{f: getattr(sample(good), f) for f in Sample.__slots__} | {"id": "x.png", "category": "c"})
     evaluation.add(clean, prediction(good), truth(good))
     undefined = row(evaluation, "ap", "c")
-    assert (undefined.value, undefined.reason) == (None, "no defect pixel in 1 images")
+    assert (undefined.value, undefined.reason) == (None, "no defect pixel in 1 image")
     mean = row(evaluation, "ap", "mean")
     assert mean.n_skipped == 1
     assert mean.value == pytest.approx((row(evaluation, "ap", "a").value + row(evaluation, "ap", "b").value) / 2)

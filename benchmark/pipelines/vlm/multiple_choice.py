@@ -15,6 +15,7 @@ from benchmark.chat.providers.openai_compatible import OpenAICompatible
 from benchmark.config.pipeline import Plan, Use
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction, Sample
+from benchmark.core.text import counted
 from benchmark.pipelines.vlm import choices, session
 from benchmark.pipelines.vlm.pipeline import VisionLanguage
 from benchmark.pipelines.vlm.prompting import load_texts, text_for
@@ -64,7 +65,9 @@ class AnswerChoices(VisionLanguage):
             templates = sample.questions.templates if sample.questions else ()
             if len(templates) < self.shots or not known.issuperset(templates[: self.shots]):
                 raise DataError(
-                    f"{sample.image}: {len(templates)} defect-free images are listed beside it, pipeline.shots="
+                    f"{sample.image}: "
+                    f"{counted(len(templates), 'defect-free image is', 'defect-free images are')} listed "
+                    f"beside it, pipeline.shots="
                     f"{self.shots} needs more; choose dataset.templates=random or similar, or lower pipeline.shots"
                 )
 

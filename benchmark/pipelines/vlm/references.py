@@ -11,6 +11,7 @@ from pydantic import Field
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
+from benchmark.core.text import counted
 from benchmark.data.dataset import content_key
 from benchmark.data.index import file_facts
 from benchmark.pipelines.vlm.prepare import ImageSettings, Reference
@@ -126,7 +127,9 @@ def nearest(settings: ReferenceSettings, context: Context, stage: Stage, image: 
         good = good_images(context, category)
         known = _features(context, stage, good)
         if len(known) < len(good):
-            raise DataError(f"{len(good) - len(known)} of the {len(good)} good images of {category} are broken")
+            raise DataError(
+                f"{len(good) - len(known)} of the {counted(len(good), 'good image')} of {category} are broken"
+            )
         memory = np.stack([known[one.id] for one in good])
         for name, features in _features(context, stage, [s for s in context.samples if s.category == category]).items():
             order = np.argsort(-(memory @ features), kind="stable")[: settings.number]

@@ -18,6 +18,7 @@ from benchmark.chat.question import Draft, Question
 from benchmark.chat.verdict import Usage
 from benchmark.core.errors import BenchmarkError, ConfigError, DataError, DryRun
 from benchmark.core.samples import Sample
+from benchmark.core.text import counted
 from benchmark.data.images import load_image
 from benchmark.pipelines.vlm.drafts import Drafter
 from benchmark.stages.context import Context
@@ -75,7 +76,8 @@ def replay(
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
-            f"{asker.store.root} has no answer of {asker.provider.model} for {len(missing)} of {len(samples)} images: "
+            f"{asker.store.root} has no answer of {asker.provider.model} for {len(missing)} of "
+            f"{counted(len(samples), 'image')}: "
             f"{', '.join(missing[:SHOWN])}{more}; import them (python -m benchmark answers import FILE), "
             "or ask the model with pipeline.answers.mode=auto"
         )
@@ -118,7 +120,7 @@ def estimate(
     price = "no price is known" if usd is None else f"about {usd:.2f} USD"
     asked = _asked(missing, len(different), drafter.draws, model=asker.provider.model)
     return DryRun(
-        f"dry run: {stored} answers are stored, {asked}: "
+        f"dry run: {counted(stored, 'answer is', 'answers are')} stored, {asked}: "
         f"{usage.prompt} prompt tokens ({prompt} each, {how}), {usage.output} output tokens "
         f"({output_tokens} each, assumed), {price}{of_references}"
     )
@@ -127,7 +129,7 @@ def estimate(
 def _asked(calls: int, questions: int, draws: int, *, model: str) -> str:
     """Say how many calls a run would make: with several draws each question is asked again, and paid, as often."""
     if draws == 1:
-        return f"{calls} questions would be asked of {model}"
+        return f"{counted(calls, 'question')} would be asked of {model}"
     return f"{calls} calls of {model} would be made, for {questions} questions of up to {draws} draws each"
 
 
@@ -136,10 +138,10 @@ def _tokens(asker: Asker, *questions: Question) -> tuple[list[int], str]:
     guessed = [estimate_tokens(question) for question in questions]
     try:
         asker.provider.open()
-        counted = [asker.provider.count_tokens(question) for question in questions]
+        told = [asker.provider.count_tokens(question) for question in questions]
     except (ConfigError, CallError):
         return guessed, "guessed, as the service cannot be asked"
-    known = [n for n in counted if n is not None]
+    known = [n for n in told if n is not None]
     return (known, "counted by the service") if len(known) == len(questions) else (guessed, "guessed")
 
 
@@ -151,7 +153,8 @@ def stopping(context: Context, asker: Asker) -> Iterator[None]:
     except Stop as stop:
         kept = asker.counted["reused"] + asker.counted["answered"]
         raise BenchmarkError(
-            f"stopped: {stop}. {kept} answers about {len(context.samples)} images are kept; the same command goes on "
+            f"stopped: {stop}. {counted(kept, 'answer')} about {counted(len(context.samples), 'image')} "
+            f"kept; the same command goes on "
             "from there"
         ) from None
     finally:

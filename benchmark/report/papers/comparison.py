@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.core.errors import ResultsError, near_matches
+from benchmark.core.text import counted
 from benchmark.report.papers.fairness import OTHER_NAME, own_metric, protocols_differ, unfair, unfair_protocol
 from benchmark.report.papers.published import find, published
 from benchmark.report.papers.published_row import PublishedRow
@@ -88,7 +89,7 @@ def compare_runs(first: Path, second: Path, *, force: bool = False) -> Compariso
         *(f"no interval: {p}" for p in unpaired),
     ]
     notes += [
-        f"{name}: {n} of {r.dataset.n_samples_effective} images {outcome}, counted as the protocol says"
+        f"{name}: {n} of {counted(r.dataset.n_samples_effective, 'image')} {outcome}, counted as the protocol says"
         for name, r in zip(names, (a, b), strict=True)
         for outcome, n in r.outcomes.items()
         if outcome != "ok"
@@ -206,7 +207,8 @@ def _how_tested(lines: Sequence[Line], both: Pair) -> Iterator[str]:
     if tested:
         yield (
             "p: swaps the two runs' answers on random images; p (Holm): corrected for the "
-            f"{len(tested)} rows of this table; * p (Holm) at most {1.0 - both.confidence:.2g}; p holds its level with "
+            f"{counted(len(tested), 'row')} of this table; * p (Holm) at most {1.0 - both.confidence:.2g}; "
+            f"p holds its level with "
             "few images, where an interval can leave 0 out by chance"
         )
     elif not both.one.parts or not both.two.parts:

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark.config.compose import compose
 from benchmark.config.schema import options
+from benchmark.core.text import counted
 from benchmark.report.papers.paper import load_paper, paper_names, published_as
 from benchmark.report.papers.published import protocols, published
 from benchmark.report.papers.published_row import OUR_METRIC, PublishedRow
@@ -93,9 +94,9 @@ def unfair_run(result: RunResult) -> Iterator[str]:
     """Yield why a run's numbers cannot be compared with any published one."""
     data = result.dataset
     if data.n_samples_effective < data.n_samples_original:
-        yield f"the run saw {data.n_samples_effective} of {data.n_samples_original} images"
+        yield f"the run saw {data.n_samples_effective} of {counted(data.n_samples_original, 'image')}"
     elif data.n_samples_expected is not None and data.n_samples_original != data.n_samples_expected:
-        yield f"the dataset has {data.n_samples_original} of {data.n_samples_expected} images"
+        yield f"the dataset has {data.n_samples_original} of {counted(data.n_samples_expected, 'image')}"
     if result.meaningless:
         yield "random weights: the run's numbers mean nothing"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.core.table import Grid, csv_text, latex, markdown, show
+from benchmark.core.text import counted
 from benchmark.report.papers.fairness import images, other_data, unfair, unfair_protocol
 from benchmark.results.files import write_atomically
 from benchmark.scoring.metrics.registry import METRICS
@@ -164,7 +165,7 @@ def _text(n: Number, reasons: dict[str, int]) -> str:
         span = "" if n.low is None or n.high is None else f" [{n.low * scale:.{digits}f}, {n.high * scale:.{digits}f}]"
         lines.append(f"{n.ours * scale:.{digits}f}{span}")
         lines += ["random weights"] if n.meaningless else []
-        lines += [f"{n.images} images"] if " of " in n.images else []
+        lines += [f"{counted(n.images, 'image')}"] if " of " in n.images else []
     if n.published is not None:
         lines.append(f"paper {n.published.printed}{n.published.remark}")
     if n.difference is not None:

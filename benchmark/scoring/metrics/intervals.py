@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.text import counted
+
 FEWEST = 5
 """Images of the rarer class, or categories, below which no interval is given."""
 SAME = 1e-12
@@ -40,7 +42,7 @@ def too_few(rarer: int) -> str | None:
     """Say why so few images of the rarer class have no interval; None where they have one."""
     if rarer >= FEWEST:
         return None
-    return f"no interval: {rarer} image{'' if rarer == 1 else 's'} of the rarer class, fewer than {FEWEST}"
+    return f"no interval: {counted(rarer, 'image')} of the rarer class, fewer than {FEWEST}"
 
 
 def all_same(values: NDArray[np.float64]) -> bool:
@@ -144,7 +146,7 @@ def over_categories(values: NDArray[np.float64], *, confidence: float, bounded: 
 
     number = values.size
     if number < FEWEST:
-        small = f"{number} categories, some with fewer than {FEWEST} images of the rarer class"
+        small = f"{counted(number, 'category', 'categories')}, some with fewer than {FEWEST} images of the rarer class"
         return Interval(None, None, f"no interval: {small}")
     mean, spread = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(number)
     if spread <= SAME and bounded:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Regions, combine_scores
+from benchmark.core.text import counted
 from benchmark.scoring.metrics.tables import ImageTable, component_shares, rescaled, weighted_table
 
 
@@ -162,7 +163,7 @@ def checked_regions(regions: Regions, shape: tuple[int, ...], where: str) -> Reg
     if regions.index.shape != regions.scores.shape or regions.index.ndim != 1:
         raise DataError(f"{where}: {regions.index.shape} region indices for {regions.scores.shape} scores")
     if regions.index.size and not (regions.index.min() >= 0 and regions.index.max() < len(regions.masks)):
-        raise DataError(f"{where}: a region index lies outside the {len(regions.masks)} masks of the set")
+        raise DataError(f"{where}: a region index lies outside the {counted(len(regions.masks), 'mask')} of the set")
     if not (np.isfinite(regions.scores).all() and (regions.scores >= 0).all()):
         raise DataError(f"{where}: region scores must be finite and not negative")
     return regions

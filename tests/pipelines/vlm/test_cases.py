@@ -268,9 +268,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(tmp_path: Path) -> N
     run(tmp_path, first(label("OK")), n=1)
     with serving(first(label("OK"))) as fake:
         chosen = pipeline(tmp_path, f"pipeline.provider.access.base_url={fake.url}", "pipeline.dry_run=true")
-        with pytest.raises(
-            DryRun, match=r"1 answers are stored, 3 questions .* 2331 prompt tokens \(777 each, counted"
-        ):
+        with pytest.raises(DryRun, match=r"1 answer is stored, 3 questions .* 2331 prompt tokens \(777 each, counted"):
             predict(chosen, context(tmp_path, images(tmp_path / "images", 4)))
     assert fake.log == []
 

@@ -145,4 +145,4 @@ def test_what_references_cost_is_not_what_another_question_s_text_costs(tmp_path
     (sample,) = images(tmp_path, 1)
     two = TwoQuestions()
     told = estimate([(sample, two.drafts(sample, None))], asker, two, output_tokens=1)  # type: ignore[arg-type]
-    assert "1 answers are stored, 1 questions" in str(told) and f"{IMAGE_TOKENS} prompt tokens each are" in str(told)
+    assert "1 answer is stored, 1 question" in str(told) and f"{IMAGE_TOKENS} prompt tokens each are" in str(told)

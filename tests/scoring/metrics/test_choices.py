@@ -181,7 +181,7 @@ def test_as_many_answers_as_questions() -> None:
         id="x", image=Path("x"), mask=None, defective=True, category="a", defect_type="bad", group="x", split="test",
         sha256="0", questions=Questions(asked=(MultipleChoice(task=DETECTION, text="?", options=(), key="A"),)),
     )  # fmt: skip
-    with pytest.raises(DataError, match="x: 2 answers to 1 questions"):
+    with pytest.raises(DataError, match="x: 2 answers to 1 question"):
         evaluation.add(sample, Prediction(choices=("A", "B")), TRUTH)
 
 

@@ -144,7 +144,7 @@ def test_every_metric_is_undefined_with_a_reason_without_defects(name):
 def test_every_metric_is_undefined_with_a_reason_when_the_prediction_has_nothing_to_score(name):
     made = (sample(0, True), Prediction(), GroundTruth(mask=np.eye(4, dtype=bool)))
     rows = evaluated([made], [name]).report()
-    assert all(r.value is None and r.reason and "1 of 1 images" in r.reason for r in rows)
+    assert all(r.value is None and r.reason and "1 of 1 image" in r.reason for r in rows)
     assert json.dumps([r.value for r in rows]) == "[null, null, null]"
 
 

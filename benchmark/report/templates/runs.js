@@ -1,0 +1,34 @@
+// Runs --------------------------------------------------------------------------------------------------------------
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("select.pick")) return;
+  all(".bars", target.closest("details")).forEach((bars, at) => { bars.hidden = at !== Number(target.value); });
+});
+/** Make what is inside a run when it is opened: hundreds of runs would be hundreds of thousands of elements. */
+function fill(details) {
+  const written = details.querySelector(":scope > script");
+  if (!written) return;
+  const inside = make("div", { innerHTML: JSON.parse(written.textContent) });
+  written.replaceWith(inside);
+  whenSeen(".chart", drawChart, inside);
+  watchWidths(inside);
+}
+all("details.later").forEach((details) => details.addEventListener("toggle", () => {
+  if (details.open) fill(details);
+  remember();
+}));
+/** Open the runs of these ids, close the others, and go to the last of them. */
+function openRuns(ids) {
+  for (const details of all("details.later")) details.open = ids.includes(details.id);
+  const last = $(ids.at(-1) ?? "");
+  if (!last?.matches("details.later")) return;
+  fill(last);
+  last.scrollIntoView();
+}
+const opened = () => all("details.later[open]").map(({ id }) => id);
+document.addEventListener("click", (event) => {
+  const id = event.target.closest?.("a[href^='#run-']")?.hash.slice(1);
+  if (!id || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault(); // the address keeps what is chosen beside the run
+  openRuns([...opened().filter((other) => other !== id), id]);
+  $(id).querySelector("summary").focus({ preventScroll: true });
+});

@@ -1,0 +1,4 @@
+// Start: everything above is defined ------------------------------------------------------------------------------------
+addEventListener("hashchange", follow);
+drawBoard();
+follow();

@@ -15,7 +15,7 @@ from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests import harness
 from tests.parity.official.found import Found
-from tests.parity.official.networks import BETWEEN, DETECTOR, INPUT, SAM
+from tests.parity.official.networks import DETECTOR, INPUT, SAM
 
 
 def sample(path: str, *, category: str, split: Split = "test") -> Sample:
@@ -74,7 +74,7 @@ def saa_plus(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> lis
     option["detector"] |= detector(spec, folder)
     option["sam"] |= sam(spec, folder)
     option["saliency"]["backbone"] |= {"weights": str(folder / "saliency.pth")}
-    option["saliency"]["between_side"] = BETWEEN[spec["size"]]
+    option["saliency"]["between_side"] = spec["between"]
     table = folder / "prompts.yaml"
     results = []
     for case, other in zip(spec["cases"], theirs, strict=True):

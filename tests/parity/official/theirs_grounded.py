@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from tests.parity.official.found import Found, between
-from tests.parity.official.networks import BETWEEN, INPUT, SAM
+from tests.parity.official.networks import INPUT, SAM
 
 TINY_LANGUAGE = {
     "vocab_size": 128,
@@ -100,7 +100,7 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
     model.anomaly_region_refiner = predictor(sam("SAM.segment_anything", folder, spec))
     model.transform = resized(theirs.T, spec["size"])
     model.device, model.out_size = "cpu", 400
-    side, resize, compared = BETWEEN[spec["size"]], cv2.resize, model.visual_saliency_calculation
+    side, resize, compared = spec["between"], cv2.resize, model.visual_saliency_calculation
 
     def smaller(image: Any, size: tuple[int, int], **options: Any) -> Any:
         return resize(image, (side, side) if size == (1024, 1024) else size, **options)

@@ -107,7 +107,7 @@ def iap_as(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[
     """Run pipeline=iap_as_paper_code with fixed tags and a fixed answer."""
     from benchmark.pipelines.iap.pipeline import IapAs
     from benchmark.pipelines.iap.taggers.ram import tags_of
-    from tests.pipelines.iap.test_pipeline import FixedPrompter, FixedTagger, composed
+    from tests.pipelines.iap.fixed import FixedPrompter, FixedTagger, composed
 
     option = composed("iap_as_paper_code")
     words = {} if spec["groundingdino"] else {"words": "released_code_saa"}

@@ -224,6 +224,7 @@ def label_of(options: argparse.Namespace, asked: Sequence[dict[str, Any]]) -> st
     parts += [f"{options.shots} shots"] if options.shots else []
     if any(case.get("number", 1) > 1 for case in asked):
         parts.append(f"several objects, compared at {options.between or networks.BETWEEN[options.size]} pixels")
+    parts += ["detector's input {} to {} pixels".format(*options.input)] if options.input else []
     parts += [f"kernels={options.kernels}"] if options.kernels else []
     if options.method == "iap_as":
         parts.append("GroundingDINO's repository" if options.groundingdino else "groundingdino-py")
@@ -250,6 +251,7 @@ def main() -> None:
     parser.add_argument("--groundingdino", type=Path, help="checkout of IDEA-Research/GroundingDINO, for iap_as")
     parser.add_argument("--clip_surgery", type=Path, help="checkout of xmed-lab/CLIP_Surgery, for OpenAI's clip")
     parser.add_argument("--shots", type=int, default=0, help="good images that winclip learns from")
+    parser.add_argument("--input", nargs=2, type=int, metavar=("SHORT", "LONG"), help="sides of the detector's input")
     parser.add_argument("--between", type=int, help="side of the square on which saa_plus compares several objects")
     parser.add_argument("--keep", type=Path, help="file to add a line of this run to, for --table FILE")
     parser.add_argument("--threads", type=int, default=1)
@@ -270,6 +272,7 @@ def main() -> None:
             "checkout": str(options.checkout.resolve()),
             **{name: given and str(given.resolve()) for name, given in beside.items()},
             "grid": GRID[options.size],
+            "input": options.input or networks.INPUT[options.size],
             "between": options.between or networks.BETWEEN[options.size],
             "cases": asked,
         }

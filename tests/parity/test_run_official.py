@@ -23,7 +23,7 @@ def test_our_side_answers_a_drawn_image(method: str, tmp_path: Path) -> None:
     asked = run_official.make_cases(method, images, cases.asked(method, None), shots=1)[:1]
     run_official.write_weights(method, tmp_path, "tiny", seed=0)
     spec: dict[str, Any] = {"size": "tiny", "kernels": None, "groundingdino": None, "cases": asked}
-    spec |= {"grid": run_official.GRID["tiny"], "between": 64}
+    spec |= {"grid": run_official.GRID["tiny"], "between": 64, "input": [64, 100]}
     ours = importlib.import_module(f"tests.parity.official.{run_official.METHODS[method][1]}")
     (found,) = getattr(ours, method)(tmp_path, spec, [Found(threshold=0.2)])
     drawn = found.map if found.map is not None else found.mask
@@ -54,6 +54,6 @@ def test_runs_of_a_kind_are_one_row_of_the_table(tmp_path: Path) -> None:
 
 
 def test_a_run_is_named_by_what_was_asked() -> None:
-    options = argparse.Namespace(method="saa_plus", shots=0, between=None, size="full", kernels=None)
+    options = argparse.Namespace(method="saa_plus", shots=0, between=None, size="full", kernels=None, input=None)
     assert run_official.label_of(options, [{"number": 2}]).endswith("several objects, compared at 1024 pixels")
     assert run_official.label_of(options, [{"number": 1}]) == "`saa_plus`"

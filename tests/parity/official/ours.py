@@ -15,7 +15,7 @@ from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests import harness
 from tests.parity.official.found import Found
-from tests.parity.official.networks import DETECTOR, INPUT, SAM
+from tests.parity.official.networks import DETECTOR, SAM
 
 
 def sample(path: str, *, category: str, split: Split = "test", upright: bool = False) -> Sample:
@@ -48,7 +48,7 @@ def predict(settings: Any, folder: Path, samples: Sequence[Sample]) -> Predictio
 
 def detector(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return what makes the detector the one of the folder."""
-    short, long = INPUT[spec["size"]]
+    short, long = spec["input"]
     given = {
         "model": DETECTOR[spec["size"]],
         "weights": str(folder / "detector.pth"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.harness import ROOT, SMALL_SAT, option, run
 from tests.tiny_models import one_thread, tiny  # noqa: F401
 
@@ -17,6 +19,7 @@ def test_presets_of_papers_run_the_librarys_kernels() -> None:
     assert len(kernels) >= 8 and kernels == {name: "fast" if name in OURS else "library" for name in kernels}
 
 
+@pytest.mark.slow
 def test_a_result_says_which_ran(tmp_path: Path) -> None:
     words = (*SMALL_SAT, "run.limit=1", "pipeline=groundingdino_sam", *tiny("groundingdino_sam"))
     for more, how in (((), "library"), (("pipeline.detector.kernels=fast",), "fast")):

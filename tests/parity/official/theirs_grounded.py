@@ -26,10 +26,6 @@ TINY_LANGUAGE = {
 """As in ``benchmark.models.grounding_dino_build``."""
 
 
-MOST_OBJECTS = 24
-"""Boxes of SAA+ that its threshold is to let through; every one gets a mask, and is compared with every other."""
-
-
 def detector(package: str, folder: Path, spec: dict[str, Any]) -> Any:
     """Build the GroundingDINO of an importable package, tiny or full, and give it the weights of the folder."""
     import torch
@@ -126,9 +122,7 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         assert image is not None, case["image"]
         pixels, _ = model.transform(theirs.Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), None)
         _, asked, _ = model.get_grounding_output(pixels, case["object"])
-        model.box_threshold = model.text_threshold = between(
-            asked.max(1)[0].numpy(), min(0.4, MOST_OBJECTS / len(asked))
-        )
+        model.box_threshold = model.text_threshold = between(asked.max(1)[0].numpy(), 0.4)
         kept: dict[str, Any] = {}
 
         def fuse(masks: Any, scores: Any, saliency: Any) -> Any:

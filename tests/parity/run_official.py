@@ -150,7 +150,7 @@ def carry_out(side: str, work: Path) -> None:
     found.save(work, side, answers, time.perf_counter() - start)
 
 
-def compare(case: dict[str, Any], official: Found, ours: Found) -> dict[str, Any]:
+def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> dict[str, Any]:
     """Return a row of the table."""
     row: dict[str, Any] = {"case": Path(case["image"]).name, "size": "", "found": len(official.scores)}
     if official.stopped is not None:
@@ -180,7 +180,7 @@ def compare(case: dict[str, Any], official: Found, ours: Found) -> dict[str, Any
             row["mask"] = int((a != b).sum())
     good = case.get("good", [])
     files = [case["image"], *([good] if isinstance(good, str) else good)]
-    return row | {"note": "; ".join(notes), "known": read_otherwise(files)}
+    return row | {"note": "; ".join(notes), "known": read_otherwise(method, files)}
 
 
 def _same(one: Any, two: Any) -> bool:
@@ -190,7 +190,7 @@ def _same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
-def read_otherwise(files: Sequence[str]) -> str:
+def read_otherwise(method: str, files: Sequence[str]) -> str:
     """Say which files we read otherwise than the official code on purpose, as the comment on the option says."""
     from PIL import Image
 
@@ -199,6 +199,8 @@ def read_otherwise(files: Sequence[str]) -> str:
         with Image.open(file) as image:
             if image.mode.startswith("I;16"):
                 found.append("16-bit")
+            if method == "saa_plus" and (image.format, image.mode) == ("JPEG", "CMYK"):
+                found.append("CMYK JPEG")
     return ", ".join(dict.fromkeys(found))
 
 
@@ -279,7 +281,7 @@ def main() -> None:
         (work / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
         official, slow = run_side("official", work, options.threads)
         ours, quick = run_side("ours", work, options.threads)
-        rows = [compare(*three) for three in zip(asked, official, ours, strict=True)]
+        rows = [compare(options.method, *three) for three in zip(asked, official, ours, strict=True)]
     print_table(rows)
     if options.keep:
         run = {"label": label_of(options, asked), "size": options.size, "seed": options.seed}

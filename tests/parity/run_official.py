@@ -247,6 +247,9 @@ def main() -> None:
     parser.add_argument("--images", nargs="+", default=[], help="files, or folders of them")
     parser.add_argument("--number", type=int, default=20, help="of drawn images")
     parser.add_argument("--prompts", type=Path, help="one a line, or a YAML list")
+    parser.add_argument(
+        "--odd", action="store_true", help="a dozen images of extreme shapes, rarer files, odder prompts"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and drawn images")
     parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
     parser.add_argument("--kernels", choices=["fast", "library"], help="of our detector; default: as the option has it")
@@ -265,8 +268,11 @@ def main() -> None:
         beside["clip_surgery"] = options.checkout
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
-        prompts = cases.asked(options.method, options.prompts)
+        if options.odd:
+            images, prompts = cases.odd(work / "images"), cases.odd_asked(options.method)
+        else:
+            images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
+            prompts = cases.asked(options.method, options.prompts)
         asked = make_cases(options.method, images, prompts, shots=options.shots)
         write_weights(options.method, work, options.size, options.seed)
         spec = {

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from benchmark.data.images import load_image
 from tests.parity import run_official
 from tests.parity.official import cases, summary
 from tests.parity.official.found import Found
@@ -28,6 +30,18 @@ def test_our_side_answers_a_drawn_image(method: str, tmp_path: Path) -> None:
     (found,) = getattr(ours, method)(tmp_path, spec, [Found(threshold=0.2)])
     drawn = found.map if found.map is not None else found.mask
     assert found.stopped is None and drawn is not None and drawn.shape == cases.SHAPES[0]
+
+
+def test_odd_files_are_what_they_are_called(tmp_path: Path) -> None:
+    files = cases.odd(tmp_path / "odd")
+    found = []
+    for file in files:
+        with Image.open(file) as image:
+            found.append((image.size, image.mode))
+    assert found[0] == ((1, 200), "RGB") and found[3] == ((1, 1), "RGB") and found[7] == ((47, 61), "CMYK")
+    assert {mode for _, mode in found} == {"RGB", "RGBA", "L", "P", "CMYK", "LA", "1"}
+    assert [load_image(file).shape[1::-1] for file in files] == [size for size, _ in found]
+    assert len(files) == len(cases.ODD) == len(cases.odd_asked("saa_plus")) == len(cases.odd_asked("winclip"))
 
 
 def row(**values: Any) -> dict[str, Any]:

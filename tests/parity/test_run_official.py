@@ -16,10 +16,14 @@ from tests.parity import run_official
 from tests.parity.official import cases, summary
 from tests.parity.official.found import Found
 
-SLOW = [name for name in run_official.METHODS if name != "iap_as"]
+
+def test_every_method_has_both_sides() -> None:
+    for method, sides in run_official.METHODS.items():
+        assert all(hasattr(importlib.import_module(f"tests.parity.official.{side}"), method) for side in sides)
 
 
-@pytest.mark.parametrize("method", ["iap_as", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", run_official.METHODS)
 def test_our_side_answers_a_drawn_image(method: str, tmp_path: Path) -> None:
     images = cases.images_of([], tmp_path / "images", number=2, seed=0)
     asked = run_official.make_cases(method, images, cases.asked(method, None), shots=1)[:1]

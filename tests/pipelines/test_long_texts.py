@@ -54,7 +54,8 @@ def test_category_names_are_cut_as_released(name: str, shots: int, tmp_path: Pat
         run(tmp_path, *words, "pipeline.clip.long_texts=refuse")
 
 
-@pytest.mark.parametrize("name", ["clipseg", *(pytest.param(n, marks=slow) for n in STOPS if n != "clipseg")])
+@slow
+@pytest.mark.parametrize("name", STOPS)
 def test_texts_are_refused_where_the_released_code_stops(name: str, tmp_path: Path) -> None:
     setting = "pipeline.long_texts" if name == "clipseg" else "pipeline.clip.long_texts"
     words = asked(name, f"pipeline.prompts.default=['{LONG}']")

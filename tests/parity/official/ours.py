@@ -16,6 +16,7 @@ from benchmark.stages.store import Store
 from tests import harness
 from tests.parity.official.found import Found
 from tests.parity.official.networks import DETECTOR, SAM
+from tests.pipelines.iap.fixed import FixedPrompter, FixedTagger, composed
 
 
 def sample(path: str, *, category: str, split: Split = "test", upright: bool = False) -> Sample:
@@ -109,7 +110,6 @@ def iap_as(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[
     """Run pipeline=iap_as_paper_code with fixed tags and a fixed answer."""
     from benchmark.pipelines.iap.pipeline import IapAs
     from benchmark.pipelines.iap.taggers.ram import tags_of
-    from tests.pipelines.iap.fixed import FixedPrompter, FixedTagger, composed
 
     option = composed("iap_as_paper_code")
     words = {} if spec["groundingdino"] else {"words": "released_code_saa"}

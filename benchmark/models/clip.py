@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError
+from benchmark.models.long_texts import LongTexts, TextReader
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Logits
 
@@ -36,19 +37,25 @@ def prompt_ensemble(text: str) -> list[str]:
     return [template(text) for template in OPENAI_IMAGENET_TEMPLATES] + [t.format(text) for t in SURGERY_TEMPLATES]
 
 
-def token_ids(prompts: Sequence[str], *, most: int) -> torch.Tensor:
+def token_ids(prompts: Sequence[str], *, most: int, long_texts: LongTexts = "refuse") -> torch.Tensor:
     """Cut texts into CLIP's tokens, (N, most) int64: start, text, end, zeros.
 
     Raises:
-        ConfigError: a text has more than ``most`` tokens.
+        ConfigError: a text has more than ``most`` tokens and is refused.
     """
-    tokenizer = _tokenizer()
-    for prompt in prompts:
-        length = len(tokenizer.encode(prompt)) + 2
-        if length > most:
-            raise ConfigError(f"the text {prompt!r} has {length} tokens, CLIP reads {most}: shorten it")
-    ids: torch.Tensor = tokenizer(list(prompts), context_length=most)
+    text_reader(most).check(prompts, long_texts)
+    ids: torch.Tensor = _tokenizer()(list(prompts), context_length=most)
     return ids
+
+
+def text_reader(most: int) -> TextReader:
+    """Return how a CLIP that reads ``most`` tokens reads texts."""
+    words = _tokenizer()
+    return TextReader(
+        encode=lambda text: [words.sot_token_id, *words.encode(text), words.eot_token_id],
+        decode=words.decode,
+        most=most,
+    )
 
 
 def squash(
@@ -133,30 +140,35 @@ class Clip:
             pixels = self.device.send(torch.stack(list(images)))
             return np.asarray(self._vision(pixels, surgery).float().cpu().numpy(), dtype=np.float32)
 
-    def text(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+    @property
+    def reader(self) -> TextReader:
+        """How much of a text it reads."""
+        return text_reader(self.network.context_length)
+
+    def text(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> NDArray[np.float32]:
         """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,) float32.
 
         Raises:
-            ConfigError: a prompt is longer than the network reads.
+            ConfigError: a prompt is longer than the network reads, and is refused.
         """
         with Device(name=self.device.name).inference():
-            vectors = self._text(prompts)
+            vectors = self._text(prompts, long_texts)
             vectors = vectors / vectors.norm(dim=-1, keepdim=True)
             mean = vectors.mean(dim=0) if len(prompts) > 1 else vectors[0]
             unit: torch.Tensor = mean / mean.norm() if len(prompts) > 1 else mean
             return np.asarray(unit.cpu().numpy(), dtype=np.float32)
 
-    def text_vectors(self, prompts: Sequence[str]) -> NDArray[np.float32]:
+    def text_vectors(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> NDArray[np.float32]:
         """Embed prompts one by one: (N, E) float32, not normalised.
 
         Raises:
-            ConfigError: a prompt is longer than the network reads.
+            ConfigError: a prompt is longer than the network reads, and is refused.
         """
         with Device(name=self.device.name).inference():
-            return np.asarray(self._text(prompts).cpu().numpy(), dtype=np.float32)
+            return np.asarray(self._text(prompts, long_texts).cpu().numpy(), dtype=np.float32)
 
-    def _text(self, prompts: Sequence[str]) -> torch.Tensor:
-        tokens = token_ids(prompts, most=self.network.context_length).to(self.device.name)
+    def _text(self, prompts: Sequence[str], long_texts: LongTexts) -> torch.Tensor:
+        tokens = token_ids(prompts, most=self.network.context_length, long_texts=long_texts).to(self.device.name)
         embedded: torch.Tensor = self.network.encode_text(tokens)
         return embedded
 

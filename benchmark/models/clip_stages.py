@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.core.errors import ConfigError
 from benchmark.models import clip_build
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import Clip, prompt_ensemble, squash, squash_tensor
 from benchmark.models.clip_build import ClipName, load_clip
+from benchmark.models.long_texts import LongTexts, TextReader
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Logits, Need, TextImage, TextImageNetwork
 from benchmark.stages.context import Context
@@ -27,6 +29,10 @@ ImagePath = Literal["squashed", "text2seg"]
 ToRgb = Literal["first", "after_resize"]
 """When alpha, palette and depth of a file are given up: before it is resized, or after, as where ``Resize`` works on
 what ``PIL.Image.open`` gives."""
+
+
+CUT_OFF = "cut_off"
+"""Of an artifact: what of its texts was not read, in a sentence."""
 
 
 class ClipSettings(TextImage):
@@ -95,6 +101,8 @@ class TextVector(NamedTuple):
     """(E,) unit vector."""
     logits: Logits
     """How the network turns a cosine with it into a logit."""
+    cut_off: Mapping[str, Any]
+    """What an artifact that is made of it keeps for ``tell_cut_off``; empty where the text was read whole."""
 
 
 def text_vector(
@@ -110,7 +118,8 @@ def text_vector(
         prompts = prompt_ensemble(text) if ensemble else [text]
         network = settings.load(context, chosen)
         told = {k: v for k, v in network.logits._asdict().items() if v != Logits._field_defaults[k]}
-        return [{"vector": network.text(prompts), **told}]
+        vector = network.text(prompts, long_texts=settings.long_texts)
+        return [{"vector": vector, **told, **cut_off(network.reader, prompts)}]
 
     stage = Stage(
         name="clip_text",
@@ -121,8 +130,9 @@ def text_vector(
         needs_image=False,
     )
     found = context.once(stage, text)
+    tell_cut_off(context, settings.long_texts, found)
     logits = Logits(**{name: float(found[name]) for name in Logits._fields if name in found})
-    return TextVector(np.asarray(found["vector"]), logits)
+    return TextVector(np.asarray(found["vector"]), logits, {k: v for k, v in found.items() if k == CUT_OFF})
 
 
 def prompt_vectors(
@@ -131,7 +141,9 @@ def prompt_vectors(
     """The vectors of some prompts, (N, E) float32, not normalised, kept in the store as one set."""
 
     def compute(_: Sequence[Inputs]) -> list[Artifact]:
-        return [{"vectors": settings.load(context, chosen).text_vectors(prompts)}]
+        network = settings.load(context, chosen)
+        vectors = network.text_vectors(prompts, long_texts=settings.long_texts)
+        return [{"vectors": vectors, **cut_off(network.reader, prompts)}]
 
     stage = Stage(
         name="clip_prompts",
@@ -141,7 +153,28 @@ def prompt_vectors(
         compute=compute,
         needs_image=False,
     )
-    return np.asarray(context.once(stage, "prompts")["vectors"])
+    found = context.once(stage, "prompts")
+    tell_cut_off(context, settings.long_texts, found)
+    return np.asarray(found["vectors"])
+
+
+def cut_off(reader: TextReader, prompts: Sequence[str]) -> Artifact:
+    """Return what a stage of texts keeps of those that are longer than the network reads."""
+    note = reader.check(prompts, "truncate")
+    return {CUT_OFF: note} if note else {}
+
+
+def tell_cut_off(context: Context, how: LongTexts, artifact: Artifact) -> None:
+    """Say in the result what of the texts of a stage was not read.
+
+    Raises:
+        ConfigError: they were stored with ``long_texts=truncate``, and are refused now.
+    """
+    if CUT_OFF not in artifact:
+        return
+    if how == "refuse":
+        raise ConfigError(f"{artifact[CUT_OFF]}: shorten the text, or set long_texts=truncate")
+    context.tell(str(artifact[CUT_OFF]))
 
 
 def vector_stage(context: Context, settings: TextImage, chosen: Mapping[str, ResolvedWeights]) -> Stage:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.models.backbone.layers import IMAGENET_MEAN, IMAGENET_STD
 from benchmark.models.clip import token_ids
+from benchmark.models.long_texts import LongTexts
 from benchmark.models.runtime import Device, build, load
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ClipSegName = Literal["rd64_refined", "rd64", "toy"]
 Resize = Literal["pixels", "tensor"]
+MOST_TOKENS = 77
+"""That its text side reads, special ones included."""
 HOW = (
     "no digest of CLIPSeg's weights is published, so they are not fetched here: get the weights file of "
     "CIDAS/clipseg-rd64-refined (or CIDAS/clipseg-rd64 with pipeline.model=rd64) and give pipeline.weights=FILE"
@@ -89,7 +92,12 @@ def prepare(image: NDArray[np.uint8], *, side: int, resize: Resize) -> torch.Ten
 
 
 def logits(
-    network: CLIPSegForImageSegmentation, pixels: torch.Tensor, texts: Sequence[str], *, device: Device
+    network: CLIPSegForImageSegmentation,
+    pixels: torch.Tensor,
+    texts: Sequence[str],
+    *,
+    device: Device,
+    long_texts: LongTexts = "refuse",
 ) -> NDArray[np.float32]:
     """Return how much each text applies to each place, (N, side, side) float32 logits.
 
@@ -98,11 +106,11 @@ def logits(
         texts: as they stand, without a template.
 
     Raises:
-        ConfigError: a text is longer than the network reads.
+        ConfigError: a text is longer than the network reads, and is refused.
     """
     import torch
 
-    ids = token_ids(texts, most=network.config.text_config.max_position_embeddings)
+    ids = token_ids(texts, most=network.config.text_config.max_position_embeddings, long_texts=long_texts)
     # The text ends at its end token, the largest number; nothing behind that is read.
     mask = torch.arange(ids.shape[1])[None] <= ids.argmax(dim=1, keepdim=True)
     with device.inference():

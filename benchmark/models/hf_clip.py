@@ -14,6 +14,7 @@ from benchmark.models import pretrained
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.clip import squash
 from benchmark.models.compiling import quicken
+from benchmark.models.long_texts import LongTexts, TextReader
 from benchmark.models.pretrained import ModelName
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Floats, Logits, Need, TextImage, TextImageNetwork, mean_direction
@@ -183,27 +184,41 @@ class TransformersClip:
             placed = {name: send(v) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
             return _array(self.network.get_image_features(**placed).pooler_output)
 
-    def text(self, prompts: Sequence[str]) -> Floats:
-        """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,)."""
-        return mean_direction(self.text_vectors(prompts))
+    @property
+    def reader(self) -> TextReader:
+        """How much of a text it reads."""
+        return TextReader(encode=self._encoded, decode=self.tokenizer.decode, most=self.most)
 
-    def text_vectors(self, prompts: Sequence[str]) -> Floats:
+    def _encoded(self, text: str) -> list[int]:
+        tokens: list[int] = self.tokenizer(self._spelt(text), verbose=False)["input_ids"]
+        return tokens
+
+    def _spelt(self, text: str) -> str:
+        return text.lower() if self.kind in SIGMOID else text
+
+    def text(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
+        """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,)."""
+        return mean_direction(self.text_vectors(prompts, long_texts=long_texts))
+
+    def text_vectors(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
         """Embed prompts one by one: (N, E), not normalised.
 
         SigLIP reads small letters, padded to the length that it was trained with, the padding looked at like all else
         (google-research/big_vision:big_vision/models/proj/image_text/text_transformer.py).
 
         Raises:
-            ConfigError: a prompt is longer than the network reads.
+            ConfigError: a prompt is longer than the network reads, and is refused.
         """
         own = self.kind in SIGMOID
-        texts = [prompt.lower() if own else prompt for prompt in prompts]
-        for text in texts:
-            length = len(self.tokenizer(text, verbose=False)["input_ids"])
-            if length > self.most:
-                raise ConfigError(f"the text {text!r} has {length} tokens, the network reads {self.most}: shorten it")
-        how: dict[str, Any] = {"padding": "max_length", "max_length": self.most} if own else {"padding": "longest"}
-        read = self.tokenizer(texts, return_tensors="pt", return_attention_mask=not own, **how)
+        self.reader.check(prompts, long_texts)
+        read = self.tokenizer(
+            [self._spelt(prompt) for prompt in prompts],
+            return_tensors="pt",
+            return_attention_mask=not own,
+            padding="max_length" if own else "longest",
+            max_length=self.most,
+            truncation=True,
+        )
         names = ("input_ids",) if own else ("input_ids", "attention_mask")
         with Device(name=self.device.name).inference():
             inputs = {name: read[name].to(self.device.name) for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from benchmark.models.choice import PUBLISHED, ResolvedWeights, WeightsRequest, 
 from benchmark.models.clip import ClipTower, squash
 from benchmark.models.clip_build import not_a_weight
 from benchmark.models.compiling import Quick, quicken
+from benchmark.models.long_texts import LongTexts, TextReader
 from benchmark.models.runtime import Device
 from benchmark.models.text_image import Floats, Logits, Need, TextImage, TextImageNetwork, mean_direction
 from benchmark.stages.context import Context
@@ -203,28 +204,35 @@ class OpenClipNetwork:
             found = self.network.encode_image(self.device.send(torch.stack(list(images))))
             return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
-    def text(self, prompts: Sequence[str]) -> Floats:
-        """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,)."""
-        return mean_direction(self.text_vectors(prompts))
+    @property
+    def reader(self) -> TextReader:
+        """How much of a text it reads."""
+        return TextReader(
+            encode=partial(_encoded, self.tokenizer),
+            decode=getattr(self.tokenizer, "tokenizer", self.tokenizer).decode,
+            most=int(self.network.context_length),
+        )
 
-    def text_vectors(self, prompts: Sequence[str]) -> Floats:
-        """Embed prompts one by one: (N, E), not normalised; raises ConfigError for one that is too long."""
-        most = int(self.network.context_length)
-        for prompt in prompts:
-            if length := _too_long(self.tokenizer, prompt, most):
-                raise ConfigError(f"the text {prompt!r} has {length} tokens, the network reads {most}: shorten it")
+    def text(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
+        """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,)."""
+        return mean_direction(self.text_vectors(prompts, long_texts=long_texts))
+
+    def text_vectors(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
+        """Embed prompts one by one: (N, E), not normalised; raises ConfigError for one that is refused as too long."""
+        self.reader.check(prompts, long_texts)
         with Device(name=self.device.name).inference():
             found = self.network.encode_text(self.tokenizer(list(prompts)).to(self.device.name))
             return np.asarray(found.float().cpu().numpy(), dtype=np.float32)
 
 
-def _too_long(tokenizer: Any, prompt: str, most: int) -> int:
-    """Return the number of tokens, special ones included, of a text that is cut at ``most``; 0 for others."""
+def _encoded(tokenizer: Any, prompt: str) -> list[int]:
+    """Return the tokens of a text, special ones included, where nothing is cut off."""
     own = getattr(tokenizer, "tokenizer", None)
-    cleaned = tokenizer.clean_fn(prompt)
-    length = len(tokenizer.encode(prompt)) + 2 if own is None else len(own(cleaned, verbose=False)["input_ids"])
-    length += getattr(tokenizer, "tokenizer_mode", "") == "clips"  # a class token behind all others
-    return length if length > most else 0
+    if own is None:
+        return [tokenizer.sot_token_id, *tokenizer.encode(prompt), tokenizer.eot_token_id]
+    tokens: list[int] = own(tokenizer.clean_fn(prompt), verbose=False)["input_ids"]
+    # With it a class token goes behind all others.
+    return [*tokens, own.cls_token_id] if getattr(tokenizer, "tokenizer_mode", "") == "clips" else tokens
 
 
 def _built(model: str, side: int, weights: Path | None, *, device: str) -> Any:

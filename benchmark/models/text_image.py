@@ -12,6 +12,7 @@ from pydantic import Field
 
 from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
+from benchmark.models.long_texts import LongTexts, TextReader
 from benchmark.models.runtime import Device, Precision
 from benchmark.stages.context import Context
 
@@ -66,6 +67,11 @@ class TextImageNetwork(Protocol):
     logits: Logits
 
     @property
+    def reader(self) -> TextReader:
+        """How much of a text it reads."""
+        ...
+
+    @property
     def tower(self) -> Tower:
         """Its image side in steps, where ``TextImage.lacks`` has nothing against windows."""
         ...
@@ -74,12 +80,12 @@ class TextImageNetwork(Protocol):
         """Embed prepared images, (3, s, s) each: (B, E), not normalised."""
         ...
 
-    def text(self, prompts: Sequence[str]) -> Floats:
+    def text(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
         """Embed a text given as several prompts: their unit vectors' mean, made a unit vector; (E,)."""
         ...
 
-    def text_vectors(self, prompts: Sequence[str]) -> Floats:
-        """Embed prompts one by one: (N, E), not normalised; raises ConfigError for one that is too long."""
+    def text_vectors(self, prompts: Sequence[str], *, long_texts: LongTexts = "refuse") -> Floats:
+        """Embed prompts one by one: (N, E), not normalised; raises ConfigError for one that is refused as too long."""
         ...
 
 
@@ -90,6 +96,8 @@ class TextImage(Settings, ABC):
     """Of the image side."""
     batch_size: int = Field(ge=1)
     """Images or cut-outs that are embedded together."""
+    long_texts: LongTexts
+    """What becomes of a text that is longer than the network reads."""
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import MaskSet, Prediction, Regions
 from benchmark.models.choice import Networks
-from benchmark.models.clip_stages import ClipSettings, ImagePath, text_vector, tokens_stage
+from benchmark.models.clip_stages import ClipSettings, ImagePath, tell_cut_off, text_vector, tokens_stage
 from benchmark.models.clip_surgery import Norm, normalise, points_of, similarity_map, surgery
 from benchmark.models.sam_stages import embedded, embedding_stage
 from benchmark.models.segmenter import Segmenter
@@ -68,10 +68,13 @@ class ClipSurgerySam(Pipeline):
 
     def plan(self, context: Context) -> Plan:
         """Plan SAM's mask as the one region; or, with ``score=similarity_map``, that map and the mask."""
-        return Plan(stages=self.prompts.stages(context, partial(self._masks, context)), predict=self._predict)
+        return Plan(
+            stages=self.prompts.stages(context, partial(self._masks, context)), predict=partial(self._predict, context)
+        )
 
-    def _predict(self, one: ImageResults) -> Prediction:
+    def _predict(self, context: Context, one: ImageResults) -> Prediction:
         artifact = one.artifact
+        tell_cut_off(context, self.clip.long_texts, artifact)
         masks: MaskSet = artifact["masks"]
         mask = masks.union()
         extra = {"n_points": len(artifact["labels"]), "quality": float(artifact["quality"]) if len(masks) else None}
@@ -90,18 +93,21 @@ class ClipSurgerySam(Pipeline):
         chosen, (text,) = context.chosen, asked
 
         @cache
-        def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        def texts() -> tuple[NDArray[np.float32], NDArray[np.float32] | None, Artifact]:
             asked = (text, *(self.contrast or ()))
-            vectors = [text_vector(context, self.clip, chosen, one, ensemble=True).vector for one in asked]
+            found = [text_vector(context, self.clip, chosen, one, ensemble=True) for one in asked]
+            vectors = np.stack([one.vector for one in found])
+            told = {key: note for one in reversed(found) for key, note in one.cut_off.items()}
             if self.contrast:
-                return np.stack(vectors), None
+                return vectors, None, told
             if self.contrast is None:
-                return np.stack(vectors), np.zeros_like(vectors[0])
-            return np.stack(vectors), text_vector(context, self.clip, chosen, "", ensemble=True).vector
+                return vectors, np.zeros_like(vectors[0]), told
+            return vectors, text_vector(context, self.clip, chosen, "", ensemble=True).vector, told
 
         def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
             network = self.sam.load(context, chosen)
-            return [self._mask(network, one, *texts()) for one in inputs]
+            vectors, redundant, told = texts()
+            return [{**self._mask(network, one, vectors, redundant), **told} for one in inputs]
 
         return Stage(
             name="clip_surgery_masks",

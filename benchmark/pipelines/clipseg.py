@@ -13,7 +13,10 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Prediction
 from benchmark.models.choice import Networks, WeightsRequest, WeightsSetting
-from benchmark.models.clipseg import HOW, ClipSegName, Resize, load_clipseg, logits, prepare
+from benchmark.models.clip import text_reader
+from benchmark.models.clip_stages import cut_off, tell_cut_off
+from benchmark.models.clipseg import HOW, MOST_TOKENS, ClipSegName, Resize, load_clipseg, logits, prepare
+from benchmark.models.long_texts import LongTexts
 from benchmark.models.runtime import Device, Precision
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
@@ -36,6 +39,8 @@ class ClipSeg(Pipeline):
     """Images are squashed to a square of this side."""
     resize: Resize
     prompts: Prompts
+    long_texts: LongTexts
+    """What becomes of a text that is longer than the network reads."""
     combine: Literal["max", "mean"]
     """Of the probabilities of several texts."""
     threshold: float | None = Field(ge=0, le=1)
@@ -61,13 +66,16 @@ class ClipSeg(Pipeline):
 
     def plan(self, context: Context) -> Plan:
         """Plan a probability map; its maximum is the image score."""
-        return Plan(stages=self.prompts.stages(context, partial(self._logits, context)), predict=self._predict)
+        return Plan(
+            stages=self.prompts.stages(context, partial(self._logits, context)), predict=partial(self._predict, context)
+        )
 
-    def _predict(self, one: ImageResults) -> Prediction:
+    def _predict(self, context: Context, one: ImageResults) -> Prediction:
         import torch
         from torch.nn import functional as F
 
         artifact = one.artifact
+        tell_cut_off(context, self.long_texts, artifact)
         each = torch.from_numpy(np.asarray(artifact["logits"])).sigmoid()
         joined = each.amax(0) if self.combine == "max" else each.mean(0)
         size = (int(artifact["height"]), int(artifact["width"]))
@@ -89,8 +97,9 @@ class ClipSeg(Pipeline):
             found: list[Artifact] = []
             for one in inputs:
                 pixels = prepare(one.pixels, side=self.input_size, resize=self.resize)
-                answer = logits(network, pixels, texts, device=device)
-                found.append({"logits": answer, "height": one.pixels.shape[0], "width": one.pixels.shape[1]})
+                answer = logits(network, pixels, texts, device=device, long_texts=self.long_texts)
+                size = {"height": one.pixels.shape[0], "width": one.pixels.shape[1]}
+                found.append({"logits": answer, **size, **cut_off(text_reader(MOST_TOKENS), texts)})
             return found
 
         return Stage(

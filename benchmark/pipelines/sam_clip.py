@@ -103,7 +103,7 @@ class SamClip(Pipeline):
             near = np.stack([vectors @ text.vector for text in texts]).max(axis=0)
             scores = np.asarray((1 + near) / 2, dtype=np.float32).clip(min=0)
         if self.score == "sigmoid":
-            scores = np.stack([pair_probabilities(vectors, *text) for text in texts]).max(axis=0)
+            scores = np.stack([pair_probabilities(vectors, text.vector, text.logits) for text in texts]).max(axis=0)
         return Prediction(
             regions=Regions(masks=masks, index=index, scores=scores[index]),
             mask=masks.union(index),

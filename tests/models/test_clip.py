@@ -119,7 +119,7 @@ def test_texts_are_unit_vectors_of_the_mean(clip: Clip) -> None:
 
 
 def test_a_text_that_clip_cannot_read_whole_is_refused(clip: Clip) -> None:
-    with pytest.raises(ConfigError, match="CLIP reads 77"):
+    with pytest.raises(ConfigError, match="the network reads 77"):
         clip.text(["crack " * 100])
 
 

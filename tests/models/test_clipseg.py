@@ -49,3 +49,11 @@ def test_a_text_that_is_too_long_is_refused() -> None:
     network = load_clipseg("toy", weights=None, device="cpu")
     with pytest.raises(ConfigError, match="shorten it"):
         logits(network, prepare(picture(2), side=64, resize="pixels"), ["defect " * 90], device=CPU)
+
+
+def test_of_a_text_that_is_too_long_the_beginning_is_read() -> None:
+    network = load_clipseg("toy", weights=None, device="cpu")
+    pixels, texts = prepare(picture(2), side=64, resize="pixels"), ["defect " * n for n in (75, 90, 74)]
+    read = logits(network, pixels, texts, device=CPU, long_texts="truncate")
+    np.testing.assert_allclose(read[0], read[1], atol=1e-6)
+    assert np.abs(read[0] - read[2]).max() > 1e-6

@@ -69,6 +69,20 @@ def loaded(context: Context, settings: TextImage) -> TextImageNetwork:
     return settings.load(context, choose(context, Networks(wanted=settings.wanted()), pipeline="winclip"))
 
 
+def read_alike(network: TextImageNetwork, long: str) -> None:
+    """Of a text that is too long only the beginning is read, with an end token behind it, and the rest is told."""
+    texts = [long, f"{long} and on", long[:6]]
+    read = network.text_vectors(texts, long_texts="truncate")
+    np.testing.assert_allclose(read[0], read[1], atol=2e-6)
+    assert np.abs(read[0] - read[2]).max() > 1e-4
+    note = network.reader.check([*texts[:2], "a"], "truncate")
+    assert note is not None and "left out: '" in note and "left out: ''" not in note and "of 1 more" in note
+    assert network.reader.check(["a"], "refuse") is None
+    np.testing.assert_allclose(
+        network.text([long], long_texts="truncate"), read[0] / np.linalg.norm(read[0]), atol=1e-5
+    )
+
+
 def cosines(images: Any, texts: Any) -> Any:
     unit = [one / np.linalg.norm(one, axis=1, keepdims=True) for one in (images, texts)]
     return unit[0] @ unit[1].T
@@ -90,6 +104,7 @@ def test_every_network_of_transformers_keeps_the_contract(
     assert bool(settings.lacks("windows")) == (kind not in WITH_CLASS_TOKEN)
     with pytest.raises(ConfigError, match=r"has \d\d tokens, the network reads 1[56]: shorten it"):
         network.text_vectors(["a scratch that goes on and on"])
+    read_alike(network, "a scratch that goes on and on")
     assert settings.facts()["model"] == kind and len(settings.text_facts()["description"]) == 64
 
 
@@ -185,6 +200,7 @@ def test_a_network_of_open_clip_gives_its_own_numbers(name: str, open_clips: dic
     assert ("tokenizer" in settings.text_facts()) == (name == "toy-siglip2")
     with pytest.raises(ConfigError, match=r"tokens, the network reads \d+: shorten it"):
         network.text_vectors(["scratch " * 80])
+    read_alike(network, "scratch " * 80)
 
 
 @pytest.mark.slow

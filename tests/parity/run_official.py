@@ -1,6 +1,7 @@
 """Run a method beside its official code, on the same random weights, and print how the two differ.
 
     python tests/parity/run_official.py METHOD CHECKOUT [--images FILE …] [--prompts FILE] [--seed 0] [--size full]
+    python tests/parity/run_official.py --table RUNS    # the README's table of the runs that --keep RUNS has kept
 
 CHECKOUT is a folder with the official repository: nothing is fetched, and nothing of it is part of this project.
 
@@ -20,8 +21,7 @@ official codes import for other purposes need not be installed: what is missing 
 Without ``--images`` images of many shapes and modes are drawn, without ``--prompts`` odd ones are asked. ``--size
 tiny`` are small networks of the real classes, ``full`` the published sizes (GroundingDINO Swin-T, SAM ViT-B, CLIP
 ViT-B/16, for WinCLIP and SDP ViT-B/16+); both with random weights by ``--seed``. A side is a process of its own. Where
-the official code ends in an error ours goes on, and where ours refuses a text as too long the official code cuts it;
-the table says so.
+one of them ends in an error the table says so.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.parity.official import cases, found, networks  # noqa: E402
+from tests.parity.official import cases, found, networks, summary  # noqa: E402
 from tests.parity.official.found import Found  # noqa: E402
 
 GROUNDED, TEXT2SEG, PLUS = ("theirs_grounded", "ours"), ("theirs_text2seg", "ours_clip"), ("theirs_clip", "ours_clip")
@@ -156,7 +156,7 @@ def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> 
     if official.stopped is not None:
         return row | {"note": f"official stops: {official.stopped}"}
     if ours.stopped is not None:
-        return row | {"note": f"ours refuses: {ours.stopped}", "known": "too long"}
+        return row | {"note": f"ours stops: {ours.stopped}", "known": ""}
     notes = [
         f"{name}: {official.facts[name]!r}, ours {ours.facts[name]!r}"
         for name in official.facts.keys() & ours.facts.keys()
@@ -199,8 +199,8 @@ def read_otherwise(method: str, files: Sequence[str]) -> str:
         with Image.open(file) as image:
             if image.mode.startswith("I;16"):
                 found.append("16-bit")
-            if image.getexif().get(0x0112, 1) != 1 and method == "saa_plus":
-                found.append("EXIF")
+            if method == "saa_plus" and (image.format, image.mode) == ("JPEG", "CMYK"):
+                found.append("CMYK JPEG")
     return ", ".join(dict.fromkeys(found))
 
 
@@ -212,18 +212,25 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         values = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
         print(" | ".join(values.get(name, "").ljust(width) for name, width in columns.items()))
-    done = [row for row in rows if not str(row["note"]).startswith("official stops")]
-    differing = [row for row in done if row["note"] or row.get("beyond") or row.get("mask")]
-    known = [row for row in differing if row["known"]]
-    done = [row for row in done if row not in known]
-    worst = {name: max((row[name] for row in done if name in row), default=None) for name in ("scores", "map")}
-    print(f"{len(done) + len(known) - len(differing)} of {len(done)} equal; largest differences {worst}")
-    spans = [row["span"] for row in done if "span" in row]
+    found = summary.summary(rows)
+    print(f"{found['equal']} of {found['compared']} equal; largest differences {found['scores']}, map {found['map']}")
+    spans = [row["span"] for row in rows if "span" in row]
     if spans:
         print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
-    stopped = len(rows) - len(done) - len(known)
-    kinds = ", ".join(sorted({str(row["known"]) for row in known})) or "none"
-    print(f"beside: the official code stops on {stopped}; {len(known)} differ by intent ({kinds})")
+    print(f"beside: the official code stops on {found['stopped']}; by intent differ {found['intended'] or 'none'}")
+
+
+def label_of(options: argparse.Namespace, asked: Sequence[dict[str, Any]]) -> str:
+    """Name a run in the table of many."""
+    parts = [f"`{options.method}`"]
+    parts += [f"{options.shots} shots"] if options.shots else []
+    if any(case.get("number", 1) > 1 for case in asked):
+        parts.append(f"several objects, compared at {options.between or networks.BETWEEN[options.size]} pixels")
+    parts += ["detector's input {} to {} pixels".format(*options.input)] if options.input else []
+    parts += [f"kernels={options.kernels}"] if options.kernels else []
+    if options.method == "iap_as":
+        parts.append("GroundingDINO's repository" if options.groundingdino else "groundingdino-py")
+    return ", ".join(parts)
 
 
 def main() -> None:
@@ -231,18 +238,27 @@ def main() -> None:
     if sys.argv[1:2] == ["--side"]:
         carry_out(sys.argv[2], Path(sys.argv[3]))
         return
+    if sys.argv[1:2] == ["--table"]:
+        print(summary.table(Path(sys.argv[2])))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", choices=METHODS)
     parser.add_argument("checkout", type=Path, help="the official repository")
     parser.add_argument("--images", nargs="+", default=[], help="files, or folders of them")
     parser.add_argument("--number", type=int, default=20, help="of drawn images")
     parser.add_argument("--prompts", type=Path, help="one a line, or a YAML list")
+    parser.add_argument(
+        "--odd", action="store_true", help="a dozen images of extreme shapes, rarer files, odder prompts"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of weights and drawn images")
     parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
     parser.add_argument("--kernels", choices=["fast", "library"], help="of our detector; default: as the option has it")
     parser.add_argument("--groundingdino", type=Path, help="checkout of IDEA-Research/GroundingDINO, for iap_as")
     parser.add_argument("--clip_surgery", type=Path, help="checkout of xmed-lab/CLIP_Surgery, for OpenAI's clip")
     parser.add_argument("--shots", type=int, default=0, help="good images that winclip learns from")
+    parser.add_argument("--input", nargs=2, type=int, metavar=("SHORT", "LONG"), help="sides of the detector's input")
+    parser.add_argument("--between", type=int, help="side of the square on which saa_plus compares several objects")
+    parser.add_argument("--keep", type=Path, help="file to add a line of this run to, for --table FILE")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if not options.checkout.is_dir():
@@ -252,8 +268,11 @@ def main() -> None:
         beside["clip_surgery"] = options.checkout
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
-        prompts = cases.asked(options.method, options.prompts)
+        if options.odd:
+            images, prompts = cases.odd(work / "images"), cases.odd_asked(options.method)
+        else:
+            images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
+            prompts = cases.asked(options.method, options.prompts)
         asked = make_cases(options.method, images, prompts, shots=options.shots)
         write_weights(options.method, work, options.size, options.seed)
         spec = {
@@ -261,6 +280,8 @@ def main() -> None:
             "checkout": str(options.checkout.resolve()),
             **{name: given and str(given.resolve()) for name, given in beside.items()},
             "grid": GRID[options.size],
+            "input": options.input or networks.INPUT[options.size],
+            "between": options.between or networks.BETWEEN[options.size],
             "cases": asked,
         }
         (work / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
@@ -268,6 +289,9 @@ def main() -> None:
         ours, quick = run_side("ours", work, options.threads)
         rows = [compare(options.method, *three) for three in zip(asked, official, ours, strict=True)]
     print_table(rows)
+    if options.keep:
+        run = {"label": label_of(options, asked), "size": options.size, "seed": options.seed}
+        summary.keep(options.keep, summary.summary(rows, **run, seconds=[round(slow, 1), round(quick, 1)]))
     print(f"seconds, loading included: official {slow:.1f}, ours {quick:.1f}")
 
 

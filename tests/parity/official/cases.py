@@ -26,6 +26,22 @@ TEXTS = (
     "a",
 )
 """Prompts: doubled and trailing stops, commas, upper case, other scripts, too many tokens."""
+ODD = (
+    "",
+    "É NAÏVE – Straße",
+    "A.B,C;",
+    "...",
+    "   ",
+    "crack\ndent",
+    "🙂 crack",
+    "[SEP] a [CLS] &amp; b",
+    "x" * 300,
+    "UPPER, lower. MiXed",
+    "1,5 mm; 50 %",
+    "don't. can't...",
+)
+"""Prompts of ``odd``: nothing, blanks, stops alone, a break, a sign of four bytes, special tokens, one endless word."""
+ODD_OBJECTS = (1, 1, 1, 1, 1, 2, 1, 2, 2, 1, 1, 2)
 TAGS = (
     "Metal | close-up | Steel Plate | number | hole",
     "cloth | fabric | gray | material | pattern",
@@ -53,6 +69,49 @@ def drawn(folder: Path, number: int, *, seed: int) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     return [_draw(folder, i, seed=seed) for i in range(number)]
+
+
+def odd(folder: Path) -> list[Path]:
+    """Draw twelve files of extreme shapes and rarer kinds; returns them."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(7)
+
+    def picture(height: int, width: int, channels: int = 3) -> Image.Image:
+        coarse = draw.integers(0, 200, (height // 16 + 1, width // 16 + 1, channels))
+        patches = np.kron(coarse, np.ones((16, 16, 1), dtype=np.int64))[:height, :width]
+        pixels = (patches + draw.integers(0, 56, (height, width, channels))).astype(np.uint8)
+        return Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+
+    def turned(orientation: int) -> Image.Exif:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        return exif
+
+    picture(200, 1).save(folder / "00_w1.png")
+    picture(1, 150, 1).save(folder / "01_h1_grey.png")
+    picture(3, 2, 4).save(folder / "02_2x3_rgba.png")
+    picture(1, 1).save(folder / "03_1x1.png")
+    few = picture(9, 400).quantize(32)
+    few.save(folder / "04_palette.png", transparency=bytes(draw.integers(0, 255, 32, dtype=np.uint8)))
+    picture(41, 90).save(folder / "05_exif8.jpg", exif=turned(8), quality=90)
+    picture(90, 41).save(folder / "06_exif3_prog.jpg", exif=turned(3), progressive=True)
+    picture(61, 47).convert("CMYK").save(folder / "07_cmyk.jpg")
+    picture(77, 33, 2).save(folder / "08_la.png")
+    picture(64, 3).convert("1").save(folder / "09_bits.png")
+    picture(50, 120).save(folder / "10.webp", quality=80)
+    picture(83, 83, 4).save(folder / "11_rgba.webp", lossless=True)
+    return sorted(folder.iterdir())
+
+
+def odd_asked(method: str) -> list[dict[str, Any]]:
+    """Return the prompts of ``odd``; SAA+ is to show two objects in some."""
+    if method == "iap_as":
+        return asked(method, None)
+    if method != "saa_plus":
+        return [_mapping(method, text) for text in ODD]
+    return [{"text": text, "objects": number} for text, number in zip(ODD, ODD_OBJECTS, strict=True)]
 
 
 def asked(method: str, file: Path | None) -> list[dict[str, Any]]:

@@ -11,9 +11,10 @@ Size = Literal["tiny", "full"]
 DETECTOR = {"tiny": "toy", "full": "swin_t"}
 SAM = {"tiny": "toy", "full": "vit_b"}
 INPUT = {"tiny": (96, 200), "full": (800, 1333)}
-"""Short side and longest long side of the detector's input, pixels."""
+"""Short side and longest long side of the detector's input, pixels, unless ``--input`` says others."""
 BETWEEN = {"tiny": 256, "full": 1024}
-"""Side of the square on which SAA+ compares several objects, pixels; at its code's 1024 that takes 8 GB and minutes."""
+"""Side of the square on which SAA+ compares several objects, pixels, unless ``--between`` says another; at its code's
+1024 that takes 9 GB and many minutes an image."""
 CLIP = {"tiny": "toy", "full": "vit_b_16"}
 """OpenAI's kind of CLIP."""
 PLUS = {"tiny": "toy_plus", "full": "vit_b_16_plus_240"}

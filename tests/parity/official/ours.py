@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.config.schema import settings_from
-from benchmark.core.samples import Manifest, Prediction, Sample, Split
+from benchmark.core.samples import Manifest, Prediction, Reading, Sample, Split
 from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests import harness
 from tests.parity.official.found import Found
-from tests.parity.official.networks import BETWEEN, DETECTOR, INPUT, SAM
+from tests.parity.official.networks import DETECTOR, SAM
+from tests.pipelines.iap.fixed import FixedPrompter, FixedTagger, composed
 
 
-def sample(path: str, *, category: str, split: Split = "test") -> Sample:
-    """Return an image as a sample of a data set."""
+def sample(path: str, *, category: str, split: Split = "test", upright: bool = False) -> Sample:
+    """Return an image as a sample of a data set, turned or not as its EXIF data say."""
     file = Path(path)
     content = hashlib.sha256(file.read_bytes()).hexdigest()
     return Sample(
@@ -32,6 +33,7 @@ def sample(path: str, *, category: str, split: Split = "test") -> Sample:
         group=f"{split}/{file.name}",
         split=split,
         sha256=content,
+        reading=Reading(upright=upright),
     )
 
 
@@ -47,7 +49,7 @@ def predict(settings: Any, folder: Path, samples: Sequence[Sample]) -> Predictio
 
 def detector(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return what makes the detector the one of the folder."""
-    short, long = INPUT[spec["size"]]
+    short, long = spec["input"]
     given = {
         "model": DETECTOR[spec["size"]],
         "weights": str(folder / "detector.pth"),
@@ -74,10 +76,10 @@ def saa_plus(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> lis
     option["detector"] |= detector(spec, folder)
     option["sam"] |= sam(spec, folder)
     option["saliency"]["backbone"] |= {"weights": str(folder / "saliency.pth")}
-    option["saliency"]["between_side"] = BETWEEN[spec["size"]]
+    option["saliency"]["between_side"] = spec["between"]
     table = folder / "prompts.yaml"
-    results = []
-    for case, other in zip(spec["cases"], theirs, strict=True):
+
+    def one(case: dict[str, Any], other: Found) -> Found:
         general = [question for question in case["questions"] if question[1] == case["word"]]
         entry = {
             "word": case["word"],
@@ -95,24 +97,24 @@ def saa_plus(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> lis
         table.write_text(yaml.safe_dump(given), encoding="utf-8")
         limits = {"box": other.threshold, "text": other.threshold}
         settings = SegmentAnyAnomaly.model_validate(option | {"prompts": str(table), "thresholds": limits})
-        found = predict(settings, folder, [sample(case["image"], category="part")])
+        found = predict(settings, folder, [sample(case["image"], category="part", upright=True)])
         assert found.regions is not None
         scores = tuple(float(s) for s in np.sort(found.regions.scores) if s > 0)
         drawn = found.regions.score_map()
-        results.append(Found(map=drawn, mask=drawn > 0, scores=scores))
-    return results
+        return Found(map=drawn, mask=drawn > 0, scores=scores)
+
+    return each(one, spec, theirs)
 
 
 def iap_as(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
     """Run pipeline=iap_as_paper_code with fixed tags and a fixed answer."""
     from benchmark.pipelines.iap.pipeline import IapAs
     from benchmark.pipelines.iap.taggers.ram import tags_of
-    from tests.pipelines.iap.test_pipeline import FixedPrompter, FixedTagger, composed
 
     option = composed("iap_as_paper_code")
     words = {} if spec["groundingdino"] else {"words": "released_code_saa"}
-    results = []
-    for case, other in zip(spec["cases"], theirs, strict=True):
+
+    def one(case: dict[str, Any], other: Found) -> Found:
         limits = {"box": other.threshold, "text": other.threshold}
         given = {
             "tagger": FixedTagger(tags=(tags_of((case["tags"],)),), calls=[]),
@@ -124,19 +126,15 @@ def iap_as(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[
         }
         samples = [sample(case["good"], category="part", split="train"), sample(case["image"], category="part")]
         found = predict(settings_from("pipeline", IapAs, option | given), folder, samples)
-        results.append(
-            Found(
-                map=found.score_map,
-                mask=found.mask,
-                facts={
-                    "object": found.extra["object"],
-                    "caption": str(found.extra["caption"]),
-                    "object size": round(float(found.extra["object_area"] or 0), 5),
-                    "candidates": found.extra["n_candidates"],
-                },
-            )
-        )
-    return results
+        facts = {
+            "object": found.extra["object"],
+            "caption": str(found.extra["caption"]),
+            "object size": round(float(found.extra["object_area"] or 0), 5),
+            "candidates": found.extra["n_candidates"],
+        }
+        return Found(map=found.score_map, mask=found.mask, facts=facts)
+
+    return each(one, spec, theirs)
 
 
 def groundingdino_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -146,12 +144,24 @@ def groundingdino_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found
     option = harness.option("pipeline", "groundingdino_sam")
     option["detector"] |= detector(spec, folder)
     option["sam"] |= sam(spec, folder)
-    results = []
-    for case, other in zip(spec["cases"], theirs, strict=True):
+
+    def one(case: dict[str, Any], other: Found) -> Found:
         limits = {"box_threshold": other.threshold, "text_threshold": other.threshold, "mask_floor": other.threshold}
         prompts = {"default": case["texts"], "by_category": {}}
         settings = GroundingDinoSam.model_validate(option | limits | {"prompts": prompts})
         found = predict(settings, folder, [sample(case["image"], category="part")])
         assert found.regions is not None
-        results.append(Found(mask=found.mask, scores=tuple(float(s) for s in found.regions.scores)))
-    return results
+        return Found(mask=found.mask, scores=tuple(float(s) for s in found.regions.scores))
+
+    return each(one, spec, theirs)
+
+
+def each(one: Callable[[dict[str, Any], Found], Found], spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
+    """Carry out the cases; an error is our answer, as with ``theirs_grounded.stopped``."""
+    found = []
+    for case, other in zip(spec["cases"], theirs, strict=True):
+        try:
+            found.append(one(case, other))
+        except Exception as error:
+            found.append(Found(stopped=f"{type(error).__name__}: {str(error)[:80]}"))
+    return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.config.schema import settings_from
-from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Prediction
 from tests import harness
 from tests.parity.official import ours
@@ -21,12 +20,12 @@ def winclip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list
 
     option = harness.option("pipeline", "winclip") | {"clip": _plus("winclip", folder, spec)}
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         settings = settings_from("pipeline", WinClip, option | {"shots": len(case["good"])})
         samples = [ours.sample(good, category=case["category"], split="train") for good in case["good"]]
         return _drawn(ours.predict(settings, folder, [*samples, ours.sample(case["image"], category=case["category"])]))
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def sdp(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -36,10 +35,10 @@ def sdp(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Fou
     changes = {"clip": _plus("sdp", folder, spec), "image_score": "text"}
     settings = settings_from("pipeline", Sdp, harness.option("pipeline", "sdp") | changes)
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         return _drawn(ours.predict(settings, folder, [ours.sample(case["image"], category=case["category"])]))
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def clipseg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -53,10 +52,10 @@ def clipseg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list
     }
     option = harness.option("pipeline", "clipseg") | changes
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         return _drawn(_asked(ClipSeg, option, folder, case, case["texts"]))
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def sam_clip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -66,13 +65,13 @@ def sam_clip(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> lis
     option = _openai("sam_clip_text2seg", folder, spec)
     option["grid"] |= spec["grid"]
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         found = _asked(SamClip, option, folder, case, case["texts"])
         assert found.regions is not None
         scores = tuple(float(score) for score in found.regions.scores)
         return Found(mask=found.mask, scores=scores, facts={"masks": found.extra["n_masks"]})
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def clip_surgery_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -81,13 +80,13 @@ def clip_surgery_sam(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]
 
     option = _openai("clip_surgery_sam_demo", folder, spec) | {"score": "similarity_map"}
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         found = _asked(ClipSurgerySam, option, folder, case, case["texts"][:1])
         quality = found.extra["quality"]
         scores = () if quality is None else (float(quality),)
         return Found(map=found.score_map, mask=found.mask, scores=scores, facts={"points": found.extra["n_points"]})
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def clip_surgery_sam_text2seg(folder: Path, spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
@@ -96,11 +95,11 @@ def clip_surgery_sam_text2seg(folder: Path, spec: dict[str, Any], theirs: Sequen
 
     option = _openai("clip_surgery_sam_text2seg", folder, spec) | {"score": "similarity_map"}
 
-    def one(case: dict[str, Any]) -> Found:
+    def one(case: dict[str, Any], _: Found) -> Found:
         found = _asked(ClipSurgerySam, option, folder, case, case["texts"][:1])
         return Found(map=found.score_map, mask=found.mask, facts={"points": found.extra["n_points"]})
 
-    return _each(one, spec, theirs)
+    return ours.each(one, spec, theirs)
 
 
 def _plus(name: str, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
@@ -127,19 +126,3 @@ def _asked(kind: Any, option: dict[str, Any], folder: Path, case: dict[str, Any]
 def _drawn(found: Prediction) -> Found:
     assert found.image_score is not None
     return Found(map=found.score_map, scores=(float(found.image_score),))
-
-
-def _each(one: Callable[[dict[str, Any]], Found], spec: dict[str, Any], theirs: Sequence[Found]) -> list[Found]:
-    """Carry out the cases; a text that is too long for CLIP is refused, and that is our answer.
-
-    So is any other refusal where the official code stops: prompts of SDP that form no cluster.
-    """
-    found = []
-    for case, other in zip(spec["cases"], theirs, strict=True):
-        try:
-            found.append(one(case))
-        except BenchmarkError as error:
-            if "tokens" not in str(error) and other.stopped is None:
-                raise
-            found.append(Found(stopped=str(error)[:80]))
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from tests.parity.official.found import Found, between
-from tests.parity.official.networks import BETWEEN, INPUT, SAM
+from tests.parity.official.networks import SAM
 
 TINY_LANGUAGE = {
     "vocab_size": 128,
@@ -69,9 +69,9 @@ def sam(package: str, folder: Path, spec: dict[str, Any]) -> Any:
     return network.eval()
 
 
-def resized(transforms: Any, size: str) -> Any:
-    """Return the official preparation of an image for the detector, at the input size of the networks."""
-    short, long = INPUT[size]
+def resized(transforms: Any, sides: Sequence[int]) -> Any:
+    """Return the official preparation of an image for the detector, short and long side of its input given."""
+    short, long = sides
     normal = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     return transforms.Compose([transforms.RandomResize([short], max_size=long), transforms.ToTensor(), normal])
 
@@ -98,9 +98,9 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
     model.anomaly_region_generator = detector("GroundingDINO.groundingdino", folder, spec)
     predictor = importlib.import_module("SAM.segment_anything").SamPredictor
     model.anomaly_region_refiner = predictor(sam("SAM.segment_anything", folder, spec))
-    model.transform = resized(theirs.T, spec["size"])
+    model.transform = resized(theirs.T, spec["input"])
     model.device, model.out_size = "cpu", 400
-    side, resize, compared = BETWEEN[spec["size"]], cv2.resize, model.visual_saliency_calculation
+    side, resize, compared = spec["between"], cv2.resize, model.visual_saliency_calculation
 
     def smaller(image: Any, size: tuple[int, int], **options: Any) -> Any:
         return resize(image, (side, side) if size == (1024, 1024) else size, **options)
@@ -238,7 +238,7 @@ def iap_as(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
     network = detector("groundingdino", folder, spec)
     sam_model = importlib.import_module("segment_anything").SamPredictor(sam("segment_anything", folder, spec))
     transforms = fn.T
-    fn.T = SimpleNamespace(**(vars(transforms) | {"Compose": lambda _: resized(transforms, spec["size"])}))
+    fn.T = SimpleNamespace(**(vars(transforms) | {"Compose": lambda _: resized(transforms, spec["input"])}))
     cpu = torch.device("cpu")
 
     def tag(case: dict[str, Any], threshold: float) -> tuple[str, float]:

@@ -38,7 +38,7 @@ def groundingdino_sam(checkout: Path, folder: Path, spec: dict[str, Any]) -> lis
     model.sam_predictor = importlib.import_module("segment_anything").SamPredictor(
         sam("segment_anything", folder, spec)
     )
-    inference.T = SimpleNamespace(**(vars(transforms) | {"Compose": lambda _: resized(transforms, spec["size"])}))
+    inference.T = SimpleNamespace(**(vars(transforms) | {"Compose": lambda _: resized(transforms, spec["input"])}))
     module.annotate, module.draw_mask = mock.MagicMock(), mock.MagicMock()
 
     def one(case: dict[str, Any]) -> Found:

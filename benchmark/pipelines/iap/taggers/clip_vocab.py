@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
-from benchmark.models.clip_stages import image_vector, vector_stage
+from benchmark.models.clip_stages import cut_off, image_vector, tell_cut_off, vector_stage
 from benchmark.models.text_image import TextImage
 from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
 from benchmark.stages.context import Context
@@ -102,8 +103,9 @@ class ClipVocabulary(Settings):
 
         def compute(_: Sequence[Inputs]) -> list[Artifact]:
             network = self.clip.load(context, chosen)
-            rows = [network.text([template.format(word) for template in self.templates]) for word in words]
-            return [{"vectors": np.stack(rows)}]
+            prompts = [[template.format(word) for template in self.templates] for word in words]
+            rows = [network.text(one, long_texts=self.clip.long_texts) for one in prompts]
+            return [{"vectors": np.stack(rows), **cut_off(network.reader, list(chain(*prompts)))}]
 
         stage = Stage(
             name="clip_vocabulary",
@@ -113,7 +115,9 @@ class ClipVocabulary(Settings):
             compute=compute,
             needs_image=False,
         )
-        return np.asarray(context.once(stage, "vocabulary")["vectors"])
+        found = context.once(stage, "vocabulary")
+        tell_cut_off(context, self.clip.long_texts, found)
+        return np.asarray(found["vectors"])
 
 
 @cache

@@ -78,7 +78,9 @@ def _at_once(
         choices: words that choose options, with the numbers of the lines that do.
         lines: words of all command lines.
     """
-    words, copies, names = [], {}, {}
+    words: list[str] = []
+    copies: dict[str, str] = {}
+    names: dict[int, str] = {}
     for choice, (first, *others) in choices:
         words += [str(_moved(word, group, f"lines.n{first}")) for word in choice]
         copies |= {f"lines.n{n}": f"lines.n{first}" for n in others}

@@ -95,12 +95,12 @@ def _weigh(node: yaml.Node, known: dict[int, int | None]) -> int:
 
 
 @functools.cache
-def _loader() -> type[yaml.Loader]:
+def _loader() -> Any:
     """Make the loader when a file is first read: yaml is not imported before."""
     import yaml
+    from yaml._yaml import CParser
     from yaml.composer import Composer
     from yaml.constructor import SafeConstructor
-    from yaml.cyaml import CParser
     from yaml.resolver import BaseResolver
 
     class Loader(Composer, CParser, SafeConstructor, BaseResolver):
@@ -118,7 +118,8 @@ def _loader() -> type[yaml.Loader]:
             """Read a value and what is inside."""
             if self.depth == DEEPEST:
                 said = f"nested more than {DEEPEST} deep"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+                event: Any = self.peek_event()
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
             self.depth += 1
             node = super().compose_node(parent, index)
             self.depth -= 1

@@ -35,7 +35,7 @@ class Pool:
         return tuple({entry.stage: entry for entry in reversed(self.entries)}.values())[::-1]
 
 
-def samples_of(plan: Plan, context: Context) -> tuple[Sample, ...]:
+def samples_of(plan: Plan, context: Context) -> Sequence[Sample]:
     """Return what the stages of a plan run on."""
     return plan.samples or context.samples
 

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmark.core.samples import Manifest, Sample
     from benchmark.stages.context import Context
 
-Prepare = Callable[["RunConfig", "Manifest", "tuple[Sample, ...]"], "tuple[Plan, Context]"]
+Prepare = Callable[["RunConfig", "Manifest", "Sequence[Sample]"], "tuple[Plan, Context]"]
 Batch = Mapping[str, Any]
 """Columns ``stage`` and ``sample``, (N,) integers: the entries that are wanted."""
 
@@ -37,7 +37,7 @@ class Job:
 
     config: RunConfig
     manifest: Manifest
-    samples: tuple[Sample, ...]
+    samples: Sequence[Sample]
     prepare: Prepare
     fingerprints: tuple[str, ...]
     """Of the driver's stages."""

@@ -172,7 +172,7 @@ def plan_of(config: RunConfig, context: Context) -> Plan:
     return make_plan(tiled(config.pipeline, config.tiling, option=option), context, option=option)
 
 
-def planned(config: RunConfig, manifest: Manifest, samples: tuple[Sample, ...]) -> tuple[Plan, Context]:
+def planned(config: RunConfig, manifest: Manifest, samples: Sequence[Sample]) -> tuple[Plan, Context]:
     """Plan in a process beside the one that runs; raises as ``plan_of``."""
     context = make_context(config, manifest, samples)
     return plan_of(config, context), context

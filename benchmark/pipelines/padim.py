@@ -13,7 +13,6 @@ from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Sample
-from benchmark.core.text import counted
 from benchmark.models.backbone import Backbone, Features
 from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
@@ -97,9 +96,7 @@ class Padim(Pipeline):
             try:
                 found, _number = fit(embeddings, regularisation=self.regularisation)
             except ValueError as error:
-                raise DataError(
-                    f"none of the {counted(len(images), 'good image')} of {images[0].category} can be read"
-                ) from error
+                raise DataError(f"none of the {len(images)} good images of {images[0].category} can be read") from error
             return [{"mean": found.mean, "whitening": found.whitening}]
 
         stage = Stage(

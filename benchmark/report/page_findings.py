@@ -155,7 +155,7 @@ def lead_p(first: Path, second: Path, metric: str, category: str) -> float | Non
         category: of the row that is tested.
     """
     details = [folder / REPLICATES for folder in (first, second)]
-    if not all(path.exists() for path in details):
+    if not all(path.is_file() for path in details):
         return None
     try:
         found = kept(

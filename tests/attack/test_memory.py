@@ -59,14 +59,14 @@ def test_a_run_and_a_sweep_say_it(
 
 
 def test_a_stage_without_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.data import images
+    from benchmark.pipelines.reference_difference import ReferenceDifference
 
     run(tmp_path, *SMALL_SAT, "pipeline=constant")  # indexes the data
 
     def full(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 7.45 GiB for an array")
 
-    monkeypatch.setattr(images.np, "asarray", full)
+    monkeypatch.setattr(ReferenceDifference, "_median", full)
     with pytest.raises(BenchmarkError, match=r"failed: out of memory: 7\.45 GiB more were needed"):
         run(tmp_path, *SMALL_SAT, "pipeline=reference_difference", "run.gallery=0")
 

@@ -178,7 +178,7 @@ def test_what_reaches_beyond_the_image_is_cut(folder: Path) -> None:
 def test_what_covers_no_pixel_is_told(folder: Path) -> None:
     found = read("coco", write(folder / "a.json", coco(one_segmentation=[[1, 1, 1.1, 1, 1.1, 1.1]])))
     assert not truth(found.test[1]).any()
-    assert any("1 defective images have annotations that cover no pixel, the first is 2.png" in n for n in found.notes)
+    assert any("1 defective image has annotations that cover no pixel, the first is 2.png" in n for n in found.notes)
 
 
 BAD_RUNS = {"size": [HEIGHT, WIDTH], "counts": "_" * 40}

@@ -170,4 +170,4 @@ def test_an_empty_mask_of_a_defective_image_is_noted(tmp_path: Path) -> None:
     folder = mvtec_tree(tmp_path)
     save(folder / "ground_truth/scratch/001_mask.png", np.zeros((6, 8), np.uint8))
     (note,) = dataset("folder", path=str(tmp_path)).manifest(tmp_path).notes
-    assert note == "1 defective images have an all-zero mask, the first is part/test/scratch/001.png"
+    assert note == "1 defective image has an all-zero mask, the first is part/test/scratch/001.png"

@@ -90,7 +90,7 @@ def test_an_empty_mask_is_another_thing_than_none(tmp_path: Path) -> None:
     manifest = dataset("folder", path=root).manifest(tmp_path)
     empty, absent = (s for s in manifest.test if s.defective)
     assert load_truth(empty, shape=(48, 40)).known and not load_truth(absent, shape=(48, 40)).known
-    assert any("1 defective images have an all-zero mask" in note for note in manifest.notes)
+    assert any("1 defective image has an all-zero mask" in note for note in manifest.notes)
     assert any("1 of 2 defective images have no mask" in note for note in manifest.notes)
     done = run(tmp_path, "dataset=folder", f"dataset.path={root}", *WORDS)
     rows = pd.read_parquet(done.folder / "per_image.parquet").set_index("id")["n_defect_pixels"]

@@ -316,7 +316,8 @@ def test_words_without_brackets_are_a_list_and_unknown_forms_are_refused() -> No
     assert compose("run.export=maps")[0]["run"]["export"] == ["maps"]
     from benchmark.config.schema import build
 
-    with pytest.raises(ConfigError, match=r"run\.export\.0: .*'maps', 'masks', 'csv', 'coco' or 'mvtec_ad2'"):
+    forms = r"run\.export\.0: .*'maps', 'masks', 'csv', 'coco', 'mvtec_ad2' or 'fiftyone'"
+    with pytest.raises(ConfigError, match=forms):
         build(*compose("run.export=mapz"))
 
 

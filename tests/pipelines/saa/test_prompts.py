@@ -83,7 +83,7 @@ def test_a_product_of_ones_own_takes_a_few_lines(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[1, 2]", "not a mapping"),
-        ("a: [", "line 1, column 5: expected the node content"),
+        ("a: [", "line 2, column 1: did not find expected node content"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{}}", "names no category"),
         (f"source: us\ngeneral: []{DEFAULTS}\ncategories: {{x: {{kk: 3}}}}", "categories.x.kk"),
         ("source: us\ncategories: {x: {caption: [hole]}}", "x.caption: unknown key; did you mean 'captions'?"),

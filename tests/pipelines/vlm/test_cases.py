@@ -276,7 +276,7 @@ def test_a_dry_run_asks_nothing_and_says_what_it_would_cost(tmp_path: Path) -> N
 def test_a_dry_run_tells_calls_and_questions_apart_where_each_is_asked_several_times(tmp_path: Path) -> None:
     run(tmp_path, first(label("OK")), n=1)  # its answer is the first draw
     chosen = pipeline(tmp_path, "pipeline.dry_run=true", "pipeline.draws=3")
-    told = r"1 answers are stored, 5 calls of \S+ would be made, for 2 questions of up to 3 draws each: "
+    told = r"1 answer is stored, 5 calls of \S+ would be made, for 2 questions of up to 3 draws each: "
     with pytest.raises(DryRun, match=told):
         predict(chosen, context(tmp_path, images(tmp_path / "images", 2)))
 

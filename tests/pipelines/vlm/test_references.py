@@ -119,6 +119,7 @@ class TwoQuestions:
     """Makes two questions about a sample, of which only the second is long."""
 
     shown: bool = True
+    draws: int = 1
 
     def references(self, sample: Sample) -> tuple[int]:
         return (1,)

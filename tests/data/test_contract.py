@@ -148,7 +148,10 @@ def test_a_missing_image_is_told_and_goes_on_only_when_allowed(name: str, full: 
     assert any("1 missing" in note for note in partial.notes)
 
 
-@pytest.mark.parametrize(("option", "good", "defective"), PRESETS)
+@pytest.mark.parametrize(
+    ("option", "good", "defective"),
+    [pytest.param(*preset, marks=pytest.mark.slow) if preset[1] + preset[2] > 3000 else preset for preset in PRESETS],
+)
 def test_presets_give_the_papers_numbers(option: str, good: int, defective: int, full: Path) -> None:
     manifest = dataset(option).manifest(built(full, option_values(option)["name"]))
     assert counts(manifest) == (good, defective)

@@ -65,6 +65,7 @@ def test_a_run_goes_through_the_checkout(tmp_path: Path, checkout: dict[str, Pat
     assert values["ap"] is not None
 
 
+@pytest.mark.slow
 def test_what_the_process_said_stands_in_the_error(checkout: dict[str, Path]) -> None:
     network = EvfSam(**checkout, device="cpu", precision="fp32", semantic=True)
     image = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)

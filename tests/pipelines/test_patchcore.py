@@ -73,6 +73,7 @@ def plain_spread(points: torch.Tensor, number: int, *, seed: int) -> list[int]:
     return chosen
 
 
+@pytest.mark.slow
 def test_blocks_and_threads_change_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     points = torch.from_numpy(np.random.default_rng(4).standard_normal((777, 150)).astype(np.float32))
     points[500:] = points[:277]  # equal distances: of these the first one is taken

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.config.compose import compose_each
+from benchmark.config import compose, loader, override_words, strict_files
+from benchmark.config.compose import Composed, compose_each
+from benchmark.core import yaml_files
 from benchmark.core.errors import ConfigError, WeightsError
-from benchmark.core.resources import commands_here
+from benchmark.core.resources import CONF, commands_here
+from benchmark.report.kept import kept
 
 if TYPE_CHECKING:
     from benchmark.config.pipeline import Pipeline
@@ -67,7 +73,7 @@ def _looked(
     """Look at the config of each line once; a setting that is refused is what is missing."""
     different = list(dict.fromkeys(lines))
     found: dict[Words, Missing | None] = {}
-    for words, composed in zip(different, compose_each(group, different), strict=True):
+    for words, composed in zip(different, _composed(group, different), strict=True):
         try:
             if isinstance(composed, ConfigError):
                 raise composed
@@ -75,6 +81,21 @@ def _looked(
         except ConfigError as error:
             found[words] = Missing(phrase=first_line(error))
     return found
+
+
+def _composed(group: str, lines: Sequence[Words]) -> list[Composed | ConfigError]:
+    """Return what ``compose_each`` does, kept while neither ``conf/`` nor the environment that it reads changes."""
+    if any(word.startswith(("hydra", "networks")) for words in lines for word in words):  # a user's files, or our code
+        return compose_each(group, lines)
+    files = sorted(CONF.rglob("*.yaml"))
+    names = {name for file in files for name in re.findall(r"oc\.env:(\w+)", file.read_text(encoding="utf-8-sig"))}
+    about = [group, lines, [str(file) for file in files], {name: os.environ.get(name) for name in sorted(names)}]
+    found = kept(
+        lambda _: [str(one) if isinstance(one, ConfigError) else one for one in compose_each(group, lines)],
+        of=[*files, json.dumps(about)],
+        by=(compose, loader, override_words, strict_files, yaml_files),
+    )
+    return [ConfigError(one) if isinstance(one, str) else (one[0], one[1]) for one in found]
 
 
 def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing | None:

@@ -16,11 +16,11 @@ from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Reading
 from benchmark.core.settings import Settings
 from benchmark.core.text import counted
-from benchmark.data.dataset import size_as_read
 from benchmark.data.draw import draw, overhang
 from benchmark.data.index import FileFacts
 from benchmark.data.listed import Listed
 from benchmark.data.mvtec import LIKE_GOOD
+from benchmark.data.record_files import size_as_read
 from benchmark.data.records import Record, Scan
 
 LARGEST = 2**30

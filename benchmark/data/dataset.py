@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from benchmark.core.samples import Manifest, Reading, Sample
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.core.text import counted, encodable
 from benchmark.data.card import Card, Count, Difference, compare, find_card, unexpected_categories, wrong_total
-from benchmark.data.images import SIDEWAYS, size_mismatch
-from benchmark.data.index import FileFacts, FileRole, file_facts
+from benchmark.data.index import FileFacts, file_facts
 from benchmark.data.interest import Interest
+from benchmark.data.record_files import content_key, files_of, size_problems, truth_key
 from benchmark.data.records import Record, Scan, has_data, missing_data
 from benchmark.data.splits import SplitPolicy, Subset, expected_test, split_records
 
@@ -317,7 +316,7 @@ class Dataset(Settings, ABC):
             group=encodable(record.group or record.image),
             split=record.split,
             sha256=content_key(index.facts[record.image], index.reading, deep=True),
-            mask_sha256=_truth_key(record, mask, index),
+            mask_sha256=truth_key(record, mask, index.facts, index.reading),
             drawing=record.drawing,
             class_ids=record.class_ids,
             mask_peak=None if mask is None else index.facts[mask].peak,
@@ -339,63 +338,6 @@ class _Paths:
         if folder not in self._folders:
             self._folders[folder] = self.root / folder
         return self._folders[folder] / name
-
-
-def content_key(facts: FileFacts, reading: Reading, *, deep: bool) -> str:
-    """Return the file's hash, and another one for each other way in which it becomes pixels.
-
-    Args:
-        facts: of the file.
-        reading: how it is read.
-        deep: whether its bits matter, as they do for an image.
-    """
-    ways = []
-    if deep and facts.peak is not None and reading.bits != 16:
-        ways.append(f"bits={reading.bits}")
-    if reading.upright and facts.orientation != 1:
-        ways.append("upright")
-    return hashlib.sha256(" ".join([facts.sha256, *ways]).encode()).hexdigest() if ways else facts.sha256
-
-
-def _truth_key(record: Record, mask: str | None, index: Index) -> str | None:
-    """Return a hash of what an image's pixel truth is made of; None where it has none of its own."""
-    if mask is None:
-        return None if record.drawing is None else record.drawing.sha256
-    keys = [content_key(index.facts[name], index.reading, deep=False) for name in (mask, *record.more_masks)]
-    key = keys[0] if len(keys) == 1 else hashlib.sha256(" ".join(keys).encode()).hexdigest()
-    return key if record.class_ids is None else hashlib.sha256(f"{key} {record.class_ids}".encode()).hexdigest()
-
-
-def files_of(records: Sequence[Record]) -> dict[str, FileRole]:
-    """Return every file of the records and what it is read as."""
-    files: dict[str, FileRole] = {}
-    for record in records:
-        files[record.image] = "image"
-        for mask in record.masks:
-            files[mask] = record.mask_format
-    return files
-
-
-def size_problems(root: Path, records: Sequence[Record], facts: Mapping[str, FileFacts], reading: Reading) -> list[str]:
-    """Name every mask that has another size than its image."""
-    problems = []
-    for record in records:
-        for name in record.masks:
-            image, mask = facts[record.image], facts[name]
-            sizes = size_as_read(image, reading), size_as_read(mask, reading)
-            if sizes[0] != sizes[1]:
-                problem = size_mismatch(root / record.image, sizes[0], root / name, sizes[1])
-                if image.orientation != mask.orientation:
-                    other = "ignore" if reading.upright else "apply"
-                    problem += f"; their EXIF orientations differ: perhaps dataset.exif_orientation={other}"
-                problems.append(problem)
-    return problems
-
-
-def size_as_read(facts: FileFacts, reading: Reading) -> tuple[int, int]:
-    """Return (width, height) as the file is read."""
-    swapped = reading.upright and facts.orientation in SIDEWAYS
-    return (facts.height, facts.width) if swapped else (facts.width, facts.height)
 
 
 def _listed(differences: Sequence[Difference]) -> str:

@@ -9,8 +9,9 @@ from typing import Literal
 from benchmark.core.errors import ConfigError
 from benchmark.core.text import counted
 from benchmark.data.card import find_card
-from benchmark.data.dataset import Dataset, files_of
+from benchmark.data.dataset import Dataset
 from benchmark.data.index import FileFacts
+from benchmark.data.record_files import files_of
 from benchmark.data.records import GOOD, Record, Scan, folders, image_files, pair, unused_files
 
 LIKE_GOOD = frozenset(

@@ -9,9 +9,10 @@ from pathlib import Path
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Manifest, Sample
 from benchmark.core.text import encodable
-from benchmark.data.dataset import Dataset, content_key
+from benchmark.data.dataset import Dataset
 from benchmark.data.images import EXTENSIONS
 from benchmark.data.index import FileFacts, file_facts
+from benchmark.data.record_files import content_key
 from benchmark.data.records import GOOD, Record, natural, unlabelled_record
 
 TRAIN, CALIBRATION = "train", "good"

@@ -25,7 +25,8 @@ from benchmark.results.overview import Overview
 from benchmark.results.schema import plain
 from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify
-from benchmark.running.run import identity, make_context, plan_of, planned
+from benchmark.running.recording import identity
+from benchmark.running.run import make_context, plan_of, planned
 from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
 
 if TYPE_CHECKING:

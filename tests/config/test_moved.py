@@ -10,7 +10,7 @@ import pytest
 from benchmark.config.moved import MOVED, OPTIONS, recorded, recorded_choices
 from benchmark.config.schema import build, option_settings
 from benchmark.core.errors import ConfigError
-from benchmark.running.run import identity
+from benchmark.running.recording import identity
 from tests.harness import compose
 
 OLD, NEW = "benchmark.place.Constant", "benchmark.pipelines.constant.Constant"

@@ -28,7 +28,8 @@ from benchmark.core.yaml_files import read_yaml
 from benchmark.data.images import image_shape
 from benchmark.results.schema import flatten
 from benchmark.running.names import identify
-from benchmark.running.run import identity, limited, make_context
+from benchmark.running.recording import identity
+from benchmark.running.run import limited, make_context
 from benchmark.stages.context import Context
 from tests.harness import SMALL_SAT, compose, plan_of, streamed
 from tests.tiny_models import one_thread, tiny  # noqa: F401

@@ -12,8 +12,8 @@ from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Sample
 from benchmark.core.settings import FilePath, Settings
 from benchmark.core.text import counted
-from benchmark.data.dataset import content_key
 from benchmark.data.index import file_facts
+from benchmark.data.record_files import content_key
 from benchmark.pipelines.vlm.prepare import ImageSettings, Reference
 from benchmark.stages.stage import Inputs, Stage
 

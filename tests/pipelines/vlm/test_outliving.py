@@ -18,7 +18,7 @@ from benchmark.config.schema import build
 from benchmark.core.samples import Prediction
 from benchmark.data import align
 from benchmark.pipelines.vlm import prepare
-from benchmark.running.run import identity, options_of
+from benchmark.running.recording import identity, options_of
 from tests.harness import compose
 from tests.pipelines.vlm.servers import Fake, failed, label, said, serving
 from tests.pipelines.vlm.shifted import ALIGNED, shifted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -257,9 +258,11 @@ class SweepSummary(Callback):
         from benchmark.tracking import Mlflow
 
         tracker: Any = option_settings("tracking", composed["tracking"])
+        root = self._run(composed).results_root
         if here and isinstance(tracker, Mlflow) and can_fork():
-            _beside = Beside(tracker)
-        self._track(tracker, "start_sweep", name, results_root=self._run(composed).results_root)
+            killed = functools.partial(tracker.finish_sweep, folder, results_root=root, metrics={}, status="KILLED")
+            _beside = Beside(tracker, last=killed)  # does nothing where the parent run has ended
+        self._track(tracker, "start_sweep", name, results_root=root)
         _tracked = lambda status: self._close(composed, folder, status, {})  # noqa: E731
 
     def _close(self, composed: Mapping[str, Any], folder: Path, status: str, metrics: Mapping[str, float]) -> None:

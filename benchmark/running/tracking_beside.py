@@ -34,14 +34,18 @@ def can_fork() -> bool:
 class Beside:
     """Calls of a tracker, carried out one after another, each as soon as the one before is done.
 
-    The process ends with the one that made it, however that ends, once the call at work is done.
+    The process ends with the one that made it, however that ends, once what was asked for is done.
+
+    Args:
+        tracker: whose calls.
+        last: called there before it ends.
     """
 
-    def __init__(self, tracker: Mlflow) -> None:
+    def __init__(self, tracker: Mlflow, *, last: Callable[[], None]) -> None:
         self.tracker = tracker
         self._waiting: deque[Then] = deque()
         self._near, far = get_context("fork").Pipe()
-        self._process = get_context("fork").Process(target=_serve, args=(far, self._near, tracker), daemon=True)
+        self._process = get_context("fork").Process(target=_serve, args=(far, self._near, tracker, last), daemon=True)
         self._process.start()
         far.close()
 
@@ -75,7 +79,7 @@ class Beside:
             self._waiting.popleft()(told)
 
 
-def _serve(far: Connection, near: Connection, tracker: Mlflow) -> None:
+def _serve(far: Connection, near: Connection, tracker: Mlflow, last: Callable[[], None]) -> None:
     """Carry out calls until the other side is gone; Ctrl-C is for that one, which says what becomes of the sweep."""
     near.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -91,4 +95,7 @@ def _serve(far: Connection, near: Connection, tracker: Mlflow) -> None:
             except Exception as error:
                 print(redact(traceback.format_exc()), file=sys.stderr)
                 told = redact(f"{type(error).__name__}: {error}")
-            far.send(told)
+            with suppress(OSError):  # nobody is left to hear it, and what was asked for is still to be done
+                far.send(told)
+    with suppress(TrackingError):
+        last()

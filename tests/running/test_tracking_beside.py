@@ -38,7 +38,7 @@ class Written:
 
 
 def _beside(tracker: Any) -> Beside:
-    return Beside(tracker)
+    return Beside(tracker, last=lambda: tracker.place.with_suffix(".ended").touch())
 
 
 def test_calls_are_done_in_order_and_failures_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,8 @@ def test_ctrl_c_is_for_the_process_that_leads(tmp_path: Path) -> None:
 
 def _led(place: Path) -> None:
     beside = _beside(Written(place, seconds=0.3))
-    beside.ask("log", "one", then=lambda _: None)
+    for what in ("one", "two"):
+        beside.ask("log", what, then=lambda _: None)
     place.with_suffix(".pid").write_text(str(beside._process.pid))
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -95,7 +96,8 @@ def test_it_ends_with_the_process_that_began_it(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z":
         assert time.monotonic() < deadline, "the process beside a killed one lives on"
         time.sleep(0.02)
-    assert (tmp_path / "calls").read_text().startswith("one"), "the call at work is done to its end"
+    assert [line.split()[0] for line in (tmp_path / "calls").read_text().splitlines()] == ["one", "two"]
+    assert (tmp_path / "calls.ended").exists(), "a sweep that was killed is said to be over"
 
 
 def test_a_call_that_was_given_up_does_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -236,20 +236,23 @@ def test_a_run_that_is_stopped_leaves_no_process(tmp_path: Path, kind: signal.Si
 def test_a_node_lost_in_the_middle_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from ray._private import state
     from ray.cluster_utils import Cluster
 
-    number, batch, log = 400, 10, tmp_path / "log"
+    number, batch, log = 400, 20, tmp_path / "log"
     alone = run(tmp_path / "alone", *sat(number))
     monkeypatch.setenv(MARK, str(tmp_path))
     node = {"num_cpus": 1, "object_store_memory": 2**27}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     try:
-        lost, _ = cluster.add_node(**node), cluster.add_node(**node)
+        others = cluster.add_node(**node), cluster.add_node(**node)
         cluster.wait_for_nodes()
 
-        def kill() -> None:
+        def kill() -> None:  # three actors keep step: in the middle of the fourth batch of each, not between two
             wait_for(lambda: log.exists() and len(log.read_text().split()) > number // 2, seconds=600)
-            cluster.remove_node(lost, allow_graceful=False)
+            actors = [one for one in state.actors().values() if one["State"] == "ALIVE"]
+            at_work = Counter(one["Address"]["NodeID"] for one in actors)
+            cluster.remove_node(max(others, key=lambda one: at_work[one.node_id]), allow_graceful=False)
 
         killer = threading.Thread(target=kill)
         killer.start()

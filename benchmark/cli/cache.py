@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.cli.words import Command, folder_or_address, path
-from benchmark.core.text import counted
+from benchmark.core.text import counted, shown_bytes
 
 if TYPE_CHECKING:
     from benchmark.stages.store import Store
@@ -66,7 +66,7 @@ def prune(
     seconds = None if older is None else maintenance.age(older)
     limit = None if max_size is None else maintenance.size(max_size)
     count, held = maintenance.prune(_store(context), stages=stage or [], older=seconds, max_size=limit, dry_run=dry_run)
-    print(f"{counted(f'{count:,}', 'file')}, {maintenance.shown_size(held)} {'would be ' if dry_run else ''}removed")
+    print(f"{counted(f'{count:,}', 'file')}, {shown_bytes(held)} {'would be ' if dry_run else ''}removed")
     if not stage and older is None and max_size is None:
         print("to remove more, say which: --older 30d, --max-size 10G or --stage NAME")
 

@@ -6,6 +6,8 @@ import re
 import resource
 import sys
 
+from benchmark.core.text import shown_bytes
+
 _SAYS_SO = ("out of memory", "can't allocate memory", "insufficient memory", "cannot allocate memory", "bad_alloc")
 _AMOUNT = re.compile(r"(?:allocat\w*|tried to allocate)\s+(\d[\d.]*)\s*(bytes|[KMGT]i?B)", re.IGNORECASE)
 
@@ -41,4 +43,4 @@ def _held() -> int:
 
 
 def _readable(number: float, unit: str) -> str:
-    return f"{number / 1e9:.2f} GB" if unit == "bytes" else f"{number:g} {unit}"
+    return shown_bytes(number) if unit == "bytes" else f"{number:g} {unit}"

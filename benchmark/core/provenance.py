@@ -10,13 +10,14 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
 from benchmark.core.resources import CHECKOUT
+from benchmark.core.text import counted, shown_bytes
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -106,6 +107,18 @@ def hardware() -> dict[str, str | int | None]:
     gpu = torch.cuda.get_device_name(0) if torch is not None and torch.cuda.is_available() else None
     kernels = None if torch is None else torch.backends.cpu.get_cpu_capability()
     return {"cpu": _cpu_name(), "kernels": kernels, "cores": os.cpu_count(), "memory_mb": memory, "gpu": gpu}
+
+
+def shown_hardware(hardware: Mapping[str, str | int | None]) -> str:
+    """Return ``AMD EPYC with AVX512, 2 cores, 25.3 GB memory``, as far as it is known."""
+    cpu, kernels, cores, memory, gpu = map(hardware.get, ("cpu", "kernels", "cores", "memory_mb", "gpu"))
+    parts = (
+        f"{cpu} with {kernels}" if cpu and kernels else cpu,
+        counted(cores, "core") if cores else None,
+        f"{shown_bytes(int(memory) * 2**20)} memory" if memory else None,
+        gpu,
+    )
+    return ", ".join(str(part) for part in parts if part)
 
 
 def _cpu_name() -> str:

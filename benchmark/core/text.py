@@ -31,6 +31,15 @@ def counted(number: int | str, one: str, several: str = "") -> str:
     return f"{number} {one if single else several or one + 's'}"
 
 
+def shown_bytes(size: float) -> str:
+    """Return ``999 B``, ``1.5 GB``: bytes in decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} TB"
+
+
 def original(text: str) -> str:
     """Return the text that ``encodable`` was given, if that did not show such an escape itself."""
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmark.core.provenance import shown_hardware
 from benchmark.core.text import counted
 from benchmark.report.charts import chart
 from benchmark.report.page_charts import category_bars
@@ -122,7 +123,7 @@ def _facts(result: RunResult) -> Iterator[tuple[str, str]]:
             f"sha256 {w.sha256[:16] or '–'}, licence {w.licence or 'not stated'}, trained on {trained}",
         )
     yield "code", f"{measured.git_commit or 'no checkout'}{' with uncommitted changes' if measured.git_dirty else ''}"
-    yield "machine", ", ".join(f"{k} {v}" for k, v in measured.hardware.items() if v is not None)
+    yield "machine", shown_hardware(measured.hardware)
     yield "packages", ", ".join(f"{k} {v}" for k, v in measured.packages.items())
     yield "started", measured.started
     yield "command", shlex.join(measured.command)

@@ -83,8 +83,10 @@ def _alone(submission: Submission, path: Path) -> Iterator[Check]:
             known = read_submission(other)
         except BenchmarkError:
             continue  # it has a check of its own
-        if known.run_digest == submission.run_digest or _same_entry(known, submission):
-            yield Check(what="unique", state="refused", told=f"{other.name} is of the same run, remove one of them")
+        same_run = known.run_digest == submission.run_digest
+        if same_run or _same_entry(known, submission):
+            of = "run" if same_run else "method, settings, images and giver"
+            yield Check(what="unique", state="refused", told=f"{other.name} is of the same {of}; there can be one")
             return
     yield Check(what="unique", state="verified", told="no other submission of this method, settings and images")
 

@@ -14,7 +14,7 @@ from benchmark.core import provenance
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CHECKOUT
 from benchmark.core.secrets import redact
-from benchmark.core.text import counted
+from benchmark.core.text import counted, shown_bytes
 
 if TYPE_CHECKING:
     from benchmark.report.papers.availability import Missing
@@ -32,7 +32,7 @@ def machine() -> Iterator[Cells]:
     yield (
         "processor",
         str(facts.get("cpu")),
-        f"{facts.get('cores')} cores, {_gigabytes(int(facts.get('memory_mb') or 0) * 2**20)} memory",
+        f"{facts.get('cores')} cores, {shown_bytes(int(facts.get('memory_mb') or 0) * 2**20)} memory",
     )
     yield from _accelerators()
     remark = "with uncommitted changes" if dirty else "" if CHECKOUT else "installed from a wheel"
@@ -58,7 +58,7 @@ def _accelerators() -> Iterator[Cells]:
     if torch.cuda.is_available():
         for at in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(at)
-            yield f"GPU {at}", about.name, f"{_gigabytes(about.total_memory)}, CUDA {torch.version.cuda}"
+            yield f"GPU {at}", about.name, f"{shown_bytes(about.total_memory)}, CUDA {torch.version.cuda}"
     else:
         yield "GPU", "none", f"torch {torch.__version__} finds no CUDA device; everything runs on the processor"
 
@@ -106,7 +106,7 @@ def places(run: Any) -> Iterator[Cells]:
             continue
         there = next(p for p in (folder.resolve(), *folder.resolve().parents) if p.exists())
         writable = "" if os.access(there, os.W_OK) else ", not writable"
-        yield name, str(folder), f"{_gigabytes(shutil.disk_usage(there).free)} free{writable}"
+        yield name, str(folder), f"{shown_bytes(shutil.disk_usage(there).free)} free{writable}"
 
 
 def _answering(address: str) -> str:
@@ -241,7 +241,3 @@ def tables(extra: Sequence[str]) -> Iterator[Cells]:
         lacking = Counter(part for one in each if one is not None for part in one.phrase.split("; "))
         reasons = ", ".join(f"{phrase} ({n})" for phrase, n in lacking.most_common(4))
         yield name, number, f"{sum(one is None for one in each)} of {len(each)}", reasons
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"

@@ -21,6 +21,14 @@ def obstacle(composed: Mapping[str, Any], choices: Mapping[str, str]) -> Missing
     return both(data_missing(composed, choices), pipeline_missing(composed, choices))
 
 
+def _can_plan(config: RunConfig, composed: Mapping[str, Any]) -> bool:
+    from benchmark.report.papers.availability import data_missing, weights_missing
+    from benchmark.running.forecast import asks
+
+    given = (data_missing(composed, config.choices), weights_missing(config.pipeline, config.run.weights_root))
+    return not any(given) and asks(config.pipeline)
+
+
 def outlook(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a run would do, a line each: images, networks, what is stored already, seconds, and what is missing.
 
@@ -32,10 +40,11 @@ def outlook(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
     yield f"{choices['dataset']} × {choices['pipeline']}, protocol {choices['protocol']}"
     yield from (f"  {line}" for line in _networks(config))
     missing = obstacle(composed, choices)
-    if missing is None:
+    if missing is None or _can_plan(config, composed):
         yield from (f"  {line}" for line in _work(config, composed))
     else:
         yield from (f"  {line}" for line in _costs(config, composed))
+    if missing is not None:
         yield from (f"  {phrase}" for phrase in missing.phrase.split("; "))
         if missing.fix:
             yield f"  run: {missing.fix}"
@@ -68,10 +77,11 @@ def _costs(config: RunConfig, composed: Mapping[str, Any], images: int | None = 
 def _work(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
     """Index the data and plan, as the run would; both are remembered for it."""
     from benchmark.config.pipeline import predictions
+    from benchmark.running.forecast import asks
     from benchmark.running.run import limited, make_context, make_manifest, plan_of
 
     pipeline = config.pipeline
-    if "dry_run" in type(pipeline).model_fields:
+    if asks(pipeline):
         pipeline = pipeline.model_copy(update={"dry_run": True})
     try:
         manifest = make_manifest(config)
@@ -94,7 +104,7 @@ def _work(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
         what = "images" if plan.samples is None else "tiles"
         yield f"stage {stage.name}: {stored} of {len(mine)} {what} stored already"
     yield from _costs(config, composed, len(samples))
-    if "dry_run" in type(pipeline).model_fields:
+    if asks(pipeline):
         try:
             list(predictions(plan, context))
         except DryRun as told:

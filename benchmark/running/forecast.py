@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from benchmark.core import provenance
 from benchmark.core.errors import BenchmarkError, ResultsError
 from benchmark.core.resources import REFERENCE, shown
+from benchmark.core.text import shown_bytes
 
 if TYPE_CHECKING:
+    from benchmark.config.pipeline import Pipeline
     from benchmark.config.schema import RunConfig
 
 SIZES = REFERENCE / "cache_sizes.csv"
@@ -28,6 +30,7 @@ def costs(config: RunConfig, composed: Mapping[str, Any], *, images: int | None 
         composed: the same settings as plain containers.
         images: that would be predicted; None: as many as the data set's card says.
     """
+    planned = images is not None
     images = _expected(config) if images is None else images
     limit = config.run.limit
     if images is not None and limit is not None:
@@ -37,9 +40,13 @@ def costs(config: RunConfig, composed: Mapping[str, Any], *, images: int | None 
     yield _data(config, composed)
     yield _weights(config)
     yield _cache(config.choices, images)
-    if "dry_run" in type(config.pipeline).model_fields:
-        words = f"DATASET={config.choices['dataset']} PIPELINE={config.choices['pipeline']} ARGS=dry_run"
-        yield "price of answers", "by tokens", f"make bench {words} counts what is not stored yet"
+    if asks(config.pipeline) and not planned:
+        yield _price(config.pipeline, config.choices)
+
+
+def asks(pipeline: Pipeline) -> bool:
+    """Whether a pipeline asks a model for answers, and can count what it would ask."""
+    return "dry_run" in type(pipeline).model_fields
 
 
 def _times(config: RunConfig, images: int | None) -> Iterator[Cells]:
@@ -103,7 +110,7 @@ def _data(config: RunConfig, composed: Mapping[str, Any]) -> Cells:
     known = [size for size in sizes if size is not None]
     if not sizes or len(known) < len(sizes):
         return what, "size not published", f"make data DATASET={name}"
-    return what, _gigabytes(sum(known)), f"make data DATASET={name}"
+    return what, shown_bytes(sum(known)), f"make data DATASET={name}"
 
 
 def _weights(config: RunConfig) -> Cells:
@@ -124,7 +131,7 @@ def _weights(config: RunConfig) -> Cells:
     rest = f"and {', '.join(unknown)} from the hub, whose sizes are not registered" if unknown else ""
     if None in sizes:
         rest = f"{rest} and files whose size is not published".strip()
-    return what, _gigabytes(sum(size or 0 for size in sizes)), rest
+    return what, shown_bytes(sum(size or 0 for size in sizes)), rest
 
 
 def _cache(choices: Mapping[str, str], images: int | None) -> Cells:
@@ -133,7 +140,26 @@ def _cache(choices: Mapping[str, str], images: int | None) -> Cells:
         return "cache", NOT_MEASURED, "make cache tells what a run with run.limit=10 left there"
     each, once, source = measured
     parts = f"{each:,} bytes an image and {once:,} once"
-    return "cache", parts if images is None else _gigabytes(each * images + once), f"{parts}, {source}"
+    return "cache", parts if images is None else shown_bytes(each * images + once), f"{parts}, {source}"
+
+
+def _price(pipeline: Pipeline, choices: Mapping[str, str]) -> Cells:
+    from benchmark.chat.pricing import load_prices
+    from benchmark.chat.providers.hf_local import LocalSettings
+    from benchmark.pipelines.vlm.pipeline import VisionLanguage
+
+    assert isinstance(pipeline, VisionLanguage)
+    what, model = "price of answers", pipeline.provider.model
+    if isinstance(pipeline.provider, LocalSettings):
+        return what, "none", f"{model} answers on this machine"
+    prices = load_prices(pipeline.pricing)
+    price = None if prices is None else prices.of(model)
+    words = f"DATASET={choices['dataset']} PIPELINE={choices['pipeline']} ARGS=dry_run"
+    counts = f"make bench {words} counts what is not stored yet, without a key"
+    if prices is None or price is None:
+        return what, "not known", f"no list has {model}; {counts}"
+    rates = f"{price.input:g} USD for a million prompt tokens of {model}, {price.output:g} of output ({prices.read})"
+    return what, "by tokens", f"{rates}; {counts}"
 
 
 def cache_sizes(path: Path = SIZES) -> dict[tuple[str, str], tuple[int, int, str]]:
@@ -172,7 +198,3 @@ def _expected(config: RunConfig) -> int | None:
 
 def _duration(seconds: float) -> str:
     return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:,.0f} min"
-
-
-def _gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

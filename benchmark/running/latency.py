@@ -157,12 +157,11 @@ def grid(found: Latency) -> Grid:
     )  # fmt: skip
     stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in found.stages_ms.items())
     shared = [f"{name} {StageTime(**times)}" for name, times in found.together_stages.items() if sum(times.values())]
-    machine = ", ".join(str(v) for v in found.hardware.values() if v is not None)
     busy = "not known" if found.load is None else f"{found.load:.1f}"
     notes = (
         f"{counted(found.n_single, 'image')} one by one after {WARM_UP} for warming up, {found.n_together} together",
         f"of one image: {stages or 'no stage'}",
         f"of those together: {'; '.join(shared) or 'no stage'}",
-        f"machine: {machine}; load before: {busy}",
+        f"machine: {provenance.shown_hardware(found.hardware)}; load before: {busy}",
     )
     return Grid(title="Latency", columns=columns, rows=(row,), notes=notes, left=frozenset({0, 1, 2}))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.table import Grid, show
-from benchmark.core.text import counted
+from benchmark.core.text import counted, shown_bytes
 from benchmark.stages.codec import CorruptEntryError, unpack
 from benchmark.stages.explain import nearest
 from benchmark.stages.store import Entry, Store
@@ -32,15 +32,6 @@ def age(text: str) -> float:
     if match is None:
         raise ConfigError(f"{text!r} is not an age; write 30d, 12h or 90m")
     return float(match[1]) * SECONDS[match[2]]
-
-
-def shown_size(size: float) -> str:
-    """Write bytes for people, in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} TB"
 
 
 def chosen(store: Store, stages: Sequence[str]) -> list[Entry]:
@@ -68,15 +59,15 @@ def show_sizes(store: Store, stages: Sequence[str]) -> None:
     for name, entries in sorted(by_stage.items(), key=lambda item: -sum(e.size for e in item[1])):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(e.used for e in entries)))
         variants = str(len(store.notes(name)) or "–")
-        rows.append((name, variants, f"{len(entries):,}", shown_size(sum(e.size for e in entries)), used))
+        rows.append((name, variants, f"{len(entries):,}", shown_bytes(sum(e.size for e in entries)), used))
     total = [entry for entries in by_stage.values() for entry in entries]
-    rows.append(("all", "", f"{len(total):,}", shown_size(sum(e.size for e in total)), ""))
+    rows.append(("all", "", f"{len(total):,}", shown_bytes(sum(e.size for e in total)), ""))
     far = store.here is not store
     columns = ("stage", "settings", "entries", "size", "last written" if far else "last used")
     title, last = f"stage store {store.place}", frozenset({len(rows) - 1})
     show(Grid(title=title, columns=columns, rows=tuple(rows), left=frozenset({0, 4}), marked=last))
     if far:
-        print(f"on this machine: {shown_size(sum(e.size for e in store.here.entries()))} in {store.here.place}")
+        print(f"on this machine: {shown_bytes(sum(e.size for e in store.here.entries()))} in {store.here.place}")
 
 
 def prune(

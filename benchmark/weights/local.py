@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.core.errors import WeightsError, near_matches
 from benchmark.core.settings import folder_of
-from benchmark.core.text import counted
+from benchmark.core.text import counted, shown_bytes
 from benchmark.weights import shards
 from benchmark.weights.digests import file_digests
 from benchmark.weights.registry import Weights, WeightsFile, find, names
@@ -130,8 +130,8 @@ def command_for(missing: Sequence[str]) -> str:
 
 
 def readable_size(size: int | None) -> str:
-    """Write a number of bytes for people: ``"693,997,677 bytes"``, or ``"size not published"``."""
-    return "size not published" if size is None else f"{size:,} bytes"
+    """Write a number of bytes for people: ``"694.0 MB"``, or ``"size not published"``."""
+    return "size not published" if size is None else shown_bytes(size)
 
 
 def _verified(entry: Weights, *, folder: Path) -> LocalWeights:

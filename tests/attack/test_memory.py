@@ -19,9 +19,9 @@ ERRORS = {
     "Python": (MemoryError(), ""),
     "NumPy": (MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,)"), "7.45 GiB"),
     "PyTorch": (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate "
-                             "4000000000 bytes. Error code 12 (Cannot allocate memory)"), "4.00 GB"),
+                             "4000000000 bytes. Error code 12 (Cannot allocate memory)"), "4.0 GB"),
     "a GPU": (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total of 8 GiB"), "2 GiB"),
-    "OpenCV": (RuntimeError("(-4:Insufficient memory) Failed to allocate 300000000 bytes"), "0.30 GB"),
+    "OpenCV": (RuntimeError("(-4:Insufficient memory) Failed to allocate 300000000 bytes"), "300.0 MB"),
     "C++": (RuntimeError("std::bad_alloc"), ""),
 }  # fmt: skip
 

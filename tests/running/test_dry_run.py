@@ -21,7 +21,7 @@ def test_everything_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
     lines = "\n".join(told(tmp_path, "dataset=mvtec", "pipeline=saa_plus", f"run.weights_root={tmp_path}"))
     assert "data missing: mvtec" in lines and "weights missing: " in lines
     assert "make data DATASET=mvtec && make weights" in lines
-    assert "weights sam_vit_h: to be fetched, 2,5" in lines
+    assert "weights sam_vit_h: to be fetched, 2.6 GB" in lines
 
 
 def test_what_is_stored_already_is_counted(tmp_path: Path) -> None:
@@ -54,6 +54,9 @@ def test_a_wrong_setting_is_an_error_here_too(tmp_path: Path) -> None:
     assert done.returncode == 1 and "did you mean 'policy'" in done.stderr
 
 
+PRICE = "price of answers"
+
+
 def costs(folder: Path, *words: str) -> dict[str, tuple[str, str]]:
     from benchmark.config.schema import build
     from benchmark.running.forecast import costs
@@ -75,13 +78,24 @@ def test_costs_of_a_data_set_that_is_not_here_are_those_of_its_card(tmp_path: Pa
 
 def test_costs_of_the_default_are_measured_ones_and_of_toys_none(tmp_path: Path) -> None:
     found = costs(tmp_path, "dataset=sat", "pipeline=reference_difference")
-    assert found["images"][0] == "263" and found["cache"][0] == "0.1 MB" and found["data to download"][0] == "none"
+    assert found["images"][0] == "263" and found["cache"][0].endswith(" kB") and found["data to download"][0] == "none"
     assert found["weights to download"][0] == "none" and found["time on a GPU"][0] == "not measured"
     other = costs(tmp_path, "dataset=sat", "pipeline=patchcore", "backbone@pipeline.backbone=wide_resnet50_2")
     assert other["cache"][0] == "not measured", "what was measured is of another network"
     toys = costs(tmp_path, *SMALL_SAT, "pipeline=patchcore", "networks=toy")
     assert not any(much.startswith("about") for much, _ in toys.values())
-    assert costs(tmp_path, "dataset=sat", "pipeline=gemini")["price of answers"][0] == "by tokens"
+
+
+def test_the_price_of_answers_is_told_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    much, by = costs(tmp_path, "dataset=sat", "pipeline=gemini", "pipeline.provider.model=gemini-2.5-pro")[PRICE]
+    assert much == "by tokens" and "1.25 USD for a million prompt tokens of gemini-2.5-pro, 10 of output" in by
+    much, by = costs(tmp_path, "dataset=sat", "pipeline=gemini", "pipeline.provider.model=gemini-99")[PRICE]
+    assert much == "not known" and "no list has gemini-99" in by
+    lines = "\n".join(told(tmp_path, *SMALL_SAT, "pipeline=gemini", "pipeline.provider.model=gemini-3.5-flash-lite"))
+    assert "36 calls of gemini-3.5-flash-lite would be made" in lines and " USD" in lines and PRICE not in lines
+    assert "no key and no stored answers of gemini-3.5-flash-lite" in lines and "run: export GEMINI_API_KEY=" in lines
 
 
 def test_the_doctor_tells_the_costs_of_what_is_named_and_of_nothing_else(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.core.provenance import shown_hardware
 from tests.harness import SMALL_SAT, places
 from tests.tiny_models import FEATURES
 
@@ -18,6 +19,7 @@ def test_a_pipeline_is_timed_and_written(tmp_path: Path, capsys: pytest.CaptureF
     told = " ".join(capsys.readouterr().out.split())
     assert "Latency" in told and "of those together: patchcore_distances" in told and "waiting for images" in told
     found = json.loads((tmp_path / "l.json").read_text())
+    assert f"machine: {shown_hardware(found['hardware'])}; load before: " in told
     assert found["n_single"] + found["n_together"] == 12 - 1 - 3
     assert 0 < found["p50_ms"] <= found["p90_ms"] <= found["p99_ms"]
     assert found["cold_start_ms"] > 0 and found["together_per_second"] > 0

@@ -239,6 +239,9 @@ def test_a_run_is_submitted_verified_and_recorded(
     assert main(["submit", str(done.folder), "who=Ada L.", "licence=CC-BY-4.0", f"out={tmp_path}"]) == 0
     (path,) = tmp_path.glob("sat/*.json")
     assert f"written: {path}" in capsys.readouterr().out
+    assert main(["submit", str(done.folder), "who=Eve", "licence=CC-BY-4.0", f"out={tmp_path}"]) == 1
+    assert "is of the same run; there can be one\n" in (told := capsys.readouterr().out)
+    assert "nothing written: " in told and list(tmp_path.glob("sat/*.json")) == [path]
     words = [*places(folder)[:1], f"run.cache_root={folder / 'cache'}"]
     said = tmp_path / "said.md"
     assert main(["verify-submission", str(path), "record", f"markdown={said}", *words]) == 0

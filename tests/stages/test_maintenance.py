@@ -11,7 +11,8 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.core.errors import ConfigError
-from benchmark.stages.maintenance import age, shown_size, size
+from benchmark.core.text import shown_bytes
+from benchmark.stages.maintenance import age, size
 from benchmark.stages.stage import Stage
 from benchmark.stages.store import Store, store_root
 
@@ -60,7 +61,7 @@ def test_wrong_ages_are_refused(text: str) -> None:
 
 
 def test_sizes_are_shown_for_people() -> None:
-    assert [shown_size(n) for n in (0, 999, 1000, 1.5e9, 2e12)] == ["0 B", "999 B", "1.0 kB", "1.5 GB", "2.00 TB"]
+    assert [shown_bytes(n) for n in (0, 999, 1000, 1.5e9, 2e12)] == ["0 B", "999 B", "1.0 kB", "1.5 GB", "2.00 TB"]
 
 
 def test_sizes(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +69,7 @@ def test_sizes(filled: Store, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "big" in text
     assert "small" in text
-    total = shown_size(sum(entry.size for entry in filled.entries()))
+    total = shown_bytes(sum(entry.size for entry in filled.entries()))
     assert total in text
 
 

@@ -261,7 +261,7 @@ def test_offline_names_the_file_and_where_it_comes_from(toy: Path, capsys: pytes
 def test_dry_run_lists_and_fetches_nothing(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "toy", "dry_run", "run.weights_root=" + str(toy / "other")]) == 0
     out = capsys.readouterr().out
-    assert f"{toy / 'other' / 'toy.pth'} (missing; {len(CONTENT):,} bytes; checked by sha256)" in out
+    assert f"{toy / 'other' / 'toy.pth'} (missing; 20.0 kB; checked by sha256)" in out
     assert "licence: not stated" in out
     assert list(toy.iterdir()) == []
 

@@ -64,8 +64,12 @@ def test_workflow_runs_lint_and_tests_on_every_supported_python() -> None:
     assert PROJECT["requires-python"] == f">={pythons[0]}"
     commands = [step["run"].split()[:2] for step in job["steps"] if "run" in step]
     assert commands == [["make", "setup"], ["make", "lint"], ["make", "test"]]
-    actions = [step["uses"] for step in job["steps"] if "uses" in step]
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions), actions
+
+
+def test_actions_of_workflows_are_pinned_to_a_commit() -> None:
+    """A tag can be moved by whoever gets hold of the action's repository."""
+    used = re.findall(r"uses: (.*)", "".join(p.read_text() for p in (ROOT / ".github/workflows").glob("*.yml")))
+    assert used and all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used), used
 
 
 def test_what_runs_a_strangers_pull_request_has_no_secret_and_what_may_write_runs_nothing_of_it() -> None:

@@ -27,7 +27,8 @@ from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
-from benchmark.data.images import is_lossy, levels_of, opened, orientation, sixteen_bit_peak
+from benchmark.data.images import opened, orientation, sixteen_bit_peak
+from benchmark.data.masks import is_lossy, levels_of
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.terminal import printable

@@ -103,7 +103,7 @@ def test_crowds_are_defects_or_ignored(folder: Path) -> None:
     runs = {"size": [HEIGHT, WIDTH], "counts": RUNS}
     path = write(folder / "a.json", coco(one_segmentation=runs, one_iscrowd=1))
     found = read("coco", path, annotations=settings(crowd="ignore")).test[1]
-    from benchmark.data.images import load_truth
+    from benchmark.data.masks import load_truth
 
     seen = load_truth(found, shape=(HEIGHT, WIDTH))
     assert found.defective and not seen.mask.any()

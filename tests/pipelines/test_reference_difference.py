@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.data.align import Aligned
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from benchmark.data.sat import Sat
 from benchmark.pipelines.reference_difference import ReferenceDifference
 from benchmark.stages.context import Context

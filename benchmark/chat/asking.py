@@ -24,6 +24,7 @@ from benchmark.chat.question import Draft, Question, SentImage, digest
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.secrets import redact
 
+from benchmark.core.text import counted
 log = logging.getLogger(__name__)
 LONG = 10
 """A server that asks for more than this many times ``longest_delay_s`` ends the run."""
@@ -237,7 +238,7 @@ class Asker:
             dataset=self.dataset,
             sample=draft.sample_id,
             body=raw.body if raw else None,
-            failure=None if failure is None else f"{redact(str(failure))} (after {attempts} attempts)",
+            failure=None if failure is None else f"{redact(str(failure))} (after {counted(attempts, 'attempt')})",
             cost_usd=paid if raw and self.price is not None else None,
             attempts=attempts,
             latency_s=round(latency, 3),
@@ -259,8 +260,8 @@ class Asker:
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
             self._works = self._works or not failed
             if self._failures_in_a_row >= self.calls.give_up_after:
-                reason = f"{self._failures_in_a_row} questions in a row failed, the last one with: {record.failure}"
-                raise self.limiter.stop(reason)
+                failed_ones = counted(self._failures_in_a_row, "question")
+                raise self.limiter.stop(f"{failed_ones} in a row failed, the last one with: {record.failure}")
         return record
 
     def _call(self, question: Question) -> Raw:

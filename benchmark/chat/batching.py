@@ -280,5 +280,5 @@ def _reason(body: str | None) -> str | None:
         error = part(object_in(body or ""), "error")
     except Unreadable:
         return None
-    said = word(part(error, "message"))
-    return redact(said) if said else None
+    message = word(part(error, "message"))
+    return redact(message) if message else None

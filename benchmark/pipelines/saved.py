@@ -162,29 +162,33 @@ class Saved(Pipeline):
                 f"{counted(len(without), 'image has', 'images have')} no saved prediction, the first is {without[0].id}"
             )
 
-    def _sized(self, said: Prediction, sample: Sample) -> Prediction:
+    def _sized(self, prediction: Prediction, sample: Sample) -> Prediction:
         """Return a prediction at the size of its image; raises DataError where ``resize`` allows no other."""
         from benchmark.data.images import image_shape
 
-        parts = [said.score_map, said.mask, None if said.regions is None else said.regions.masks]
+        parts = [
+            prediction.score_map,
+            prediction.mask,
+            None if prediction.regions is None else prediction.regions.masks,
+        ]
         if all(part is None for part in parts):
-            return said
+            return prediction
         shape = image_shape(sample.image, sample.reading)
         other = next((part.shape for part in parts if part is not None and part.shape != shape), None)
         if other is None:
-            return said
+            return prediction
         if self.resize == "error":
             raise DataError(
                 f"{sample.id}: its saved prediction is {other[1]}x{other[0]} (width x height), the image "
                 f"{shape[1]}x{shape[0]}; save it at image size, or give pipeline.resize=linear"
             )
         return replace(
-            said,
+            prediction,
             score_map=None
-            if said.score_map is None
-            else resized(said.score_map, shape, linear=self.resize == "linear"),
-            mask=None if said.mask is None else resized(said.mask, shape, linear=False),
-            regions=None if said.regions is None else _resized(said.regions, shape),
+            if prediction.score_map is None
+            else resized(prediction.score_map, shape, linear=self.resize == "linear"),
+            mask=None if prediction.mask is None else resized(prediction.mask, shape, linear=False),
+            regions=None if prediction.regions is None else _resized(prediction.regions, shape),
         )
 
     def _nothing(self, without: list[Sample]) -> str:

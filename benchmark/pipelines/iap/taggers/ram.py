@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from benchmark.stages.codec import Artifact
 
-MEND = (
+NOT_INSTALLED = (
     "the package `ram` (xinyu1205/recognize-anything) is not installed; it is on no package index and pins an old "
     "transformers, so install it and its patches yourself, or use tagger@pipeline.tagger=clip_vocab"
 )
@@ -54,7 +54,7 @@ class Ram(Settings):
         if self.weights == "random":
             raise ConfigError("the tagger ram has no random weights; use tagger@pipeline.tagger=clip_vocab")
         if find_spec("ram") is None:
-            raise ConfigError(MEND)
+            raise ConfigError(NOT_INSTALLED)
 
     def look(
         self,

@@ -71,6 +71,11 @@ def request(model: str, weights: str | Path, *, network: str) -> WeightsRequest:
     return WeightsRequest(weights=weights, published=own, network=f"{network} {name_of(model)}")
 
 
+def facts(model: str) -> dict[str, Any]:
+    """Return what a stage says of a model of transformers, its weights left out."""
+    return {"source": "transformers", "model": name_of(model), "description": description_digest(model)}
+
+
 def description_digest(model: str) -> str:
     """Return a sha256 (hex) of what describes a model beside its weights: configuration, processor, vocabulary.
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
-from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.runtime import Device, Precision
-from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged, Tagger
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -30,7 +29,7 @@ NOT_INSTALLED = (
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class Ram(Settings):
+class Ram(Tagger):
     """RAM Swin-L with its own threshold for every class, as IAP-AS runs it."""
 
     toy = None

@@ -69,8 +69,6 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     folder = results_root.resolve() / "sweeps" / name
     shutil.rmtree(folder / "points", ignore_errors=True)
     (folder / "points").mkdir(parents=True, exist_ok=True)
-    before = os.environ.get(sweep.FOLDER_VARIABLE)
-    os.environ[sweep.FOLDER_VARIABLE] = str(folder)
     tracker: Any = option_settings("tracking", composed["tracking"])
     tracker.start_sweep(name, results_root=results_root)
     try:
@@ -78,10 +76,6 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
             os.environ[sweep.FOLDER_VARIABLE] = str(folder)
             yield folder, results_root
     finally:
-        if before is None:
-            os.environ.pop(sweep.FOLDER_VARIABLE, None)
-        else:
-            os.environ[sweep.FOLDER_VARIABLE] = before
         tracker.finish_sweep(folder, results_root=results_root, metrics={})
 
 

@@ -104,7 +104,7 @@ def test_annotations_without_scores_are_masks_alone_and_good_classes_are_left_ou
     found, notes = read(tmp_path, data)
     one = found["cap/test/cut/0.png"]
     assert one.regions is None and one.image_score is None and one.mask is not None and (one.mask == block()).all()
-    assert notes == ["1 COCO annotations are of classes that are no defect, and left out"]
+    assert notes == ["1 COCO annotation is of classes that are no defect, and left out"]
 
 
 def test_boxes_are_refused_or_stated(tmp_path: Path) -> None:

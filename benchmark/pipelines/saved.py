@@ -18,7 +18,7 @@ from benchmark.core.text import counted
 from benchmark.pipelines.saved_batches import read_batches
 from benchmark.pipelines.saved_coco import CocoSettings, read_coco
 from benchmark.pipelines.saved_export import exported, own_export
-from benchmark.pipelines.saved_files import read_map, read_mask, resized
+from benchmark.pipelines.saved_files import of_files, resized
 from benchmark.pipelines.saved_layouts import find_layout, refuse_picture
 from benchmark.pipelines.saved_names import filled, find_files, refuse_shared
 from benchmark.pipelines.saved_table import read_table
@@ -135,7 +135,7 @@ class Saved(Pipeline):
                 refuse_picture(shown[0])
             if layout is not None and files:
                 context.notes.append(f"predictions are found as in {layout.name}")
-            sources.append({key: partial(_of_files, found) for key, found in files.items()})
+            sources.append({key: partial(of_files, found) for key, found in files.items()})
         if self.table is not None:
             rows = read_table(self.table, context.samples)
             sources.append({key: partial(Prediction, image_score=s, label=label) for key, (s, label) in rows.items()})
@@ -202,13 +202,6 @@ class Saved(Pipeline):
             f"expected {wanted} (or another usual ending, or the name alone) or an entry of pipeline.table or "
             f"pipeline.coco{seen}; say how they are named with pipeline.maps, as {{category}}/{{type}}/{{stem}}.tiff"
         )
-
-
-def _of_files(found: Mapping[str, Path]) -> Prediction:
-    return Prediction(
-        score_map=read_map(found["map"]) if "map" in found else None,
-        mask=read_mask(found["mask"]) if "mask" in found else None,
-    )
 
 
 def _merged(parts: Sequence[Prediction]) -> Prediction:

@@ -6,6 +6,7 @@ import atexit
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -127,3 +128,8 @@ def result_of(folder: Path) -> dict[str, Any]:
     (path,) = (folder / "results" / "runs").glob("*/result.json")
     read: dict[str, Any] = json.loads(path.read_text())
     return read
+
+
+def original(text: str) -> str:
+    """Return the text that ``encodable`` was given, if that did not show such an escape itself."""
+    return re.sub(r"\\u(d[89a-f][0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)

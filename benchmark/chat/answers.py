@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.chat.question import Draft, digest
+from benchmark.chat.question import Draft, Made, digest
 from benchmark.chat.reply import Reply
 from benchmark.core.errors import StoreError
 from benchmark.results.files import write_atomically
@@ -131,23 +131,15 @@ class AnswerStore:
                 number += 1
             path.replace(aside)
 
-    def find(
-        self, key: str, draft: Draft, request: Mapping[str, Any], prepared: Mapping[str, Any], folder: Folder
-    ) -> Record | None:
-        """Return the record of a question, also where the library that prepared its image makes other bytes today.
-
-        Args:
-            key: of the question.
-            draft: that it was made from.
-            request: its facts.
-            prepared: how its image was prepared.
-            folder: where to look.
-        """
-        record = self.get(key, folder)
+    def find(self, draft: Draft, made: Made, folder: Folder) -> Record | None:
+        """Return the record of a question, also where the library that prepared its image makes other bytes today."""
+        record = self.get(made.key, folder)
         others = [] if record is not None else self.keys_of(draft.recipe)
+        asked = _without_pixels(made.request)
         for other in others:
             found = self.get(other, folder)
-            if found is not None and draft.asked_by(request, prepared, stored=found):
+            same = found is not None and _without_pixels(found.request) == asked
+            if same and found is not None and draft.alike(found.prepared, made.prepared):
                 return found
         return record
 
@@ -171,6 +163,11 @@ class AnswerStore:
     def holds_any(self, model: str) -> bool:
         """Say whether there is an answer of a model."""
         return any(record.request.get("model") == model for record in self.records())
+
+
+def _without_pixels(request: Mapping[str, Any]) -> dict[str, Any]:
+    parts = [{"image": part["image"]} if "image" in part else part for part in request.get("parts", [])]
+    return {name: value for name, value in request.items() if name != "frame"} | {"parts": parts}
 
 
 def _recipe_in(path: Path) -> str | None:

@@ -8,9 +8,10 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import tenacity
 from filelock import FileLock, Timeout
@@ -20,9 +21,10 @@ from benchmark.chat.answers import AnswerStore, Record
 from benchmark.chat.limits import Budget, Limiter
 from benchmark.chat.pricing import Price, cost, cost_at_most
 from benchmark.chat.providers.base import CallError, Provider, Raw, reading
-from benchmark.chat.question import Draft, Question, SentImage, digest
+from benchmark.chat.question import Draft, Made, Question, SentImage
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.secrets import redact
+from benchmark.core.text import counted
 
 log = logging.getLogger(__name__)
 LONG = 10
@@ -33,51 +35,32 @@ VERSION_SUFFIX = re.compile(r"(-\d{3}|-\d{4}-\d{2}-\d{2})?")
 """What a service may append to the name of the very model that was asked."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Asker:
-    """Turns drafts into records, from the store or from the model.
+    """Turns drafts into records, from the store or from the model."""
 
-    Args:
-        provider: the model.
-        store: where answers are kept.
-        dataset: name, for the records.
-        calls: concurrency and retries.
-        limiter: rate limits.
-        budget: limit on money.
-        price: of the model; None: not known.
-        max_output_tokens: most tokens of one answer, for the budget.
-        refresh: ask anew what is stored, once in this run.
-        allow_drift: accept answers of another model than the one that was asked.
-    """
+    provider: Provider
+    store: AnswerStore
+    dataset: str
+    """Name, for the records."""
+    calls: Calls
+    limiter: Limiter
+    budget: Budget
+    price: Price | None
+    """Of the model; None: not known."""
+    max_output_tokens: int
+    """Most tokens of one answer, for the budget."""
+    refresh: bool = False
+    """Ask anew what is stored, once in this run."""
+    allow_drift: bool = False
+    """Accept answers of another model than the one that was asked."""
 
-    def __init__(
-        self,
-        provider: Provider,
-        store: AnswerStore,
-        *,
-        dataset: str,
-        calls: Calls,
-        limiter: Limiter,
-        budget: Budget,
-        price: Price | None,
-        max_output_tokens: int,
-        refresh: bool = False,
-        allow_drift: bool = False,
-    ) -> None:
-        self.provider = provider
-        self.store = store
-        self.dataset = dataset
-        self.calls = calls
-        self.limiter = limiter
-        self.budget = budget
-        self.price = price
-        self.max_output_tokens = max_output_tokens
-        self.refresh = refresh
-        self.allow_drift = allow_drift
+    def __post_init__(self) -> None:
         self.counted: Counter[str] = Counter()
         self.usd = 0.0
-        self._facts = provider.facts()
+        self._facts = self.provider.facts()
         self._lock = threading.RLock()
-        self._pool = ThreadPoolExecutor(calls.max_concurrency, thread_name_prefix="ask")
+        self._pool = ThreadPoolExecutor(self.calls.max_concurrency, thread_name_prefix="ask")
         self._process_lock: FileLock | None = None
         self._under_way: dict[str, Future[Record]] = {}
         self._settled: dict[str, Record | None] = {}
@@ -108,14 +91,12 @@ class Asker:
             ConfigError: the key, the address or the name of the model is refused.
             Stop: nothing more may be sent.
         """
-        question, prepared = draft.make()
-        request = question.facts(self._facts)
-        key = digest(request)
+        made = draft.made(self._facts)
         with self._lock:
-            if key in self._under_way:
+            if made.key in self._under_way:
                 self.counted["shared"] += 1
-                return self._under_way[key]
-            stored = self._stored(draft, key, request, prepared)
+                return self._under_way[made.key]
+            stored = self._stored(draft, made)
             if stored is not None:
                 self.counted["reused"] += 1
                 self._works = self._works or stored.reply is not None
@@ -125,16 +106,16 @@ class Asker:
                 self.begin()
             alone = not self._works
             future: Future[Record] = Future()
-            self._under_way[key] = future
+            self._under_way[made.key] = future
 
         def work() -> None:
             try:
-                future.set_result(self._ask(draft, question, prepared, request, key))
+                future.set_result(self._ask(draft, made))
             except BaseException as error:
                 future.set_exception(error)
             finally:
                 with self._lock:
-                    self._under_way.pop(key, None)
+                    self._under_way.pop(made.key, None)
 
         if alone:  # until one is answered: a wrong key or model name is to cost one call, not one for every thread
             work()
@@ -144,27 +125,25 @@ class Asker:
             running.add_done_callback(lambda r: future.cancel() if r.cancelled() else None)
         return future
 
-    def _stored(self, draft: Draft, key: str, request: dict[str, Any], prepared: dict[str, Any]) -> Record | None:
-        if key in self._settled:
-            return self._settled[key] or self.store.get(key)
-        return None if self.refresh else self._answer(draft, key, request, prepared)
+    def _stored(self, draft: Draft, made: Made) -> Record | None:
+        if made.key in self._settled:
+            return self._settled[made.key] or self.store.get(made.key)
+        return None if self.refresh else self._answer(draft, made)
 
     def answer_to(self, draft: Draft) -> Record | None:
         """Return the stored answer to a draft that a run would take instead of asking; None: it would ask."""
-        question, prepared = draft.make()
-        request = question.facts(self._facts)
-        return None if self.refresh else self._answer(draft, digest(request), request, prepared)
+        return None if self.refresh else self._answer(draft, draft.made(self._facts))
 
-    def _answer(self, draft: Draft, key: str, request: dict[str, Any], prepared: dict[str, Any]) -> Record | None:
+    def _answer(self, draft: Draft, made: Made) -> Record | None:
         """Return what the store has and what is an answer, as replies are read today.
 
         A reply that an earlier version could not read is one where today's reads it; what was taken for an answer
         although the model did nothing is asked again.
         """
-        kept = self.store.find(key, draft, request, prepared, "answers")
+        kept = self.store.find(draft, made, "answers")
         if kept is not None and kept.reply is not None:
             return kept if reading(self.provider, kept.reply).is_answer else None
-        missed = self.store.find(key, draft, request, prepared, "misses")
+        missed = self.store.find(draft, made, "misses")
         record = None if missed is None else self._read_anew(missed)
         if record is not None:
             self.store.put(record, "answers")
@@ -190,20 +169,13 @@ class Asker:
             log.warning("another process asks %s; waiting, as limits are shared", self.provider.model)
             self._process_lock.acquire()
 
-    def _ask(
-        self,
-        draft: Draft,
-        question: Question,
-        prepared: dict[str, Any],
-        request: dict[str, Any],
-        key: str,
-    ) -> Record:
+    def _ask(self, draft: Draft, made: Made) -> Record:
         """Get one answer and keep it at once."""
-        stored = self._stored(draft, key, request, prepared)  # another process may have asked while this one waited
+        stored = self._stored(draft, made)  # another process may have asked while this one waited
         if stored is not None:
             self.counted["reused"] += 1
             return self._checked(stored)
-        tokens = self._estimate(question)
+        tokens = self._estimate(made.question)
         most = cost_at_most(self.price, tokens, self.max_output_tokens)
         self.budget.reserve(most)
         attempts, start, paid = 0, time.monotonic(), 0.0
@@ -215,7 +187,7 @@ class Asker:
                     self.limiter.acquire(tokens)
                     attempts += 1
                     start = time.monotonic()
-                    raw = self._call(question)
+                    raw = self._call(made.question)
                     paid += self._account(raw)
                     if not reading(self.provider, raw.body).is_answer:
                         raise CallError("the reply holds no answer", kind="server")
@@ -230,14 +202,14 @@ class Asker:
         if failure is not None:
             self._explain(failure)
         record = Record(
-            key=key,
+            key=made.key,
             recipe=draft.recipe,
-            request=request,
-            prepared=prepared,
+            request=made.request,
+            prepared=made.prepared,
             dataset=self.dataset,
             sample=draft.sample_id,
             body=raw.body if raw else None,
-            failure=None if failure is None else f"{redact(str(failure))} (after {attempts} attempts)",
+            failure=None if failure is None else f"{redact(str(failure))} (after {counted(attempts, 'attempt')})",
             cost_usd=paid if raw and self.price is not None else None,
             attempts=attempts,
             latency_s=round(latency, 3),
@@ -259,8 +231,8 @@ class Asker:
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
             self._works = self._works or not failed
             if self._failures_in_a_row >= self.calls.give_up_after:
-                reason = f"{self._failures_in_a_row} questions in a row failed, the last one with: {record.failure}"
-                raise self.limiter.stop(reason)
+                failed_ones = counted(self._failures_in_a_row, "question")
+                raise self.limiter.stop(f"{failed_ones} in a row failed, the last one with: {record.failure}")
         return record
 
     def _call(self, question: Question) -> Raw:
@@ -349,11 +321,8 @@ class Asker:
         keys = self.store.keys_of(draft.recipe)
         found = self._recorded(keys[0]) if len(keys) == 1 else None
         if found is None:
-            question, prepared = draft.make()
-            request = question.facts(self._facts)
-            key = digest(request)
-            found = self.store.find(key, draft, request, prepared, "answers")
-            found = found or self.store.find(key, draft, request, prepared, "misses")
+            made = draft.made(self._facts)
+            found = self.store.find(draft, made, "answers") or self.store.find(draft, made, "misses")
         if found is None:  # prepared otherwise than today, which a replay does not mind
             found = next((record for key in keys if (record := self._recorded(key)) is not None), None)
         if found is None:

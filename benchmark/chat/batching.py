@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,8 +19,9 @@ from benchmark.chat.answers import AnswerStore, Record
 from benchmark.chat.limits import Budget
 from benchmark.chat.pricing import Price, cost, cost_at_most
 from benchmark.chat.providers.base import CallError, reading
-from benchmark.chat.providers.google import Google, calls
-from benchmark.chat.question import Draft, digest
+from benchmark.chat.providers.google import Google
+from benchmark.chat.providers.google_errors import calls
+from benchmark.chat.question import Draft
 from benchmark.chat.reply import Unreadable, body_text, object_in, part, word
 from benchmark.core.deadline import within
 from benchmark.core.errors import BenchmarkError, ConfigError
@@ -63,48 +65,37 @@ class Job(BaseModel):
     """One per question, without a response."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Batches:
-    """Sends questions as jobs and brings their answers into the store.
+    """Sends questions as jobs and brings their answers into the store."""
 
-    Args:
-        provider: the model.
-        store: where answers go, and below which jobs are remembered.
-        dataset: name, for the records.
-        settings: size and patience.
-        price: per million tokens; None: not known.
-        factor: on the price.
-        budget: limit on money.
-        max_output_tokens: most tokens of one answer.
-    """
+    provider: Google
+    store: AnswerStore
+    """Where answers go, and below which jobs are remembered."""
+    dataset: str
+    """Name, for the records."""
+    settings: BatchSettings
+    price: Price | None
+    """Per million tokens; None: not known."""
+    factor: float
+    """On the price."""
+    budget: Budget
+    max_output_tokens: int
+    """Most tokens of one answer."""
+    answered: int = 0
+    usd: float = 0.0
 
-    def __init__(
-        self,
-        provider: Google,
-        store: AnswerStore,
-        *,
-        dataset: str,
-        settings: BatchSettings,
-        price: Price | None,
-        factor: float,
-        budget: Budget,
-        max_output_tokens: int,
-    ) -> None:
-        if provider.settings.backend != "developer":
+    def __post_init__(self) -> None:
+        if self.provider.settings.backend != "developer":
             raise ConfigError(
                 "pipeline.batch.mode=jsonl needs pipeline.provider.backend=developer: the enterprise API reads "
                 "batches from Cloud Storage alone"
             )
-        self.provider = provider
-        self.store = store
-        self.dataset = dataset
-        self.settings = settings
-        self.price = price
-        self.factor = factor
-        self.budget = budget
-        self.max_output_tokens = max_output_tokens
-        self.folder = store.root / "batches"
-        self.answered = 0
-        self.usd = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """Where jobs are remembered."""
+        return self.store.root / "batches"
 
     def collect(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
         """Wait for every job of this model that was sent, by this run or an earlier one, and keep its answers.
@@ -144,14 +135,11 @@ class Batches:
         lines: list[str] = []
         size = 0
         for draft in drafts:
-            question, prepared = draft.make()
-            request = question.facts(facts)
-            key = digest(request)
-            kept = self.store.find(key, draft, request, prepared, "answers")
-            if key in seen or self._is_answer(kept):
+            made = draft.made(facts)
+            if made.key in seen or self._is_answer(self.store.find(draft, made, "answers")):
                 continue
-            seen.add(key)
-            line = json.dumps({"key": key, "request": self.provider.batch_request(question)})
+            seen.add(made.key)
+            line = json.dumps({"key": made.key, "request": self.provider.batch_request(made.question)})
             if records and size + len(line) > self.settings.max_mb * 1_000_000:
                 yield records, lines
                 records, lines, size = [], [], 0
@@ -159,10 +147,10 @@ class Batches:
             size += len(line) + 1
             records.append(
                 Record(
-                    key=key,
+                    key=made.key,
                     recipe=draft.recipe,
-                    request=request,
-                    prepared=prepared,
+                    request=made.request,
+                    prepared=made.prepared,
                     dataset=self.dataset,
                     sample=draft.sample_id,
                     failure=None,
@@ -280,5 +268,5 @@ def _reason(body: str | None) -> str | None:
         error = part(object_in(body or ""), "error")
     except Unreadable:
         return None
-    said = word(part(error, "message"))
-    return redact(said) if said else None
+    message = word(part(error, "message"))
+    return redact(message) if message else None

@@ -82,20 +82,20 @@ def _read(text: str, options: Mapping[str, str]) -> Chosen:
     if whole is not None:
         return _letter(whole[1], options)
     for found in reversed(list(json_objects(text))):
-        said = next((found[name] for name in FIELDS if isinstance(found.get(name), str)), None)
-        if said is not None:
-            return _read(said, options) if "{" not in said else _invalid("no_letter", "the answer names no option")
+        field = next((found[name] for name in FIELDS if isinstance(found.get(name), str)), None)
+        if field is not None:
+            return _read(field, options) if "{" not in field else _invalid("no_letter", "the answer names no option")
     found = _named(text, options)
     if found is not None:
         return found
     begins = set(_BEGINS.findall(text))
     if len(begins) == 1:
         return _letter(begins.pop(), options)
-    last = [text[said.end() :].strip().partition("\n")[0] for said in _SAID.finditer(text)][-1:]
+    last = [text[match.end() :].strip().partition("\n")[0] for match in _SAID.finditer(text)][-1:]
     told = {plain for one in (text, *last) if (plain := _plain(one))}
-    worded = [letter for letter, option in options.items() if _plain(option) in told]
-    if len(worded) == 1:
-        return Chosen(outcome="ok", status="text", letter=worded[0])
+    named = [letter for letter, option in options.items() if _plain(option) in told]
+    if len(named) == 1:
+        return Chosen(outcome="ok", status="text", letter=named[0])
     alone = {one[1] for one in _ALONE.finditer(text) if not _denied(text, one)} & options.keys()
     if len(alone) == 1:
         return _letter(alone.pop(), options)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 FORMAT = 1
 """Raised when the meaning of a key changes; older answers are then no longer found."""
@@ -50,18 +50,17 @@ class Question:
         return {"format": FORMAT, **provider, "parts": parts, "draw": self.draw, **frame}
 
 
-class Stored(Protocol):
-    """What a record says of the question that it answers."""
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A question that a draft was made into."""
 
-    @property
-    def request(self) -> Mapping[str, Any]:
-        """See ``Question.facts``."""
-        ...
-
-    @property
-    def prepared(self) -> Mapping[str, Any]:
-        """How the image was made from its file."""
-        ...
+    question: Question
+    prepared: dict[str, Any]
+    """How its image was made from its file."""
+    request: dict[str, Any]
+    """See ``Question.facts``."""
+    key: str
+    """Under which its answer is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +78,11 @@ class Draft:
     alike: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] = field(default=lambda _, __: True, repr=False)
     """Whether two preparations of its image differ by no more than versions of one library do."""
 
-    def asked_by(self, request: Mapping[str, Any], prepared: Mapping[str, Any], *, stored: Stored) -> bool:
-        """Say whether a stored answer of the same recipe is one to this question, made by another library version.
-
-        Args:
-            request: facts of this question.
-            prepared: how its image was prepared.
-            stored: what is stored.
-        """
-        return _without_pixels(stored.request) == _without_pixels(request) and self.alike(stored.prepared, prepared)
-
-
-def _without_pixels(request: Mapping[str, Any]) -> dict[str, Any]:
-    parts = [{"image": part["image"]} if "image" in part else part for part in request.get("parts", [])]
-    return {name: value for name, value in request.items() if name != "frame"} | {"parts": parts}
+    def made(self, provider: Mapping[str, Any]) -> Made:
+        """Make the question, for a provider of these facts."""
+        question, prepared = self.make()
+        request = question.facts(provider)
+        return Made(question=question, prepared=prepared, request=request, key=digest(request))
 
 
 def digest(facts: Any) -> str:

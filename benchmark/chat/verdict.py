@@ -137,15 +137,15 @@ def _found(text: str, *, lists: bool) -> list[tuple[dict[str, Any], str]]:
     whole = _whole(text)
     if isinstance(whole, dict):
         return [(whole, "json")]
-    said = without_thinking(text).strip()
-    whole = _whole(said)
+    answer = without_thinking(text).strip()
+    whole = _whole(answer)
     if isinstance(whole, dict):
         return [(whole, "json")]
-    blocks = [_whole(block) for block in _FENCE.findall(said)]
+    blocks = [_whole(block) for block in _FENCE.findall(answer)]
     pointed = [found for found in (whole, *blocks) if lists and isinstance(found, list)][-1:]
     listed = [({"reasoning": "", "label": "NOK" if last else "OK", "defects": last}, "list") for last in pointed]
     fenced = {json.dumps(found) for found in blocks if isinstance(found, dict)}
-    objects = [(found, "fenced" if json.dumps(found) in fenced else "embedded") for found in json_objects(said)]
+    objects = [(found, "fenced" if json.dumps(found) in fenced else "embedded") for found in json_objects(answer)]
     return [*listed, *objects]
 
 

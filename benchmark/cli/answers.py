@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import Command, path
+from benchmark.cli.words import Command, RunsFolder, path
 from benchmark.core.text import counted
 
 app = typer.Typer(
@@ -20,9 +20,7 @@ app = typer.Typer(
 @app.callback()
 def _store(
     context: typer.Context,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: RunsFolder = Path("results"),
     answers: Annotated[
         Path | None, typer.Option(parser=path, help="Folder of the answer store.", show_default="RESULTS_ROOT/answers")
     ] = None,

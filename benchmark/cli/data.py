@@ -25,7 +25,7 @@ def data(
 ) -> int:
     """Get a dataset, or the steps to it, and check it: data mvtec [verify], data folder verify dataset.path=FOLDER."""
     from benchmark.config.needs import dataset_settings
-    from benchmark.config.schema import options
+    from benchmark.config.options import options
     from benchmark.data.fetch import Request, run
 
     settings, names = settings_and_names(words)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import ResultsFolder, path, refuse, settings_and_names
-from benchmark.core.errors import ConfigError, ResultsError
+from benchmark.cli.words import ResultsFolder, number, path, refuse, settings_and_names
+from benchmark.core.errors import ResultsError
 
 KEYS = ("cost.miss", "cost.overkill", "rate")
 
@@ -35,7 +35,7 @@ def decide(
     refuse(given, KEYS, what="a setting of this command")
     if len(names) != 1:
         raise ResultsError(f'name one run: make decide RUNS="…"; the runs lie in {results_root / "runs"}')
-    numbers = {key: _number(key, text) for key, text in given.items()}
+    numbers = {key: number(key, text) for key, text in given.items()}
     costs = Costs(**{key.partition(".")[2]: value for key, value in numbers.items() if key.startswith("cost.")})
     folder = choose_run(names[0], results_root)
     result = files.read_result(folder)
@@ -46,10 +46,3 @@ def decide(
     files.write_atomically(place.with_name(f"{place.name}.svg"), as_svg(figures(found)[0][1]))
     print(f"written: {place}.md, .csv, .tex, .svg")
     return 0
-
-
-def _number(key: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"{key}={text}: not a number") from None

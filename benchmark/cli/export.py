@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.words import path
+from benchmark.cli.words import RunsFolder, path
 
 
 def export(
@@ -19,9 +19,7 @@ def export(
     ] = None,
     url: Annotated[str | None, typer.Option(help="Where the numbers can be read, for form=huggingface.")] = None,
     user: Annotated[str | None, typer.Option(help="Your name on the hub, for form=huggingface.")] = None,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: RunsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(parser=path, help="Folder.", show_default="exports beside runs")] = None,
 ) -> int:
     """Write results for other places: export sat-patchcore form=csv, form=huggingface dataset_id=OWNER/NAME."""

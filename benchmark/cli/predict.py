@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path, settings_and_names
+from benchmark.cli.words import number, path, settings_and_names
 from benchmark.core.errors import ConfigError, ResultsError, near_matches
 
 PLACES = ("in", "out", "train", "good")
@@ -61,17 +61,10 @@ def predict(
         good=places.get("good"),
         run=choose_run(own["run"], config.run.results_root) if "run" in own else None,
         category=own.get("category"),
-        **{key: _number(key, own[key]) for key in NUMBERS if key in own},
+        **{key: number(key, own[key]) for key in NUMBERS if key in own},
     )
     found = carry_out(config, composed, asked)
     print("\n".join(printable(line) for line in lines(found)))
     if not found.outcomes.get("ok"):
         raise ResultsError(f"no image could be predicted; {found.folder} says why")
     return 0
-
-
-def _number(key: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"{key}={text}: not a number") from None

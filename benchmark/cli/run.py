@@ -14,9 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.cli import COMMANDS
 from benchmark.config.compose import chosen_options, compose, written_out
+from benchmark.config.composition_errors import explain_composition_error
 from benchmark.config.key_help import help_text
+from benchmark.config.options import groups, options
 from benchmark.config.override_words import readable, without_secrets
-from benchmark.config.schema import build, explain_composition_error, groups, options
+from benchmark.config.schema import build
 from benchmark.config.strict_files import read_options_strictly
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError, near_matches

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path
+from benchmark.cli.words import RunsFolder, path
+from benchmark.core.text import counted
 
 
 def submit(
@@ -20,9 +21,7 @@ def submit(
     private_data: Annotated[
         bool, typer.Option("--private-data", help="The data is your own, and nobody else can have it.")
     ] = False,
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: RunsFolder = Path("results"),
     out: Annotated[
         Path | None, typer.Option(parser=path, help="Folder of submissions.", show_default="community beside the runs")
     ] = None,
@@ -41,7 +40,7 @@ def submit(
         print(f"nothing written: {target} would be refused, for what the lines above say")
         return status
     files.write_atomically(target, made.model_dump_json(indent=1).encode() + b"\n")
-    print(f"written: {target} ({len(made.values)} values)")
+    print(f"written: {target} ({counted(len(made.values), 'value')})")
     print(
         f"public with it: {made.who}, {made.licence}, the names and values of its settings, digests of data, weights "
         "and files, the version and commit of the code, the processor; no image, no path, no name of the machine"

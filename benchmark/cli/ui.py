@@ -9,16 +9,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import path
+from benchmark.cli.words import RunsFolder
 
 
 def ui(
     *,
     port: Annotated[int, typer.Option(help="Port of this machine.")] = 5000,
     host: Annotated[str, typer.Option(help="Address that is listened at.")] = "127.0.0.1",
-    results_root: Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")] = Path(
-        "results"
-    ),
+    results_root: RunsFolder = Path("results"),
     uri: Annotated[
         str | None, typer.Option(help="MLflow tracking URI.", show_default="the store in the results folder")
     ] = None,

@@ -34,7 +34,7 @@ def weights(
 ) -> int:
     """Get what a pipeline needs, with resume and checksums: weights saa_plus [dry_run]."""
     from benchmark.config.needs import lacks, needed_by
-    from benchmark.config.schema import options
+    from benchmark.config.options import options
     from benchmark.weights import find, hub
     from benchmark.weights import names as registered
     from benchmark.weights.fetch import Request, fetch

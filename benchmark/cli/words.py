@@ -68,6 +68,7 @@ def results_folder(value: str) -> Path:
     return copied(found)
 
 
+RunsFolder = Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")]
 ResultsFolder = Annotated[
     Path, typer.Option(parser=results_folder, envvar="RESULTS_ROOT", help="Where runs lie: a folder or an address.")
 ]
@@ -77,6 +78,14 @@ def settings_and_names(words: Sequence[str] | None) -> tuple[list[str], list[str
     """Part the ``key=value`` words from the others."""
     given = list(words or ())
     return [w for w in given if "=" in w], [w for w in given if "=" not in w]
+
+
+def number(key: str, text: str) -> float:
+    """Read ``key=text``; raises ConfigError where the text is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{key}={text}: not a number") from None
 
 
 def refuse(words: Iterable[str], known: Iterable[str], *, what: str) -> None:

@@ -121,8 +121,8 @@ def _composed(overrides: Sequence[str], copies: Mapping[str, str] = MappingProxy
     from omegaconf.errors import OmegaConfBaseException
 
     from benchmark.config import loader
+    from benchmark.config.composition_errors import explain_composition_error
     from benchmark.config.override_words import readable
-    from benchmark.config.schema import explain_composition_error
     from benchmark.config.strict_files import read_options_strictly
     from benchmark.core.resources import CONF
 

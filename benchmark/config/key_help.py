@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.compose import compose
-from benchmark.config.schema import config_folders, groups, options, search_path
+from benchmark.config.options import config_folders, groups, options, search_path
 from benchmark.core.resources import CONF
 from benchmark.core.yaml_files import read_yaml
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.compose import compose
-from benchmark.config.schema import RunSettings, option_settings, options, pipeline_settings, settings_from
+from benchmark.config.options import options
+from benchmark.config.schema import RunSettings, option_settings, pipeline_settings, settings_from
 from benchmark.core.settings import Settings
 from benchmark.weights.fetch import Request
 from benchmark.weights.local import custom

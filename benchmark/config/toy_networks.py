@@ -34,7 +34,8 @@ def with_toys(words: Sequence[str], compose: Compose) -> list[str]:
             f"{asked[-1]}: write {KEY}=toy (tiny) or {KEY}=random (of full size), or leave it out for the networks of "
             "the pipeline's option"
         )
-    from benchmark.config.schema import config_folders, pipeline_settings, search_path
+    from benchmark.config.options import config_folders, search_path
+    from benchmark.config.schema import pipeline_settings
 
     others = [word for word in words if word not in asked]
     keys = {word: word.partition("=")[0].lstrip("+") for word in others}

@@ -1,10 +1,12 @@
-"""Sequences whose items are made when they are asked for, and kept by nobody."""
+"""Items that are made or read when they are asked for, and kept by nobody."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar, overload
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -44,3 +46,10 @@ class Lazy(Sequence[T_co], Generic[T_co]):
         return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of ``size``, the last one shorter; an iterator is read no further than asked for."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,4 +1,4 @@
-"""Texts that any file and terminal can take, and the way back."""
+"""Texts that any file and terminal can take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_ESCAPED = re.compile(r"\\u(d[89a-f][0-9a-f]{2})")
 _HALF = re.compile(r"[\ud800-\udfff]")
 
 
@@ -14,7 +13,7 @@ def encodable(text: str) -> str:
     r"""Return a text that UTF-8 can hold: half characters are written as ``\udce9``; all else stays as it is.
 
     Such a half is a byte of a file's name that is no UTF-8 (``caf\xe9.png`` written in Latin-1, PEP 383), or one half
-    of an emoji that a language model was cut off in. ``original`` is the way back.
+    of an emoji that a language model was cut off in.
     """
     return text if text.isascii() else _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -38,11 +37,6 @@ def shown_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.2f} TB"
-
-
-def original(text: str) -> str:
-    """Return the text that ``encodable`` was given, if that did not show such an escape itself."""
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def each_text(value: Any, change: Callable[[str], str]) -> Any:

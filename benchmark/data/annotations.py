@@ -135,7 +135,8 @@ class Marker:
                 if name not in known:
                     raise ConfigError(f"dataset.annotations.{key}: no class {name!r}; {near_matches(name, known)}")
         notes = [
-            f"{number} annotations of class {name!r} are no defect; dataset.annotations.defects=[…] names what is"
+            f"{counted(number, f'annotation of class {name!r} is', f'annotations of class {name!r} are')} no defect; "
+            "dataset.annotations.defects=[…] names what is"
             for name, number in sorted(self.left_out.items())
             if self.settings.defects is None
         ]
@@ -183,7 +184,7 @@ def fitted(records: Sequence[Record], facts: Mapping[str, FileFacts], *, upright
         if "wholly" in reach:
             problems.append(
                 f"{drawing.where}: an annotation of {record.image} lies outside the image, {size[0]}x{size[1]} "
-                "(width x height); remove it, or mend its coordinates"
+                "(width x height); remove it, or correct its coordinates"
             )
         elif "partly" in reach:
             cut.append(record.image)
@@ -228,7 +229,7 @@ def _other_size(record: Record, drawing: Drawing, size: tuple[int, int], facts: 
         other = "ignore" if upright else "apply"
         return f"{text}its EXIF orientation is {facts.orientation}: perhaps dataset.exif_orientation={other}"
     return (
-        f"{text}mend the size in the file, or, if the image was resized after it was annotated, give "
+        f"{text}correct the size in the file, or, if the image was resized after it was annotated, give "
         "dataset.annotations.rescale=true"
     )
 

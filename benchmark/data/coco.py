@@ -71,7 +71,7 @@ class Coco(Dataset):
         return fitted(records, facts, upright=upright, rescale=self.annotations.rescale)
 
     def _files(self, notes: list[str]) -> list[tuple[Path, dict[str, Any]]]:
-        """Return the JSON files with what they hold; others beside them are told of."""
+        """Return the JSON files with what they hold; others beside them are named in a note."""
         assert self.path is not None
         if self.path.is_file():
             return [(self.path, _checked(self.path, read_json(self.path)))]
@@ -105,7 +105,7 @@ class Coco(Dataset):
             except DataError as error:
                 problems.append(str(error))
             except ValueError as error:
-                problems.append(f"{where}: {error}; mend it")
+                problems.append(f"{where}: {error}; correct it")
             else:
                 yield marker.row(
                     where=where, image=image, marks=marks[key], size=size, split=split,
@@ -171,7 +171,7 @@ def _marks(
         except KeyError as error:
             problems.append(f"{where}: it has no {error}; write it, or remove the annotation")
         except (ValueError, TypeError, AttributeError) as error:
-            problems.append(f"{where}: {error}; mend it, or remove the annotation")
+            problems.append(f"{where}: {error}; correct it, or remove the annotation")
     return marks
 
 

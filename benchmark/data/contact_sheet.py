@@ -15,7 +15,8 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import evenly
 from benchmark.core.text import encodable
 from benchmark.data.draw import draw
-from benchmark.data.images import load_image, load_levels
+from benchmark.data.images import load_image
+from benchmark.data.masks import load_levels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

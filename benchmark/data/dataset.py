@@ -89,7 +89,7 @@ class Dataset(Settings, ABC):
         """List what is in ``root``; every layout says how."""
 
     def refine(self, records: Sequence[Record], facts: Mapping[str, FileFacts]) -> Scan:
-        """Mend labels and groups where they need the files' contents."""
+        """Correct labels and groups where they need the files' contents."""
         return Scan(records=tuple(records))
 
     def manifest(self, data_root: Path, *, keep_unreadable: bool = False) -> Manifest:
@@ -250,8 +250,8 @@ class Dataset(Settings, ABC):
     def _raise_first(self, problems: Sequence[str]) -> None:
         if len(problems) > 1:
             listing = f"`make data DATASET={self.name} ARGS=verify` lists them"
-            more = f" (and {len(problems) - 1} more such problems" + (f"; {listing})" if find_card(self.name) else ")")
-            raise DataError(problems[0] + more)
+            more = counted(len(problems) - 1, "more such problem") + (f"; {listing}" if find_card(self.name) else "")
+            raise DataError(f"{problems[0]} (and {more})")
         if problems:
             raise DataError(problems[0])
 

@@ -155,7 +155,7 @@ def _report(found: Verification, *, title: str, right: str = "all as the card sa
     more = len(found.problems) - _SHOWN_PROBLEMS
     notes = [f"note: {note}" for note in found.notes]
     notes += [f"problem: {problem}" for problem in found.problems[:_SHOWN_PROBLEMS]]
-    notes += [f"and {more} more problems"] if more > 0 else []
+    notes += [f"and {counted(more, 'more problem')}"] if more > 0 else []
     notes.append(
         f"{counted(found.n_images, 'image')} and {counted(found.n_masks, 'mask')} decoded: "
         + (

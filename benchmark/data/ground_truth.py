@@ -86,7 +86,8 @@ def truth_of_failed(
     An image that cannot be read has the size of its mask or drawing; without one it has no pixels, so that it counts
     in image-level metrics alone.
     """
-    from benchmark.data.images import image_shape, load_truth
+    from benchmark.data.images import image_shape
+    from benchmark.data.masks import load_truth
 
     for sized in (sample.image, sample.mask):
         try:
@@ -114,7 +115,8 @@ def truth_of(
     Raises:
         DataError: the mask cannot be read or has not the size of the image.
     """
-    from benchmark.data.images import image_shape, load_truth
+    from benchmark.data.images import image_shape
+    from benchmark.data.masks import load_truth
 
     if sample.mask is not None and sample.mask_sha256 is None:
         return load_truth(sample, shape=image_shape(sample.image, sample.reading), threshold=threshold, border=border)

@@ -1,4 +1,4 @@
-"""Reading images and ground-truth masks, with every conversion stated here.
+"""Reading images, with every conversion stated here.
 
 Images become 8-bit RGB:
 
@@ -24,19 +24,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core.drawings import ClassIds
 from benchmark.core.errors import DataError
-from benchmark.core.samples import AS_STORED, GroundTruth, MaskFormat, Reading, Sample
+from benchmark.core.samples import AS_STORED, Reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Border = Literal["ignore", "foreground", "background"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 """Formats that are read; anything else is refused before a decoder sees it."""
@@ -52,12 +49,11 @@ _ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 _SIXTEEN_BIT = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
-_REFUSED = frozenset({"I", "F"})
+REFUSED = frozenset({"I", "F"})
 KEPT_BYTES = 2**29
 """Whole images that are kept for their parts, in bytes; one of more is kept alone."""
 _kept: OrderedDict[tuple[object, ...], NDArray[np.uint8]] = OrderedDict()
 _keeping = threading.Lock()
-_TRIMAP_FOREGROUND, _TRIMAP_BACKGROUND, _TRIMAP_BORDER = 1, 2, 3
 
 
 @contextmanager
@@ -107,8 +103,8 @@ def load_image(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
         top, left, height, width = reading.crop
         return _whole_image(path, replace(reading, crop=None))[top : top + height, left : left + width].copy()
     with opened(path) as file:
-        image = _turned(file, reading)
-        if _is_sixteen_bit(file):
+        image = turned(file, reading)
+        if is_sixteen_bit(file):
             white = 2**reading.bits - 1
             values = np.asarray(image).astype(np.uint32)
             if values.max(initial=0) > white:
@@ -118,9 +114,9 @@ def load_image(path: Path, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
                 )
             grey = ((values * 510 + white) // (2 * white)).astype(np.uint8)  # rounds to nearest; white is odd: no ties
             return np.repeat(grey[..., None], 3, axis=2)
-        if image.mode in _REFUSED:
-            raise DataError(f"{path}: {_refusal(image.mode)}")
-        return np.array(_without_transparency(image).convert("RGB"))
+        if image.mode in REFUSED:
+            raise DataError(f"{path}: {refusal(image.mode)}")
+        return np.array(without_transparency(image).convert("RGB"))
 
 
 def _whole_image(path: Path, reading: Reading) -> NDArray[np.uint8]:
@@ -160,14 +156,14 @@ def squared_as_stored(path: Path, side: int, reading: Reading = AS_STORED) -> ND
     with opened(path) as image:
         if image.mode in ("RGB", "L"):
             return None
-        if image.mode in _REFUSED:
-            raise DataError(f"{path}: {_refusal(image.mode)}")
-        whole = _turned(image, reading)
+        if image.mode in REFUSED:
+            raise DataError(f"{path}: {refusal(image.mode)}")
+        whole = turned(image, reading)
         if reading.crop is not None:
             top, left, height, width = reading.crop
             whole = whole.crop((left, top, left + width, top + height))
         squared = whole.resize((side, side), Image.Resampling.BICUBIC)
-        return np.array(_without_transparency(squared).convert("RGB"))
+        return np.array(without_transparency(squared).convert("RGB"))
 
 
 def image_shape(path: Path, reading: Reading = AS_STORED) -> tuple[int, int]:
@@ -195,135 +191,15 @@ def orientation(image: Image) -> int:
 
 def sixteen_bit_peak(image: Image) -> int | None:
     """Return the highest value of a 16-bit greyscale image; None for other kinds."""
-    return int(np.asarray(image).max(initial=0)) if _is_sixteen_bit(image) else None
+    return int(np.asarray(image).max(initial=0)) if is_sixteen_bit(image) else None
 
 
-def load_levels(
-    path: Path, *, mask_format: MaskFormat = "grey", data: bytes | None = None, reading: Reading = AS_STORED
-) -> NDArray[np.uint8]:
-    """Read one mask file, or the part of it that ``reading`` names, as (H, W) uint8 levels, not yet thresholded.
-
-    * ``grey``: brightest of the colour channels after palette lookup; 16-bit is scaled by ``ceil(v / 257)``, so that
-      what is not zero stays not zero. A palette index is not a level: one known mask has its white at index 2.
-    * ``class_ids`` and ``trimap``: the stored numbers, palette indices included; 1 of a one-bit image is 1.
-
-    Raises:
-        DataError: missing, truncated or damaged file, a 32-bit image, or class ids in a colour image or beyond 255.
-    """
-    if reading.crop is not None:
-        top, left, height, width = reading.crop
-        whole = load_levels(path, mask_format=mask_format, data=data, reading=replace(reading, crop=None))
-        return whole[top : top + height, left : left + width]
-    with opened(path, data) as file:
-        return levels_of(path, file, mask_format=mask_format, reading=reading)
-
-
-def levels_of(
-    path: Path, file: Image, *, mask_format: MaskFormat = "grey", reading: Reading = AS_STORED
-) -> NDArray[np.uint8]:
-    """Return the levels of a mask that is open already; ``path`` is named in errors. As ``load_levels``."""
-    image = _turned(file, reading)
-    if mask_format != "grey":
-        return _numbers(path, np.asarray(image), image.mode, mask_format)
-    if _is_sixteen_bit(file):
-        return ((np.asarray(image).astype(np.uint32) + 256) // 257).astype(np.uint8)
-    if image.mode in _REFUSED:
-        raise DataError(f"{path}: {_refusal(image.mode)}")
-    if image.mode in ("L", "1"):
-        return np.array(image.convert("L"))
-    brightest: NDArray[np.uint8] = np.asarray(_without_transparency(image).convert("RGB")).max(axis=2)
-    return brightest
-
-
-def _numbers(path: Path, stored: NDArray[Any], mode: str, mask_format: MaskFormat) -> NDArray[np.uint8]:
-    """Return the numbers of a mask as they are stored; raises DataError for colours, and for numbers beyond 255."""
-    if stored.ndim != 2 or mode == "F":
-        raise DataError(
-            f"{path}: a {mask_format} mask is a one-channel image, this one is {mode}; save the numbers of the classes "
-            "as 8-bit greyscale or palette PNG (dataset=folder takes colours: all that is not black is defect)"
-        )
-    low, high = int(stored.min(initial=0)), int(stored.max(initial=0))
-    if low < 0 or high > 255:
-        raise DataError(
-            f"{path}: holds the number {high if high > 255 else low}; classes go from 0 to 255: give several "
-            "instances of one class one number, and save it as 8-bit PNG"
-        )
-    return stored.astype(np.uint8)
-
-
-def is_lossy(image: Image, levels: NDArray[np.uint8]) -> bool:
-    """Say whether a mask is in a lossy format (JPEG, WebP) and has other levels than zero and its highest."""
-    formats = image.format in ("JPEG", "WEBP") or image.info.get("compression") == "jpeg"
-    return bool(formats and not np.isin(levels, (0, levels.max(initial=0))).all())
-
-
-def load_truth(sample: Sample, *, shape: tuple[int, int], threshold: int = 0, border: Border = "ignore") -> GroundTruth:
-    """Read the pixel truth of one sample.
-
-    Args:
-        sample: its mask may be None: all zero if it is good, else not known.
-        shape: (H, W) of the image.
-        threshold: a grey level above it is defect (0..254); class ids, trimaps and drawings have none.
-        border: what the border class (3) of a trimap counts as.
-
-    Raises:
-        DataError: the mask is missing, damaged, of another size than the image, or a trimap with other values
-            than 1, 2 and 3.
-    """
-    if sample.drawing is not None:
-        from benchmark.data.draw import draw
-
-        crop = sample.reading.crop
-        height, width = shape if crop is None else image_shape(sample.image, replace(sample.reading, crop=None))
-        inside, ignored = draw(sample.drawing, (height, width))  # drawn on the whole image, of which this may be a part
-        if crop is not None:
-            top, left, *size = crop
-            part = (slice(top, top + size[0]), slice(left, left + size[1]))
-            inside, ignored = inside[part], None if ignored is None else ignored[part]
-        return GroundTruth(mask=inside, ignore=ignored)
-    if sample.mask is None:
-        return GroundTruth(mask=np.zeros(shape, dtype=bool), known=not sample.defective)
-    levels = np.zeros(shape, dtype=np.uint8)
-    for file in (sample.mask, *sample.more_masks):
-        one = load_levels(file, mask_format=sample.mask_format, reading=sample.reading)
-        if one.shape != tuple(shape):
-            raise DataError(size_mismatch(sample.image, (shape[1], shape[0]), file, one.shape[::-1]))
-        np.maximum(levels, one, out=levels)
-    if sample.mask_format == "class_ids":
-        return _truth_of_classes(levels, sample.class_ids)
-    if sample.mask_format == "grey":
-        return GroundTruth(mask=levels > threshold)
-    if levels.min(initial=1) < _TRIMAP_FOREGROUND or levels.max(initial=1) > _TRIMAP_BORDER:
-        raise DataError(f"{sample.mask}: a trimap holds 1 (foreground), 2 (background), 3 (border) and nothing else")
-    edge = levels == _TRIMAP_BORDER
-    inside = levels == _TRIMAP_FOREGROUND
-    if border == "foreground":
-        return GroundTruth(mask=inside | edge)
-    return GroundTruth(mask=inside, ignore=edge if border == "ignore" else None)
-
-
-def _truth_of_classes(levels: NDArray[np.uint8], ids: ClassIds | None) -> GroundTruth:
-    if ids is None:
-        return GroundTruth(mask=levels != 0)
-    ignored = np.isin(levels, ids.ignored)
-    mask = ~ignored & (levels != 0 if ids.defects is None else np.isin(levels, ids.defects))
-    return GroundTruth(mask=mask, ignore=ignored if ignored.any() else None)
-
-
-def size_mismatch(image: Path, image_size: tuple[int, ...], mask: Path, mask_size: tuple[int, ...]) -> str:
-    """Say that a mask has another size than its image; sizes are (width, height)."""
-    return (
-        f"{mask}: the mask is {mask_size[0]}x{mask_size[1]} (width x height) but its image {image} is "
-        f"{image_size[0]}x{image_size[1]}; replace the one that is wrong"
-    )
-
-
-def _is_sixteen_bit(image: Image) -> bool:
+def is_sixteen_bit(image: Image) -> bool:
     """Whether the values are 0..65535; Pillow holds those of a PGM, which it scales to that, in 32 bits."""
     return image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PPM")
 
 
-def _turned(image: Image, reading: Reading) -> Image:
+def turned(image: Image, reading: Reading) -> Image:
     """Return the image upright where that is asked for and the file says how."""
     from PIL import ImageOps
 
@@ -332,13 +208,14 @@ def _turned(image: Image, reading: Reading) -> Image:
     return ImageOps.exif_transpose(image)
 
 
-def _without_transparency(image: Image) -> Image:
+def without_transparency(image: Image) -> Image:
     """Forget the transparency entry of a palette or grey image, which Pillow would warn about."""
     image.info.pop("transparency", None)
     return image
 
 
-def _refusal(mode: str) -> str:
+def refusal(mode: str) -> str:
+    """Return why an image of a Pillow mode of ``REFUSED`` is not read, and the fix."""
     return (
         f"32-bit images (Pillow mode {mode}) are not read, because their value range is unknown; "
         "save it as 8- or 16-bit PNG"

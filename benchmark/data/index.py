@@ -13,10 +13,10 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +25,11 @@ import numpy as np
 from benchmark.core.addresses import cache_folder
 from benchmark.core.atomic import replacing
 from benchmark.core.errors import DataError
+from benchmark.core.lazy import batched
 from benchmark.core.progress import Progress
 from benchmark.core.samples import MaskFormat
-from benchmark.data.images import is_lossy, levels_of, opened, orientation, sixteen_bit_peak
+from benchmark.data.images import opened, orientation, sixteen_bit_peak
+from benchmark.data.masks import is_lossy, levels_of
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +125,8 @@ def _read_stale(
 
     try:
         with Progress(f"Indexing {root.name}", len(stale)) as progress, ThreadPoolExecutor(threads) as pool:
-            for batch in _batches(stale, _BATCH):
-                read_some = pool.map(lambda names: list(map(read, names)), _batches(batch, _AT_ONCE))
+            for batch in batched(stale, _BATCH):
+                read_some = pool.map(lambda names: list(map(read, names)), batched(batch, _AT_ONCE))
                 for name, row in zip(batch, chain.from_iterable(read_some), strict=True):
                     if isinstance(row, FileFacts):  # looked at anew by every run, as it may be fixed
                         facts[name] = row
@@ -230,9 +232,3 @@ def _save(store: Path, rows: Mapping[str, list[Any]]) -> None:
             file.write(json.dumps(kept, separators=(",", ":")).encode())
     except OSError as error:
         logger.warning("%s: the index cannot be kept (%s), so the next run reads all files again", store, error)
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.core.errors import ConfigError, DataError, near_matches
 from benchmark.core.samples import Reading, Sample
-from benchmark.data.images import load_levels
+from benchmark.data.masks import load_levels
 from benchmark.data.records import image_files
 
 EVERY = "*"

@@ -150,7 +150,7 @@ def _size(file: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
     if not width and not height:
         return None
     if type(width) is not int or type(height) is not int or width < 1 or height < 1:
-        raise DataError(f"{file}: imageWidth {width} and imageHeight {height} are none of an image; mend them")
+        raise DataError(f"{file}: imageWidth {width} and imageHeight {height} are none of an image; correct them")
     return width, height
 
 

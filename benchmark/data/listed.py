@@ -70,8 +70,8 @@ class Places:
             there = self.names(folder)
             hint = f" ({near_matches(name, there)})" if there else ""
             raise DataError(
-                f"{where}: {self.root / path} is not there{hint}; mend the path, or give dataset.root=<folder that the "
-                "paths are below>"
+                f"{where}: {self.root / path} is not there{hint}; correct the path, or give "
+                "dataset.root=<folder that the paths are below>"
             )
         if found != path:
             self.respelt.append(path)
@@ -128,7 +128,8 @@ class Places:
         """Tell of paths that are spelt otherwise than their files."""
         if not self.respelt:
             return []
-        return [f"{len(self.respelt)} paths differ from their files in upper and lower case; first {self.respelt[0]}"]
+        told = counted(len(self.respelt), "path differs from its file", "paths differ from their files")
+        return [f"{told} in upper and lower case; first {self.respelt[0]}"]
 
 
 def scan_listed(rows: Iterable[Listed], places: Places, name: str, problems: list[str]) -> Scan:

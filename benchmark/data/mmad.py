@@ -187,4 +187,5 @@ def _contradictions(records: Sequence[Record]) -> Iterator[str]:
                 said = says_defective(dict(asked.options)[asked.key])
                 number += said is not None and said != record.defective
     if number:
-        yield f"{number} keys of detection questions contradict the folder of their image; the key counts for them"
+        told = counted(number, "key of a detection question contradicts", "keys of detection questions contradict")
+        yield f"{told} the folder of their image; the key counts for them"

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.core.samples import Reading
-from benchmark.data.images import SIDEWAYS, size_mismatch
+from benchmark.data.images import SIDEWAYS
 from benchmark.data.index import FileFacts, FileRole
+from benchmark.data.masks import size_mismatch
 from benchmark.data.records import Record
 
 

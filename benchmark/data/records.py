@@ -152,7 +152,7 @@ def training_records(
 def unused_files(root: Path, used: Iterable[str]) -> list[str]:
     """Tell, folder by folder, of files below ``root`` that are not used, with their number and the first name.
 
-    Hidden files, what systems put into folders, and documents that lie beside the folders of images are not told of.
+    Hidden files, what systems put into folders, and documents that lie beside the folders of images are not named.
 
     Args:
         root: dataset folder.
@@ -170,8 +170,7 @@ def unused_files(root: Path, used: Iterable[str]) -> list[str]:
             if prefix + name not in taken and not _is_junk(name) and not document:
                 left.setdefault(place, []).append(name)
     return [
-        f"{place}: {len(names)} file{'s' * (len(names) > 1)} not used, the first is {names[0]}"
-        for place, names in left.items()
+        f"{place}: {counted(len(names), 'file')} not used, the first is {names[0]}" for place, names in left.items()
     ]
 
 

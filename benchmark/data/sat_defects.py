@@ -112,7 +112,7 @@ def _void(stream: Stream, item: Item, grid: Grid, share: float) -> tuple[F32, ND
         y = home.y + stream.spread(0.5 * home.h - 6.0)
         size = 1.0 if i == 0 else stream.uniform(0.3, 0.9)
         ratio = stream.uniform(0.65, 1.0)
-        blob = Part(x=x, y=y, w=1.0, h=1.0, turn=stream.spread(60.0))
+        blob = Part(x=x, y=y, w=1.0, h=1.0, angle=stream.spread(60.0))
         u, v = grid.local(blob)
         radius = np.sqrt(u * u + v * v * np.float32(1.0 / (ratio * ratio)))
         field = np.minimum(field, radius * np.float32(1.0 / size))
@@ -122,12 +122,11 @@ def _void(stream: Stream, item: Item, grid: Grid, share: float) -> tuple[F32, ND
 def _crack(stream: Stream, item: Item, grid: Grid, share: float) -> tuple[F32, NDArray[np.bool_], float]:
     """A polyline from the border of the die inwards or outwards; its width follows from area and length."""
     home = (item.die, item.flip)[stream.pick(4) == 0]
-    x, y, turn = _start(stream, home)
+    x, y, (cos, sin) = _start(stream, home)
     width = stream.uniform(1.8, 3.6)
     length = min(110.0, max(6.0, share * FRAME * FRAME / width))
     steps = 3 + int(length / 14.0)
     field = np.full(grid.x.shape, 1e9, dtype=np.float32)
-    cos, sin = turn
     for _ in range(steps):
         c, s = rotation(stream.spread(38.0))
         cos, sin = cos * c - sin * s, sin * c + cos * s

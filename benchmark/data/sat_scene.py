@@ -18,13 +18,13 @@ FRAME = 256.0
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A rectangular component: centre, width and height in design units, turn in degrees."""
+    """A rectangular component: centre, width and height in design units, angle in degrees."""
 
     x: float
     y: float
     w: float
     h: float
-    turn: float = 0.0
+    angle: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,9 @@ class Grid:
 
     def local(self, part: Part) -> tuple[F32, F32]:
         """Coordinates in the frame of a part: (u, v), zero at its centre."""
-        cos, sin = rotation(part.turn)
+        cos, sin = rotation(part.angle)
         dx, dy = self.x - np.float32(part.x), self.y - np.float32(part.y)
-        if part.turn == 0.0:
+        if part.angle == 0.0:
             return dx, dy
         c, s = np.float32(cos), np.float32(sin)
         return dx * c + dy * s, dy * c - dx * s
@@ -103,7 +103,7 @@ def make_item(stream: Stream, *, shape: tuple[int, int], tolerance: float, gate:
     Args:
         stream: source of randomness.
         shape: (H, W) of the image in pixels.
-        tolerance: deviation of a part's position in design units; size and turn follow it.
+        tolerance: deviation of a part's position in design units; size and angle follow it.
         gate: deviation of a layer's grey offset.
         texture: deviation of the solder's mottling in grey levels.
     """
@@ -116,17 +116,17 @@ def make_item(stream: Stream, *, shape: tuple[int, int], tolerance: float, gate:
             y=part.y + t * stream.normal(),
             w=part.w + 0.5 * t * stream.normal(),
             h=part.h + 0.5 * t * stream.normal(),
-            turn=part.turn + 28.0 * t / reach * stream.normal(),
+            angle=part.angle + 28.0 * t / reach * stream.normal(),
         )
 
     paddle, die, flip = moved(_PADDLE, 0.5), moved(_DIE, 1.0), moved(_FLIP, 0.9)
-    spill = replace(_ATTACH, x=0.5 * (die.x + _ATTACH.x), y=0.5 * (die.y + _ATTACH.y), turn=die.turn)
-    fillet = replace(_UNDERFILL, x=flip.x, y=flip.y, turn=flip.turn)
+    adhesive = replace(_ATTACH, x=0.5 * (die.x + _ATTACH.x), y=0.5 * (die.y + _ATTACH.y), angle=die.angle)
+    fillet = replace(_UNDERFILL, x=flip.x, y=flip.y, angle=flip.angle)
     mottle = smooth_field(stream, shape, 11) + np.float32(0.9) * smooth_field(stream, shape, 34)
     return Item(
         board=_BOARD,
         paddle=paddle,
-        attach=moved(spill, 0.8),
+        attach=moved(adhesive, 0.8),
         die=die,
         underfill=moved(fillet, 0.6),
         flip=flip,

@@ -52,7 +52,6 @@ class Table(Dataset):
     def scan(self, root: Path) -> Scan:
         """Read the rows; images named twice, paths that lead out of the folder and unknown words are problems."""
         assert self.path is not None
-        assert self.path is not None
         problems: list[str] = []
         unknown = sorted(self.columns.keys() - NAMES.keys())
         if unknown:

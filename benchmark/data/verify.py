@@ -16,8 +16,9 @@ from benchmark.core.samples import Reading
 from benchmark.data.card import EVERY, Card, Difference, unexpected_categories
 from benchmark.data.dataset import Dataset
 from benchmark.data.draw import draw
-from benchmark.data.images import load_image, load_levels
+from benchmark.data.images import load_image
 from benchmark.data.index import FileFacts, FileRole, file_facts
+from benchmark.data.masks import load_levels
 from benchmark.data.record_files import files_of, size_as_read, size_problems
 from benchmark.data.records import Record
 

@@ -164,7 +164,7 @@ def _images_of(described: tuple[Path, dict[str, Any]], places: Places) -> dict[s
                 if split == "test":  # templates name a test folder that many exports do not have
                     continue
                 raise DataError(
-                    f"{where}: {entry} is not there; mend it, it is relative to path: or to the file's folder"
+                    f"{where}: {entry} is not there; correct it, it is relative to path: or to the file's folder"
                 )
             for image in _in_place(place, where, places):
                 images.setdefault(image, split)
@@ -252,7 +252,7 @@ def _marks(file: Path, names: Mapping[int, str], problems: list[str]) -> list[Ma
         try:
             marks.append(_mark(line.split(), names))
         except ValueError as error:
-            problems.append(f"{file}, line {number}: {error}; mend it, or remove the line")
+            problems.append(f"{file}, line {number}: {error}; correct it, or remove the line")
     return marks
 
 

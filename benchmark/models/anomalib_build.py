@@ -9,10 +9,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import logging
 import socket
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 from unittest import mock
 
 from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError, near_matches, reason
+from benchmark.models.runtime import quiet
 from benchmark.models.weights_file import read_state
 
 HOW = (
@@ -236,16 +235,3 @@ def _fitting(create: Any, model: str, state: Mapping[str, Any], path: Path) -> d
 
 def _as_tuple(names: Any) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep anomalib and lightning from logging below an error, and from warning of parts of their own."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

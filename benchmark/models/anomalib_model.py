@@ -15,7 +15,8 @@ from benchmark.core.errors import BenchmarkError, ConfigError, DataError, reason
 from benchmark.core.samples import Sample
 from benchmark.core.text import counted
 from benchmark.data.images import load_image
-from benchmark.models.anomalib_build import ModelSettings, build, offline, quiet, refused
+from benchmark.models.anomalib_build import ModelSettings, build, offline, refused
+from benchmark.models.runtime import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.models.score_map import resized, square
+
 Norm = Literal["channels", "tokens"]
 Floats = NDArray[np.float32]
 
@@ -57,7 +59,7 @@ def similarity_map(similarity: Floats, size: tuple[int, int]) -> Floats:
         similarity: (g * g,) without the class token, row by row.
         size: (H, W); bilinear.
     """
-    return _resize(_square(similarity), size)
+    return resized(square(similarity), size)
 
 
 def points_of(similarity: Floats, size: tuple[int, int], *, threshold: float, down_sample: int) -> Points:
@@ -71,11 +73,11 @@ def points_of(similarity: Floats, size: tuple[int, int], *, threshold: float, do
         similarity: (g * g,) without the class token, row by row.
         size: (H, W) of the image.
     """
-    cells = _square(similarity)
+    cells = square(similarity)
     side = cells.shape[0] // down_sample
     if side < 1:
         return _no_points()
-    flat = _resize(cells, (side, side)).reshape(-1)
+    flat = resized(cells, (side, side)).reshape(-1)
     low, high = flat.min(), flat.max()
     if not np.isfinite(low) or not np.isfinite(high) or low == high:
         return _no_points()
@@ -94,16 +96,3 @@ def points_of(similarity: Floats, size: tuple[int, int], *, threshold: float, do
 
 def _no_points() -> Points:
     return Points(places=np.zeros((0, 2), dtype=np.int64), labels=np.zeros(0, dtype=np.uint8))
-
-
-def _square(similarity: Floats) -> Floats:
-    side = round(len(similarity) ** 0.5)
-    return similarity.reshape(side, side)
-
-
-def _resize(cells: Floats, size: tuple[int, int]) -> Floats:
-    import torch
-    from torch.nn import functional as F
-
-    grid = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.float32))[None, None]
-    return np.asarray(F.interpolate(grid, size, mode="bilinear", align_corners=False)[0, 0].numpy())

@@ -81,11 +81,7 @@ class HfClip(TextImage):
 
     def text_facts(self) -> dict[str, Any]:
         """Return what of these settings changes vectors of texts, as JSON values for a stage."""
-        return {
-            "source": "transformers",
-            "model": pretrained.name_of(self.model),
-            "description": pretrained.description_digest(self.model),
-        }
+        return pretrained.facts(self.model)
 
     def lacks(self, need: Need) -> str | None:
         """Return what stands against a method's need (``TextImage.lacks``)."""

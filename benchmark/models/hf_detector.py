@@ -59,9 +59,7 @@ class HfDetector(Detector):
     def facts(self) -> dict[str, Any]:
         """Return what of these settings changes boxes, as JSON values for a stage."""
         return {
-            "source": "transformers",
-            "model": pretrained.name_of(self.model),
-            "description": pretrained.description_digest(self.model),
+            **pretrained.facts(self.model),
             "precision": self.precision,
             "nms": self.nms,
             **({"compile": True} if self.compile else {}),

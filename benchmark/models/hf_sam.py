@@ -14,7 +14,7 @@ from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSett
 from benchmark.models.compiling import quicken
 from benchmark.models.pretrained import ModelName
 from benchmark.models.runtime import Device
-from benchmark.models.sam import Embedded, SegmentAnything
+from benchmark.models.sam import Embedded, SegmentAnything, predictor_of_stored
 from benchmark.models.segmenter import Segmenter
 from benchmark.stages.context import Context
 
@@ -55,9 +55,7 @@ class HfSam(Segmenter):
     def facts(self) -> dict[str, Any]:
         """Return what of these settings changes embeddings, as JSON values for a stage."""
         return {
-            "source": "transformers",
-            "model": pretrained.name_of(self.model),
-            "description": pretrained.description_digest(self.model),
+            **pretrained.facts(self.model),
             "precision": self.precision,
             **({"compile": True} if self.compile else {}),
         }
@@ -126,7 +124,7 @@ class TransformersSam(SegmentAnything):
             image_encoder=SimpleNamespace(img_size=self.side), mask_threshold=0.0, device=device.name
         )
 
-    def embed(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Sequence[Floats]]:  # type: ignore[override]
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Sequence[Floats]]:
         """Embed images, (H, W, 3) uint8 RGB each of its own size: some arrays (C, h, w) for each, coarse ones last.
 
         SAM has one; SAM 2, EdgeTAM and SAM 3 have two finer ones before it; SAM-HQ has that of an early layer behind.
@@ -210,19 +208,11 @@ class _Squash:
 def _predictor(sam: TransformersSam, levels: Sequence[torch.Tensor], size: tuple[int, int]) -> SamPredictor:
     """A library predictor whose masks come from a network of transformers and a stored embedding."""
     import torch
-    from segment_anything import SamPredictor
 
-    class Predictor(SamPredictor):  # type: ignore[misc]
+    class Predictor(predictor_of_stored()):  # type: ignore[misc]
         def __init__(self) -> None:
             self.model, self.transform = sam.network, sam.transform
             self.original_size, self.is_image_set = size, True
-
-        def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
-            """Keep the stored embedding: the generator calls this with the whole image."""
-            assert image.shape[:2] == self.original_size
-
-        def reset_image(self) -> None:
-            """Keep the stored embedding."""
 
         @property
         def device(self) -> torch.device:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.core.lazy import batched
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ def fit(embeddings: Iterable[torch.Tensor], *, regularisation: float) -> tuple[G
 
     total = products = first = None
     count = 0
-    for group in _groups(embeddings):
+    for group in batched(embeddings, GROUP):
         if first is None:
             first = group[0].double()  # differences to it: less is lost where products of large values cancel
             total, products = torch.zeros_like(first), first.new_zeros((*first.shape, first.shape[1]))
@@ -90,13 +91,6 @@ def fit(embeddings: Iterable[torch.Tensor], *, regularisation: float) -> tuple[G
         solved = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
         whitening[start : start + step] = solved.float().cpu().numpy()
     return Gaussians((first + offset).float().cpu().numpy(), whitening), count
-
-
-def _groups(embeddings: Iterable[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    """Yield a few embeddings at a time: the sums are gone through once for all of them."""
-    rest = iter(embeddings)
-    while group := list(islice(rest, GROUP)):
-        yield group
 
 
 def mahalanobis(embedding: torch.Tensor, mean: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:

@@ -71,6 +71,11 @@ def request(model: str, weights: str | Path, *, network: str) -> WeightsRequest:
     return WeightsRequest(weights=weights, published=own, network=f"{network} {name_of(model)}")
 
 
+def facts(model: str) -> dict[str, Any]:
+    """Return what a stage says of a model of transformers, its weights left out."""
+    return {"source": "transformers", "model": name_of(model), "description": description_digest(model)}
+
+
 def description_digest(model: str) -> str:
     """Return a sha256 (hex) of what describes a model beside its weights: configuration, processor, vocabulary.
 
@@ -170,11 +175,11 @@ def with_weights(
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # of a part of a second, in the middle of a run's own
-        network, said = kind.from_pretrained(
+        network, loading = kind.from_pretrained(
             None, config=config, state_dict=adapt(read_state(weights)), output_loading_info=True, dtype=torch.float32
         )
-        wrong = [f"missing {name}" for name in sorted(said["missing_keys"]) if not optional(name)]
-        wrong += [f"{name[0]} has another shape" for name in said.get("mismatched_keys", ())]
+        wrong = [f"missing {name}" for name in sorted(loading["missing_keys"]) if not optional(name)]
+        wrong += [f"{name[0]} has another shape" for name in loading.get("mismatched_keys", ())]
         if wrong:
             raise WeightsError(
                 f"{weights} does not fit {kind.__name__}: {'; '.join(wrong[:3])}. It is the file of another model: "

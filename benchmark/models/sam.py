@@ -59,7 +59,9 @@ class SegmentAnything:
         self.transform = ResizeLongestSide(network.image_encoder.img_size)
         sam_attention.prepare(network, device=device.name)
 
-    def embed(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def embed(
+        self, images: Sequence[NDArray[np.uint8]]
+    ) -> NDArray[np.float32] | Sequence[Sequence[NDArray[np.float32]]]:
         """Embed images, (H, W, 3) uint8 RGB each of its own size, to (B, C, h, w) float32.
 
         Raises:
@@ -174,19 +176,25 @@ class SegmentAnything:
     def _predictor(self, image: Embedded) -> SamPredictor:
         """A library predictor that holds a stored embedding instead of computing one."""
         import torch
-        from segment_anything import SamPredictor
 
-        class StoredPredictor(SamPredictor):  # type: ignore[misc]
-            def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
-                """Keep the stored embedding: the generator calls this with the whole image."""
-                assert image.shape[:2] == self.original_size
-
-            def reset_image(self) -> None:
-                """Keep the stored embedding."""
-
-        predictor = StoredPredictor(self.network)
+        predictor = predictor_of_stored()(self.network)
         predictor.original_size = image.size
         predictor.input_size = self._input_size(image.size)
         predictor.features = self.device.send(torch.from_numpy(image.features))[None]
         predictor.is_image_set = True
         return predictor
+
+
+def predictor_of_stored() -> Any:
+    """Return the library's predictor as a class that keeps its embedding when the generator gives it an image."""
+    from segment_anything import SamPredictor
+
+    class StoredPredictor(SamPredictor):  # type: ignore[misc]
+        def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
+            """Keep the stored embedding: the generator calls this with the whole image."""
+            assert image.shape[:2] == self.original_size
+
+        def reset_image(self) -> None:
+            """Keep the stored embedding."""
+
+    return StoredPredictor

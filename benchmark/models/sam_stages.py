@@ -20,7 +20,7 @@ from benchmark.models.long_captions import Fitted, fit, word_pieces
 from benchmark.models.runtime import Device
 from benchmark.models.sam import Embedded, SegmentAnything
 from benchmark.models.sam_build import SamName, load_sam
-from benchmark.models.segmenter import MaskNetwork, Segmenter
+from benchmark.models.segmenter import Segmenter
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -92,13 +92,7 @@ class DetectorSettings(Detector):
 
     def facts(self) -> dict[str, Any]:
         """Return what of these settings changes boxes, as JSON values for a stage."""
-        return {
-            "model": self.model,
-            "precision": self.precision,
-            "short_side": self.short_side,
-            "long_side": self.long_side,
-            "kernels": self.kernels,
-        }
+        return self.model_dump(include={"model", "precision", "short_side", "long_side", "kernels"})
 
     @property
     def at_once(self) -> int | None:
@@ -270,7 +264,7 @@ def box_masks_stage(
     )
 
 
-def _masks_of_boxes(network: MaskNetwork, one: Inputs, floor: float) -> dict[str, Any]:
+def _masks_of_boxes(network: SegmentAnything, one: Inputs, floor: float) -> dict[str, Any]:
     image, answer = embedded(one.upstream["sam_embedding"]), detected(one.upstream)
     assert answer is not None
     found = detections(answer)

@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
+
+Resampling = Literal["bilinear", "bilinear_corners", "nearest"]
+"""``bilinear_corners``: the centres of the corner cells lie on those of the corner pixels."""
+_MODES = {"bilinear": ("bilinear", False), "bilinear_corners": ("bilinear", True), "nearest": ("nearest", None)}
+
+
+def square(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of a square grid of patches, (g * g,) or (g, g), as (g, g)."""
+    side = round(values.size**0.5)
+    return values.reshape(side, side)
+
+
+def resized(
+    values: NDArray[np.floating], size: tuple[int, int], *, resampling: Resampling = "bilinear"
+) -> NDArray[np.float32]:
+    """Resize a map, (h, w), to ``size`` (H, W), float32, as ``torch.nn.functional.interpolate`` does."""
+    import torch
+    from torch.nn import functional as F
+
+    mode, corners = _MODES[resampling]
+    grid = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None, None]
+    return np.asarray(F.interpolate(grid, size, mode=mode, align_corners=corners)[0, 0].numpy())
 
 
 def reach(deviation: float) -> int:

@@ -11,6 +11,7 @@ from pydantic import Field
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Prediction
+from benchmark.core.text import counted
 from benchmark.models import anomalib_build, anomalib_model
 from benchmark.models.anomalib_build import ModelSettings
 from benchmark.models.choice import PUBLISHED, RANDOM, Networks, WeightsRequest, WeightsSetting
@@ -141,7 +142,7 @@ class Anomalib(Pipeline):
         def learn(_: Sequence[Inputs]) -> list[Artifact]:
             usable = images if context.on_error == "stop" else tuple(sample for sample, _ in context.images(images))
             if not usable:
-                raise DataError(f"none of the {len(images)} good training images of {category} can be read")
+                raise DataError(f"none of the {counted(len(images), 'good training image')} of {category} can be read")
             return [
                 anomalib_model.fit(
                     settings, usable, epochs=self.epochs, steps=self.steps, batch_size=self.batch_size,

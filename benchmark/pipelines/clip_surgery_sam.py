@@ -115,10 +115,7 @@ class ClipSurgerySam(Pipeline):
             settings={
                 "text": text,
                 "contrast": None if self.contrast is None else list(self.contrast),
-                "norm": self.norm,
-                "threshold": self.threshold,
-                "down_sample": self.down_sample,
-                "multimask": self.multimask,
+                **self.model_dump(include={"norm", "threshold", "down_sample", "multimask"}),
             },
             weights={role: chosen[role].sha256 for role in ("clip", "sam")},
             upstream=(

@@ -18,6 +18,7 @@ from benchmark.models.clip_stages import cut_off, tell_cut_off
 from benchmark.models.clipseg import HOW, MOST_TOKENS, ClipSegName, Resize, load_clipseg, logits, prepare
 from benchmark.models.long_texts import LongTexts
 from benchmark.models.runtime import Device, Precision
+from benchmark.models.score_map import resized
 from benchmark.pipelines.prompts import Prompts
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
@@ -72,14 +73,13 @@ class ClipSeg(Pipeline):
 
     def _predict(self, context: Context, one: ImageResults) -> Prediction:
         import torch
-        from torch.nn import functional as F
 
         artifact = one.artifact
         tell_cut_off(context, self.long_texts, artifact)
         each = torch.from_numpy(np.asarray(artifact["logits"])).sigmoid()
         joined = each.amax(0) if self.combine == "max" else each.mean(0)
         size = (int(artifact["height"]), int(artifact["width"]))
-        drawn = F.interpolate(joined[None, None], size, mode="bilinear", align_corners=False)[0, 0].numpy()
+        drawn = resized(joined.numpy(), size)
         mask = None if self.threshold is None else drawn >= np.float32(self.threshold)
         label = None if mask is None else bool(mask.any())
         return Prediction(score_map=drawn, image_score=float(drawn.max()), mask=mask, label=label)
@@ -106,10 +106,7 @@ class ClipSeg(Pipeline):
             name="clipseg_logits",
             version=1,
             settings={
-                "model": self.model,
-                "precision": self.precision,
-                "input_size": self.input_size,
-                "resize": self.resize,
+                **self.model_dump(include={"model", "precision", "input_size", "resize"}),
                 "texts": list(texts),
             },
             weights={"clipseg": weights.sha256},

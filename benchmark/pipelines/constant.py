@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.samples import Prediction
+from benchmark.results.schema import BaselineRecord
 
 if TYPE_CHECKING:
     from benchmark.stages.context import Context
@@ -55,7 +56,7 @@ class Constant(Pipeline):
         return Plan(predict=drawn)
 
 
-def baseline_rows(labels: Sequence[bool]) -> list[dict[str, Any]]:
+def baseline_rows(labels: Sequence[bool]) -> list[BaselineRecord]:
     """Return what the three constant answers reach on these labels, without a run.
 
     The values of the two fixed answers are exact; those of ``prevalence`` are exact expectations over
@@ -65,11 +66,10 @@ def baseline_rows(labels: Sequence[bool]) -> list[dict[str, Any]]:
         labels: True for a defective image.
 
     Returns:
-        One row per policy: ``{"policy": name, "values": {metric: value in [0, 1], or None where undefined}}``,
-        with the metrics f1, f2, precision, recall and accuracy.
+        One row per policy: values in [0, 1], None where undefined, of f1, f2, precision, recall and accuracy.
     """
     n_pos, n = sum(map(bool, labels)), len(labels)
-    return [{"policy": policy, "values": _values(policy, n_pos, n)} for policy in POLICIES]
+    return [BaselineRecord(policy=policy, values=_values(policy, n_pos, n)) for policy in POLICIES]
 
 
 def _values(policy: Policy, n_pos: int, n: int) -> dict[str, float | None]:

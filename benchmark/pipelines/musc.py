@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import Pipeline, Plan
 from benchmark.core.errors import BenchmarkError, DataError
 from benchmark.core.samples import Prediction, Sample
-from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Networks
 from benchmark.models.musc import mutual_scores, parts_of, rescore
+from benchmark.models.score_map import resized, square
+from benchmark.pipelines.square_backbone import SquareBackbone, side_of
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -39,7 +39,7 @@ class MuSc(Pipeline):
 
     toy: ClassVar = {"neighbourhoods": "[1,3]"}
 
-    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
+    backbone: SquareBackbone
     """Each layer is scored by itself, on the grid of the first one; ``side`` must be given."""
     neighbourhoods: tuple[int, ...] = Field(min_length=1)
     """Sides of the squares of patches that features are averaged over, odd (r of the paper)."""
@@ -59,12 +59,6 @@ class MuSc(Pipeline):
         if any(size < 1 or size % 2 == 0 for size in value):
             raise ValueError("give odd numbers from 1")
         return value
-
-    @model_validator(mode="after")
-    def _has_a_side(self) -> MuSc:
-        if self.backbone.side is None:
-            raise ValueError("backbone.side: give the side that images are resized to")
-        return self
 
     def networks(self) -> Networks:
         """Return the network of the features."""
@@ -104,7 +98,7 @@ class MuSc(Pipeline):
         for sample in context.samples:
             if sample.id in found:
                 artifact = found[sample.id]
-                score_map = self._draw(artifact["scores"], (int(artifact["height"]), int(artifact["width"])))
+                score_map = resized(self._square(artifact["scores"]), (int(artifact["height"]), int(artifact["width"])))
                 extra: dict[str, float | int | str | None] = {"compared": int(artifact["compared"])}
                 yield sample, Prediction(score_map=score_map, image_score=scores[sample.id], extra=extra)
 
@@ -215,21 +209,8 @@ class MuSc(Pipeline):
 
     def _square(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Draw the scores over the network's input, (S, S)."""
-        import torch
-        from torch.nn import functional as F
-
-        assert self.backbone.side is not None
-        grid, side = round(len(scores) ** 0.5), self.backbone.side
-        places = torch.from_numpy(scores).view(1, 1, grid, grid)
-        return np.asarray(F.interpolate(places, (side, side), mode="bilinear", align_corners=True)[0, 0].numpy())
-
-    def _draw(self, scores: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-        """Draw the scores over the image."""
-        import torch
-        from torch.nn import functional as F
-
-        square = torch.from_numpy(self._square(scores))[None, None]
-        return np.asarray(F.interpolate(square, size, mode="bilinear", align_corners=False)[0, 0].numpy())
+        side = side_of(self.backbone)
+        return resized(square(scores), (side, side), resampling="bilinear_corners")
 
 
 def _by_category(samples: Sequence[Sample]) -> dict[str, list[Sample]]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
+from benchmark.core.lazy import batched
 from benchmark.core.samples import Prediction, Sample
-from benchmark.models.backbone import Backbone, Features
+from benchmark.models.backbone import Features
 from benchmark.models.choice import Networks
 from benchmark.models.padim import Gaussians, choose_channels, embed, fit, mahalanobis
-from benchmark.models.score_map import smooth
+from benchmark.models.score_map import resized, smooth, square
 from benchmark.pipelines.references import GOOD, check_learning, content_of, normal_images
+from benchmark.pipelines.square_backbone import SquareBackbone, side_of
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -38,7 +39,7 @@ class Padim(Pipeline):
 
     toy: ClassVar = {"channels": "20", "smoothing": "1"}
 
-    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
+    backbone: SquareBackbone
     """Its layers are put together on the grid of the first one; ``side`` must be given."""
     channels: int = Field(ge=1)
     """Channels of all layers that are kept, chosen by run.seed; all where there are fewer."""
@@ -49,18 +50,6 @@ class Padim(Pipeline):
     batch_size: int = Field(ge=1)
     """Images that go through the network together."""
     allow_random_weights: bool
-
-    @model_validator(mode="after")
-    def _has_a_side(self) -> Padim:
-        if self.backbone.side is None:
-            raise ValueError("backbone.side: give the side that images are resized to")
-        return self
-
-    @property
-    def side(self) -> int:
-        """Side of the square that images are resized to, and of the map, pixels."""
-        assert self.backbone.side is not None
-        return self.backbone.side
 
     def networks(self) -> Networks:
         """Return the network of the features."""
@@ -76,7 +65,7 @@ class Padim(Pipeline):
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
-        check_learning(context, smoothing=self.smoothing, side=self.side, name=NAME)
+        check_learning(context, smoothing=self.smoothing, side=side_of(self.backbone), name=NAME)
 
     def plan(self, context: Context) -> Plan:
         """Plan a score map; the largest value before it takes the image's size is the image score."""
@@ -112,13 +101,8 @@ class Padim(Pipeline):
 
     def _embeddings(self, context: Context, images: tuple[Sample, ...]) -> Iterator[torch.Tensor]:
         """Yield the embedding of each good image, a few going through the network together."""
-        waiting: list[NDArray[np.uint8]] = []
-        for _, image in context.images(images):
-            waiting.append(image)
-            if len(waiting) == self.batch_size:
-                yield from self._embed(context, waiting)
-                waiting = []
-        yield from self._embed(context, waiting)
+        for some in batched((image for _, image in context.images(images)), self.batch_size):
+            yield from self._embed(context, some)
 
     def _embed(self, context: Context, images: Sequence[NDArray[np.uint8]]) -> list[torch.Tensor]:
         import torch
@@ -127,7 +111,7 @@ class Padim(Pipeline):
             total = sum(len(level) for level in features.maps)
             return embed(features.maps, torch.from_numpy(choose_channels(total, self.channels, seed=context.seed)))
 
-        return self.backbone.load(context, context.chosen["features"]).each(images, work) if images else []
+        return self.backbone.load(context, context.chosen["features"]).each(images, work)
 
     def _distances(self, context: Context, category: str) -> Stage:
         """Each place's Mahalanobis distance, (P,), and the size of the image."""
@@ -165,12 +149,6 @@ class Padim(Pipeline):
 
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
         """Draw the distances over the image, smoothed; also the maximum before the map takes the image's size."""
-        import torch
-        from torch.nn import functional as F
-
-        grid = round(len(distances) ** 0.5)
-        places = torch.from_numpy(distances).view(1, 1, grid, grid)
-        drawn = F.interpolate(places, (self.side, self.side), mode="bilinear", align_corners=False)
-        smoothed = smooth(drawn[0, 0].numpy(), deviation=self.smoothing)
-        whole = F.interpolate(torch.from_numpy(smoothed)[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-        return np.asarray(whole.numpy(), dtype=np.float32), float(smoothed.max())
+        side = side_of(self.backbone)
+        smoothed = smooth(resized(square(distances), (side, side)), deviation=self.smoothing)
+        return resized(smoothed, size), float(smoothed.max())

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from benchmark.config.group_option import group_option
 from benchmark.config.pipeline import ImageResults, Pipeline, Plan
 from benchmark.core.errors import DataError
+from benchmark.core.lazy import batched
 from benchmark.core.samples import Prediction, Sample
-from benchmark.models.backbone import Backbone, Features
+from benchmark.core.text import counted
+from benchmark.models.backbone import Features
 from benchmark.models.choice import Networks, ResolvedWeights
 from benchmark.models.patch_bank import choose_spread, compare, patch_vectors
-from benchmark.models.score_map import smooth
+from benchmark.models.score_map import resized, smooth, square
 from benchmark.pipelines.references import GOOD, check_learning, content_of, normal_images
+from benchmark.pipelines.square_backbone import SquareBackbone, side_of
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -43,7 +43,7 @@ class PatchCore(Pipeline):
     (tests/pipelines/test_anomalib.py). It is no zero-shot method; the result says so.
     """
 
-    backbone: Annotated[Backbone, group_option("pipeline.backbone")]
+    backbone: SquareBackbone
     """Its layers are put together on the grid of the first one; ``side`` must be given."""
     candidates: int = Field(ge=1)
     """Most patches of a category's training images that are held at once; beyond it each image gives fewer."""
@@ -57,18 +57,6 @@ class PatchCore(Pipeline):
     """Deviation of the Gaussian over the map, in pixels of ``backbone.side``; 0: none."""
     allow_random_weights: bool
 
-    @property
-    def side(self) -> int:
-        """Side of the square that images are resized to, and of the map, pixels."""
-        assert self.backbone.side is not None
-        return self.backbone.side
-
-    @model_validator(mode="after")
-    def _has_a_side(self) -> PatchCore:
-        if self.backbone.side is None:
-            raise ValueError("backbone.side: give the side that images are resized to")
-        return self
-
     def networks(self) -> Networks:
         """Return the network of the features."""
         return Networks(wanted=self.backbone.wanted(), allow_random=self.allow_random_weights)
@@ -79,7 +67,7 @@ class PatchCore(Pipeline):
 
     def check(self, context: Context) -> None:
         """Raise ConfigError for a Gaussian wider than the map, and DataError without good training images."""
-        check_learning(context, smoothing=self.smoothing, side=self.side, name=NAME)
+        check_learning(context, smoothing=self.smoothing, side=side_of(self.backbone), name=NAME)
 
     def plan(self, context: Context) -> Plan:
         """Plan a score map and an image score; a category's memory is made when the first image needs it."""
@@ -123,14 +111,15 @@ class PatchCore(Pipeline):
         draws = np.random.default_rng(context.seed)
         network = self.backbone.load(context, weights)
         readable = (image for _, image in context.images(images))
-        while some := list(islice(readable, BATCH)):
+        for some in batched(readable, BATCH):
             for patches in network.each(some, lambda _, found: patch_vectors(found.maps)):
                 seen += len(patches)
                 if len(patches) > each:
                     patches = patches[torch.from_numpy(np.sort(draws.choice(len(patches), each, replace=False)))]
                 kept.append(patches.cpu())
         if not kept:
-            raise DataError(f"none of the {len(images)} good training images of {images[0].category} can be read")
+            told = counted(len(images), "good training image")
+            raise DataError(f"none of the {told} of {images[0].category} can be read")
         together = torch.cat(kept).to(context.device)
         number = min(self.most, max(1, round(self.share * len(together))))
         index = choose_spread(together, number=number, seed=context.seed)
@@ -181,11 +170,6 @@ class PatchCore(Pipeline):
 
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
         """Draw the distances over the image, smoothed."""
-        import torch
-        from torch.nn import functional as F
-
-        grid = math.isqrt(len(distances))
-        drawn = F.interpolate(torch.from_numpy(distances).view(1, 1, grid, grid), (self.side, self.side))
-        smoothed = torch.from_numpy(smooth(drawn[0, 0].numpy(), deviation=self.smoothing))
-        whole = F.interpolate(smoothed[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-        return np.asarray(whole.numpy(), dtype=np.float32)
+        side = side_of(self.backbone)
+        drawn = resized(square(distances), (side, side), resampling="nearest")
+        return resized(smooth(drawn, deviation=self.smoothing), size)

@@ -20,6 +20,7 @@ from benchmark.config.pipeline import ImageResults, Pipeline, Plan, Use
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction, Reading, Sample
 from benchmark.core.settings import FileOr
+from benchmark.core.text import counted
 from benchmark.data.align import WEAK_NOTE, Aligned, AlignSettings, align, is_weak
 from benchmark.stages.codec import Artifact
 from benchmark.stages.context import Context
@@ -127,7 +128,7 @@ class ReferenceDifference(Pipeline):
             )
         if self.threshold == "train" and len(chosen) < 2:
             raise DataError(
-                f"{wanted} has {len(chosen)} good training images, pipeline.threshold=train needs two; "
+                f"{wanted} has {counted(len(chosen), 'good training image')}, pipeline.threshold=train needs two; "
                 "give grey levels: pipeline.threshold=40"
             )
         origin = str(self.reference) if given is not None else f"the first training image {chosen[0].image}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Sample
+from benchmark.core.text import counted
 from benchmark.models.score_map import reach
 from benchmark.stages.context import Context
 
@@ -28,7 +29,8 @@ def normal_images(context: Context, category: str, *, number: int | None, settin
     least = 1 if number is None else number
     if len(found) < least:
         raise DataError(
-            f"{context.manifest.dataset}/{category} has {len(found)} good training images, {setting} needs {least}; "
+            f"{context.manifest.dataset}/{category} has {counted(len(found), 'good training image')}, "
+            f"{setting} needs {least}; "
             "choose a dataset with a train split (docs/own_parts.md: where each layout has it), or another pipeline"
         )
     if number is None:

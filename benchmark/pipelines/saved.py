@@ -18,7 +18,7 @@ from benchmark.core.text import counted
 from benchmark.pipelines.saved_batches import read_batches
 from benchmark.pipelines.saved_coco import CocoSettings, read_coco
 from benchmark.pipelines.saved_export import exported, own_export
-from benchmark.pipelines.saved_files import read_map, read_mask, resized
+from benchmark.pipelines.saved_files import of_files, resized
 from benchmark.pipelines.saved_layouts import find_layout, refuse_picture
 from benchmark.pipelines.saved_names import filled, find_files, refuse_shared
 from benchmark.pipelines.saved_table import read_table
@@ -135,7 +135,7 @@ class Saved(Pipeline):
                 refuse_picture(shown[0])
             if layout is not None and files:
                 context.notes.append(f"predictions are found as in {layout.name}")
-            sources.append({key: partial(_of_files, found) for key, found in files.items()})
+            sources.append({key: partial(of_files, found) for key, found in files.items()})
         if self.table is not None:
             rows = read_table(self.table, context.samples)
             sources.append({key: partial(Prediction, image_score=s, label=label) for key, (s, label) in rows.items()})
@@ -162,29 +162,33 @@ class Saved(Pipeline):
                 f"{counted(len(without), 'image has', 'images have')} no saved prediction, the first is {without[0].id}"
             )
 
-    def _sized(self, said: Prediction, sample: Sample) -> Prediction:
+    def _sized(self, prediction: Prediction, sample: Sample) -> Prediction:
         """Return a prediction at the size of its image; raises DataError where ``resize`` allows no other."""
         from benchmark.data.images import image_shape
 
-        parts = [said.score_map, said.mask, None if said.regions is None else said.regions.masks]
+        parts = [
+            prediction.score_map,
+            prediction.mask,
+            None if prediction.regions is None else prediction.regions.masks,
+        ]
         if all(part is None for part in parts):
-            return said
+            return prediction
         shape = image_shape(sample.image, sample.reading)
         other = next((part.shape for part in parts if part is not None and part.shape != shape), None)
         if other is None:
-            return said
+            return prediction
         if self.resize == "error":
             raise DataError(
                 f"{sample.id}: its saved prediction is {other[1]}x{other[0]} (width x height), the image "
                 f"{shape[1]}x{shape[0]}; save it at image size, or give pipeline.resize=linear"
             )
         return replace(
-            said,
+            prediction,
             score_map=None
-            if said.score_map is None
-            else resized(said.score_map, shape, linear=self.resize == "linear"),
-            mask=None if said.mask is None else resized(said.mask, shape, linear=False),
-            regions=None if said.regions is None else _resized(said.regions, shape),
+            if prediction.score_map is None
+            else resized(prediction.score_map, shape, linear=self.resize == "linear"),
+            mask=None if prediction.mask is None else resized(prediction.mask, shape, linear=False),
+            regions=None if prediction.regions is None else _resized(prediction.regions, shape),
         )
 
     def _nothing(self, without: list[Sample]) -> str:
@@ -198,13 +202,6 @@ class Saved(Pipeline):
             f"expected {wanted} (or another usual ending, or the name alone) or an entry of pipeline.table or "
             f"pipeline.coco{seen}; say how they are named with pipeline.maps, as {{category}}/{{type}}/{{stem}}.tiff"
         )
-
-
-def _of_files(found: Mapping[str, Path]) -> Prediction:
-    return Prediction(
-        score_map=read_map(found["map"]) if "map" in found else None,
-        mask=read_mask(found["mask"]) if "mask" in found else None,
-    )
 
 
 def _merged(parts: Sequence[Prediction]) -> Prediction:

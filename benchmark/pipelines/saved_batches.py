@@ -70,7 +70,8 @@ def read_batches(
             "labels and masks are those that anomalib saved; by default it chooses their threshold on the test images"
         )
     if left_out:
-        notes.append(f"{left_out} predictions of anomalib are of images that are not in this run")
+        told = counted(left_out, "prediction of anomalib is", "predictions of anomalib are")
+        notes.append(f"{told} of images that are not in this run")
     return found, notes
 
 

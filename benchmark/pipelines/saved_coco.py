@@ -90,8 +90,11 @@ def read_coco(
         regions[key].append(region)
     scored = _scored(file, [region for some in regions.values() for region in some], is_list=isinstance(data, list))
     notes = [] if settings.threshold is not None or not scored else [_UNION]
-    notes += [f"{boxes} COCO regions are boxes, of which all pixels count"] if boxes else []
-    notes += [f"{left_out} COCO annotations are of classes that are no defect, and left out"] if left_out else []
+    if boxes:
+        notes.append(f"{counted(boxes, 'COCO region is a box', 'COCO regions are boxes')}, of which all pixels count")
+    if left_out:
+        told = counted(left_out, "COCO annotation is", "COCO annotations are")
+        notes.append(f"{told} of classes that are no defect, and left out")
     found: dict[str, Callable[[], Prediction]] = {}
     by_name, elsewhere = Names(samples), 0
     by_id_of = {sample.id: sample for sample in samples}
@@ -149,9 +152,9 @@ def _images(file: Path, entries: Sequence[Any]) -> dict[str, dict[str, Any]]:
         try:
             width, height = size_of(entry) or (0, 0)
         except ValueError as error:
-            raise DataError(f"{file}, image {key}: {error}; mend it") from None
+            raise DataError(f"{file}, image {key}: {error}; correct it") from None
         if width * height > MOST_PIXELS:
-            raise DataError(f"{file}, image {key}: its size {width} x {height} is none of an image; mend it")
+            raise DataError(f"{file}, image {key}: its size {width} x {height} is none of an image; correct it")
     return images
 
 
@@ -190,7 +193,7 @@ def _region(one: Mapping[str, Any], where: str, boxes: str) -> tuple[_Region, bo
     except KeyError as error:
         raise DataError(f"{where}: neither segmentation nor {error}; write one, or remove the annotation") from None
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: {error}; mend it, or remove the annotation") from None
+        raise DataError(f"{where}: {error}; correct it, or remove the annotation") from None
     if mark.kind == "box" and boxes == "error":
         raise DataError(
             f"{where}: a box without an outline; write its segmentation, or give pipeline.coco_boxes=mask, by which "

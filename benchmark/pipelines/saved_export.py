@@ -14,9 +14,8 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import Outcome, Prediction, Sample
 from benchmark.core.table import csv_cell
 from benchmark.pipelines.saved_coco import CocoSettings, read_coco
-from benchmark.pipelines.saved_files import read_map, read_mask
+from benchmark.pipelines.saved_files import of_files
 from benchmark.results.export_coco import IMAGES, RESULTS
-from benchmark.results.export_files import read_regions
 from benchmark.results.export_index import INDEX, TABLE, ExportIndex, Kind, read_index
 
 _OUTCOMES = get_args(Outcome)
@@ -84,7 +83,7 @@ def exported(
         key: partial(row.prediction, has_map=key in mapped)
         for key, row in exported_rows(folder, index, samples).items()
     }
-    return [rows, {key: partial(_of_files, found) for key, found in files.items()}, from_coco], notes
+    return [rows, {key: partial(of_files, found) for key, found in files.items()}, from_coco], notes
 
 
 def _files(folder: Path, index: ExportIndex, sample: Sample) -> dict[str, Path]:
@@ -99,14 +98,6 @@ def _files(folder: Path, index: ExportIndex, sample: Sample) -> dict[str, Path]:
     if "regions" in found:
         del found["map"]
     return found
-
-
-def _of_files(found: Mapping[str, Path]) -> Prediction:
-    return Prediction(
-        score_map=read_map(found["map"]) if "map" in found else None,
-        regions=read_regions(found["regions"]) if "regions" in found else None,
-        mask=read_mask(found["mask"]) if "mask" in found else None,
-    )
 
 
 def exported_rows(folder: Path, index: ExportIndex, samples: Sequence[Sample]) -> dict[str, ExportedRow]:

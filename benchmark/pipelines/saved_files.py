@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
+from benchmark.core.samples import Prediction
+from benchmark.results.export_files import read_regions
 
 MAPS = (".npy", ".npz", ".tiff", ".tif", ".png")
 """Endings of score maps."""
@@ -52,6 +55,15 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     """Read a binary mask, (H, W): what is not 0 is defect; raises DataError as ``read_map`` does."""
     marked: NDArray[np.bool_] = one_channel(_array(path), str(path)) != 0
     return marked
+
+
+def of_files(found: Mapping[str, Path]) -> Prediction:
+    """Read the prediction of an image: its files by ``map``, ``regions`` and ``mask``; raises DataError."""
+    return Prediction(
+        score_map=read_map(found["map"]) if "map" in found else None,
+        regions=read_regions(found["regions"]) if "regions" in found else None,
+        mask=read_mask(found["mask"]) if "mask" in found else None,
+    )
 
 
 def one_channel(values: NDArray[Any], where: str) -> NDArray[Any]:

@@ -16,7 +16,8 @@ from benchmark.models.choice import Networks
 from benchmark.models.clip import squash
 from benchmark.models.clip_sdp import Floats, abnormal_image, abnormal_map, cluster_mean, stage_tokens
 from benchmark.models.clip_stages import ClipSettings, ToRgb, prompt_vectors, seen
-from benchmark.pipelines.states import States, draw
+from benchmark.models.score_map import resized, square
+from benchmark.pipelines.states import States
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -81,14 +82,14 @@ class Sdp(Pipeline):
         drawn, text, most = self._read(one.artifact, texts[one.sample.category])
         score = text if reach is None else reach.score(text, most)
         size = (int(one.artifact["height"]), int(one.artifact["width"]))
-        return Prediction(score_map=draw(drawn, size), image_score=score, extra={"text_score": text})
+        return Prediction(score_map=resized(drawn, size), image_score=score, extra={"text_score": text})
 
     def _read(self, artifact: Artifact, texts: Floats) -> tuple[NDArray[np.float32], float, float]:
         """The map of ``clip.input_size``, the text's probability, and the map's maximum."""
         from scipy.ndimage import gaussian_filter
 
         side = self.clip.input_size
-        drawn = draw(abnormal_map(artifact["tokens"], texts), (side, side))
+        drawn = resized(square(abnormal_map(artifact["tokens"], texts)), (side, side))
         if self.smoothing:
             drawn = np.asarray(gaussian_filter(drawn, sigma=self.smoothing), dtype=np.float32)
         return drawn, abnormal_image(artifact["tokens"], texts), float(drawn.max())
@@ -132,9 +133,7 @@ class Sdp(Pipeline):
             name="sdp_tokens",
             version=1,
             settings={
-                "model": self.clip.model,
-                "precision": self.clip.precision,
-                "input_size": self.clip.input_size,
+                **self.clip.facts(),
                 "aliased_class": self.aliased_class,
                 **({} if self.to_rgb == "first" else {"to_rgb": self.to_rgb}),
             },

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from benchmark.core.samples import Manifest
@@ -46,13 +44,3 @@ class States(Settings):
             return [template.format(state.format(name)) for state in states for template in self.templates]
 
         return ensemble(self.normal), ensemble(self.abnormal)
-
-
-def draw(cells: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Draw a square patch grid, (g * g,) or (g, g), over an image of (H, W): float32, bilinear."""
-    import torch
-    from torch.nn import functional as F
-
-    side = round(cells.size**0.5)
-    grid = torch.from_numpy(np.ascontiguousarray(cells, dtype=np.float32)).view(1, 1, side, side)
-    return np.asarray(F.interpolate(grid, size, mode="bilinear", align_corners=False)[0, 0].numpy())

@@ -15,6 +15,7 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import Prediction
 from benchmark.models.backbone import Backbone
 from benchmark.models.choice import Networks
+from benchmark.models.score_map import resized
 from benchmark.pipelines.saa.levels import Levels
 from benchmark.pipelines.saa.saliency import mean_squared_distance, whole_image
 from benchmark.stages.context import Context
@@ -133,11 +134,10 @@ class Utad(Pipeline):
     def _draw(self, distances: NDArray[np.float32], size: tuple[int, int]) -> tuple[NDArray[np.float32], float]:
         """Draw the distances over the image, smoothed; also the maximum before the map takes the image's size."""
         import torch
-        from torch.nn import functional as F
         from torchvision.transforms.functional import gaussian_blur
 
-        drawn = F.interpolate(torch.from_numpy(distances)[None, None], (self.map_side, self.map_side))
+        drawn = resized(distances, (self.map_side, self.map_side), resampling="nearest")
         if self.smoothing_size > 1:
-            drawn = gaussian_blur(drawn, self.smoothing_size, self.smoothing)
-        whole = F.interpolate(drawn, size, mode="bilinear", align_corners=False)[0, 0]
-        return np.asarray(whole.numpy(), dtype=np.float32), float(drawn.max())
+            blurred = gaussian_blur(torch.from_numpy(drawn)[None, None], self.smoothing_size, self.smoothing)
+            drawn = blurred[0, 0].numpy()
+        return resized(drawn, size), float(drawn.max())

@@ -19,6 +19,7 @@ from benchmark.models.choice import Networks
 from benchmark.models.clip_stages import ToRgb, prompt_vectors, seen
 from benchmark.models.clip_windows import Patches, WindowVectors, window_vectors
 from benchmark.models.sam_stages import Channels
+from benchmark.models.score_map import resized, square
 from benchmark.models.text_image import TextImage, TextImageNetwork
 from benchmark.models.winclip import (
     Floats,
@@ -32,7 +33,7 @@ from benchmark.models.winclip import (
     text_map,
 )
 from benchmark.pipelines.references import GOOD, normal_images
-from benchmark.pipelines.states import States, draw
+from benchmark.pipelines.states import States
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -141,7 +142,7 @@ class WinClip(Pipeline):
         if memory is not None:
             few = reference_map(vectors, memory, sizes=sizes, side=side, mean=self.shot_mean, slipped=self.shot_slip)
             whole = (whole + float(few.max())) / 2
-        drawn = draw(fuse(zero, few, self.fusion), (int(artifact["height"]), int(artifact["width"])))
+        drawn = resized(square(fuse(zero, few, self.fusion)), (int(artifact["height"]), int(artifact["width"])))
         return Prediction(score_map=drawn, image_score=whole if self.image_score == "image" else float(drawn.max()))
 
     def _texts(self, context: Context, category: str) -> Floats:

@@ -176,7 +176,7 @@ class Export:
             )
             return f"{self.folder / IMAGES} and {RESULTS}, {found}"
         if form == "fiftyone":
-            return f"{self._fiftyone.samples} images in {self.folder / FIFTYONE}"
+            return f"{counted(self._fiftyone.samples, 'image')} in {self.folder / FIFTYONE}"
         masks = f"{counts['thresholded']} thresholded" + ("" if counts["thresholded"] else cut)
         return f"{counted(counts['server'], 'image')}, {masks}, in {self.folder / SERVER}"
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from benchmark.core.lazy import batched
 from benchmark.core.secrets import redact
 from benchmark.results.figures import headline_table, tables_of, write_artifacts
 from benchmark.results.schema import flatten
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from benchmark.results.schema import RunResult
 
-Value = TypeVar("Value")
 log = logging.getLogger(__name__)
 PARENT_VARIABLE = "BENCH_MLFLOW_PARENT"
 POINT_VARIABLE = "BENCH_SWEEP_POINT"
@@ -173,13 +173,9 @@ def log_metrics(
         if model is not None and name in model.names:
             of_model = {"model_id": model.model_id, "dataset_name": model.dataset, "dataset_digest": model.digest}
         metrics.append(Metric(allowed_name(name), float(value), now, 0, run_id=run_id, **of_model))
-    batches = (_batches(metrics, METRICS_AT_ONCE), _batches(params, PARAMS_AT_ONCE))
+    batches = (batched(metrics, METRICS_AT_ONCE), batched(params, PARAMS_AT_ONCE))
     for some, others in itertools.zip_longest(*batches, fillvalue=()):
         client.log_batch(run_id, metrics=some, params=others)
-
-
-def _batches(values: Sequence[Value], most: int) -> list[Sequence[Value]]:
-    return [values[start : start + most] for start in range(0, len(values), most)]
 
 
 def allowed_name(name: str) -> str:

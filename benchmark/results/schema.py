@@ -14,6 +14,7 @@ from pydantic import Field
 
 from benchmark.core.settings import Record
 from benchmark.scoring.metric_record import MetricRecord
+from benchmark.weights.used import WeightsUsed
 
 SCHEMA_VERSION = 1
 OWN_DATA = ("folder", "table", "coco", "yolo", "labelme", "class_masks", "huggingface")
@@ -61,20 +62,6 @@ class StageRecord(Record):
     fingerprint: str
 
 
-class WeightsRecord(Record):
-    """A weights file that took part."""
-
-    name: str
-    sha256: str
-    licence: str | None
-    trained_on: tuple[str, ...] | None
-    """Training data by name; None: not known."""
-    target_data: tuple[str, ...] | None
-    """Data sets of this benchmark that were in the training; empty: none; None: not known."""
-    random: bool = False
-    """Random weights: the numbers mean nothing and are refused by tables."""
-
-
 class Measured(Record):
     """What differs from run to run."""
 
@@ -117,7 +104,7 @@ class RunResult(Record):
     dataset: DatasetRecord
     protocol: ProtocolRecord
     stages: list[StageRecord]
-    weights: list[WeightsRecord]
+    weights: list[WeightsUsed]
     outcomes: dict[str, int]
     metrics: list[MetricRecord]
     baselines: list[BaselineRecord]

@@ -17,7 +17,7 @@ from benchmark.core.errors import ResultsError
 from benchmark.core.secrets import redact
 from benchmark.core.settings import Record
 from benchmark.core.terminal import printable
-from benchmark.results.schema import WeightsRecord
+from benchmark.weights.used import WeightsUsed
 
 COMMUNITY = "community"
 """Folder of submissions below ``results/``."""
@@ -109,7 +109,7 @@ class Submission(Record):
     data: SubmittedData
     protocol: SubmittedProtocol
     code: SubmittedCode
-    weights: Annotated[tuple[WeightsRecord, ...], Field(max_length=50)]
+    weights: Annotated[tuple[WeightsUsed, ...], Field(max_length=50)]
     outcomes: dict[Literal["ok", "failed", "invalid", "blocked"], Count]
     values: Annotated[tuple[SubmittedValue, ...], Field(min_length=1, max_length=20_000)]
     digest: str = ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core.environment import variable_kept
 from benchmark.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +125,8 @@ def evaluate(
         BenchmarkError: anything else that the user can fix; nothing half-written is left behind.
     """
     from benchmark.config.compose import compose
-    from benchmark.config.schema import build, search_path
+    from benchmark.config.options import search_path
+    from benchmark.config.schema import build
     from benchmark.running.run import execute
 
     groups = {"dataset": dataset, "pipeline": pipeline, "protocol": protocol, "metric": metric, "tracking": tracking}
@@ -148,7 +148,7 @@ def evaluate(
     config = build(composed, choices)
     if config.run.shard is not None:
         raise ConfigError("run.shard: a shard has no result of its own; give it on the command line")
-    with _environment_kept("BENCH_CACHE"), _environment_kept("BENCH_CACHE_LOCAL"):
+    with variable_kept("BENCH_CACHE"), variable_kept("BENCH_CACHE_LOCAL"):
         finished = execute(config, composed, command=["python", "-m", "benchmark", *words])
     assert finished is not None, "only shards end without a result"
     if finished.tracking_error:
@@ -186,16 +186,3 @@ def _dotted(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-@contextlib.contextmanager
-def _environment_kept(name: str) -> Iterator[None]:
-    """Put a variable back as it was: a run tells its parts by it, which the next call must not hear."""
-    before = os.environ.get(name)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before

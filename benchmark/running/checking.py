@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.terminal import printable
+from benchmark.core.text import counted
 from benchmark.data.card import find_card
 from benchmark.results import files
 from benchmark.results.schema import OWN_DATA
@@ -115,7 +116,7 @@ def _data(submission: Submission) -> Iterator[Check]:
         facts = (same[0].dataset.n_samples_effective, same[0].dataset.n_defective)
         good = facts == (data.images, data.defective)
         told = f"the images and labels of the reference result {same[0].id.rpartition('-')[0]}"
-        yield _if(good, "data", told, f"has {data.images} images, those of its fingerprint are {facts[0]}")
+        yield _if(good, "data", told, f"has {counted(data.images, 'image')}, those of its fingerprint are {facts[0]}")
     else:
         told = f"datasets/{data.card} is known; no reference result has these images, make verify-submission reads them"
         yield Check(what="data", state="not verified", told=told)

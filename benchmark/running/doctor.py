@@ -161,7 +161,7 @@ def _counted(settings: Any, card: Any, data_root: Path) -> str:
     scan = settings.scan(settings.locate(data_root))
     differences = settings.differences(card, scan.records)
     if scan.problems:
-        return f"{len(scan.problems)} problems: {scan.problems[0]}"
+        return f"{counted(len(scan.problems), 'problem')}: {scan.problems[0]}"
     if differences:
         return (
             f"partial: {counted(len(scan.records), 'image')}, "

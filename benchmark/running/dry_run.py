@@ -101,8 +101,8 @@ def _work(config: RunConfig, composed: Mapping[str, Any]) -> Iterator[str]:
         contents = {s.sha256: stage.key(s.sha256) for s in mine}
         there = context.store.for_entries_of(stage.expected_bytes).present(stage.name, contents.values())
         stored = sum(contents[s.sha256] in there for s in mine)
-        what = "images" if plan.samples is None else "tiles"
-        yield f"stage {stage.name}: {stored} of {len(mine)} {what} stored already"
+        what = counted(f"{stored} of {len(mine)}", "image" if plan.samples is None else "tile")
+        yield f"stage {stage.name}: {what} stored already"
     yield from _costs(config, composed, len(samples))
     if asks(pipeline):
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from benchmark.results.gallery import Gallery
 from benchmark.running.inside import Inside, interest_of
 
 if TYPE_CHECKING:
-    from benchmark.core.samples import GroundTruth, Sample
+    from benchmark.core.samples import GroundTruth, Prediction, Sample
     from benchmark.scoring.evaluation import Evaluation
     from benchmark.scoring.scoring import AtomCache
     from benchmark.stages.context import Context
@@ -45,16 +45,12 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, 
         dataset=context.manifest.dataset,
         atom_cache=atom_cache(context.store.here),  # sooner made again than sent
     )
-    expected = iter(context.samples)
     inside = Inside(interest_of(config.dataset), context)
-    for sample, prediction in predictions(plan, context):
-        for due in expected:
-            if due.id == sample.id:
-                break
-            _add_failed(evaluation, config, context, due, keepers.export, inside)
+    for sample, prediction in in_order(predictions(plan, context), context.samples):
+        if prediction is None:
+            _add_failed(evaluation, config, context, sample, keepers.export, inside)
             progress.advance()
-        else:
-            raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
+            continue
         try:
             truth = inside.truth(sample, truth_of(config, sample))
             prediction = inside.prediction(sample, prediction, _shape(truth))
@@ -66,13 +62,31 @@ def evaluate(config: RunConfig, plan: Plan, context: Context, keepers: Keepers, 
         keepers.gallery.add(sample, prediction, truth)
         keepers.export.add(sample, prediction, _shape(truth), truth)
         progress.advance()
-    for due in expected:
-        _add_failed(evaluation, config, context, due, keepers.export, inside)
     if len(context.failed) == len(context.samples):
         reason = next(iter(context.failed.values()))
         raise ResultsError(f"no sample could be predicted; the first one failed with: {reason}")
     inside.tell()
     return evaluation
+
+
+def in_order(
+    stream: Iterator[tuple[Sample, Prediction]], samples: Iterable[Sample]
+) -> Iterator[tuple[Sample, Prediction | None]]:
+    """Yield every sample with its prediction, or with None where the pipeline gave none.
+
+    Raises:
+        ResultsError: the pipeline predicted a sample twice or out of order.
+    """
+    expected = iter(samples)
+    for sample, prediction in stream:
+        for due in expected:
+            if due.id == sample.id:
+                break
+            yield due, None
+        else:
+            raise ResultsError(f"the pipeline predicted {sample.id} twice or out of order")
+        yield sample, prediction
+    yield from ((due, None) for due in expected)
 
 
 def _shape(truth: GroundTruth) -> tuple[int, int]:

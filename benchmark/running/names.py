@@ -43,7 +43,8 @@ def protocol_name(option: str, protocol: Protocol) -> str:
 def _protocol_of(option: str) -> Protocol | None:
     """The settings that an option of ``conf/protocol`` has by itself."""
     from benchmark.config.compose import compose
-    from benchmark.config.schema import option_settings, options
+    from benchmark.config.options import options
+    from benchmark.config.schema import option_settings
     from benchmark.scoring.protocol import Protocol
 
     if option not in options("protocol"):

@@ -23,11 +23,12 @@ from benchmark.results.export_files import drawn, score_of
 from benchmark.results.export_index import INDEX, Form, read_index
 from benchmark.results.overview import Overview
 from benchmark.results.schema import plain
+from benchmark.running.evaluating import in_order
 from benchmark.running.inside import Inside, interest_of
 from benchmark.running.names import identify
 from benchmark.running.recording import identity
 from benchmark.running.run import make_context, plan_of, planned
-from benchmark.running.thresholds import RATE, Threshold, of_good, of_run
+from benchmark.running.thresholds import RATE, Decider, Threshold, of_good, of_run
 
 if TYPE_CHECKING:
     from benchmark.stages.context import Context
@@ -130,7 +131,7 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
         answers = _answers(config, context, asked)
         if asked.good is not None:
             found = _named(*_of_good(answers, len(good), context, asked, progress)) | found
-        decide = _Decider(found, given={k for k, t in found.items() if t.origin == "given"})
+        decide = Decider(found, given={k for k, t in found.items() if t.origin == "given"})
         forms = config.run.export or (FORMS if asked.images is not None else SERVER_FORMS)
         overview, outcomes = Overview(), dict.fromkeys(("ok", "failed", "invalid", "blocked"), 0)
         called: list[bool] = []
@@ -201,26 +202,22 @@ def _answers(config: RunConfig, context: Context, asked: Asked) -> Iterator[tupl
         from benchmark.running.ray_engine import fill_store
 
         fill_store(config, plan, context, planned)
-    return _in_order(predictions(plan, context), context, Inside(interest_of(config.dataset), context))
+    return _inside(predictions(plan, context), context, Inside(interest_of(config.dataset), context))
 
 
-def _in_order(
+def _inside(
     stream: Iterator[tuple[Sample, Prediction]], context: Context, inside: Inside
 ) -> Iterator[tuple[Sample, Prediction]]:
-    due = iter(context.samples)
-    for sample, prediction in stream:
-        for one in due:
-            if one.id == sample.id:
-                break
-            yield one, _failed(one, context)
+    for sample, prediction in in_order(stream, context.samples):
+        if prediction is None:
+            yield sample, _failed(sample, context)
+            continue
         try:
             prediction = inside.prediction(sample, prediction, image_shape(sample.image, sample.reading))
         except DataError as error:
             context.report(sample, error, step="region of interest")
             prediction = _failed(sample, context)
         yield sample, prediction
-    for one in due:
-        yield one, _failed(one, context)
     inside.tell()
 
 
@@ -257,29 +254,6 @@ def _of_good(
 
 def _named(image: Threshold, pixel: Threshold | None) -> dict[str, Threshold]:
     return {"image": image} | ({} if pixel is None else {"pixel": pixel})
-
-
-@dataclass(frozen=True)
-class _Decider:
-    """Calls images defective by the threshold of image scores, and pixels where the pipeline has not, or as given."""
-
-    thresholds: Mapping[str, Threshold]
-    given: set[str]
-
-    def __call__(self, prediction: Prediction) -> Prediction:
-        if prediction.outcome != "ok":
-            return prediction
-        image, pixel = self.thresholds.get("image"), self.thresholds.get("pixel")
-        if image is None and (pixel is None or (prediction.mask is not None and "pixel" not in self.given)):
-            return prediction
-        scores = drawn(prediction, "score map")
-        score = score_of(prediction, scores)
-        label, mask = prediction.label, prediction.mask
-        if image is not None and score is not None:
-            label = score >= image.value
-        if pixel is not None and scores is not None and (mask is None or "pixel" in self.given):
-            mask = scores >= pixel.value
-        return replace(prediction, label=label, mask=mask)
 
 
 def _keep(export: Export, overview: Overview, sample: Sample, prediction: Prediction) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.config.compose import compose
 from benchmark.config.schema import build
 from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.text import counted
 from benchmark.results.schema import RunResult, flatten
 from benchmark.results.submission import A_FILE, Submission, SubmittedValue
 from benchmark.running.checking import Check
@@ -118,11 +119,12 @@ def _compared(submission: Submission, made: RunResult, how: str) -> Check:
     wrong = [(row, value) for row, value in apart if not (elsewhere and _inside(value, row))]
     if wrong or not both:
         row, value = wrong[0] if wrong else (submission.values[0], "none")
-        told = f"{how}: {len(wrong)} of {len(both)} values differ; {row.metric} of {row.category}: {value} here, "
+        number = counted(f"{len(wrong)} of {len(both)}", "value differs", "values differ")
+        told = f"{how}: {number}; {row.metric} of {row.category}: {value} here, "
         return Check(what=WHAT, state="refused", told=f"{told}{row.value} there (tolerance {TOLERANCE})")
     largest = max(abs(value - row.value) for row, value in both)
     within = "inside their intervals, on another processor" if apart else f"tolerance {TOLERANCE}"
-    told = f"{how}: {len(both)} values, largest difference {largest:.2g}, {within}"
+    told = f"{how}: {counted(len(both), 'value')}, largest difference {largest:.2g}, {within}"
     if missing:
         return Check(what=WHAT, state="not verified", told=f"{told}; {missing} others it does not give")
     return Check(what=WHAT, state="verified", told=told)

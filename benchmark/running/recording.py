@@ -7,7 +7,6 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config.moved import recorded, recorded_choices
@@ -18,12 +17,10 @@ from benchmark.core.secrets import redact, redact_values
 from benchmark.core.settings import file_settings
 from benchmark.results import files
 from benchmark.results.schema import (
-    BaselineRecord,
     DatasetRecord,
     Measured,
     ProtocolRecord,
     StageRecord,
-    WeightsRecord,
     plain,
 )
 from benchmark.running.inside import interest_of
@@ -128,7 +125,6 @@ def assemble(
     choices = options_of(config)
     labels = [bool(s.defective) for s in samples]
     scored = _scored_labels(rows, config.protocol)
-    weights = [WeightsRecord(**asdict(w)) for w in context.weights.values()]
     return {
         "id": run_id,
         "config": dict(settings),
@@ -150,13 +146,13 @@ def assemble(
             settings=plain(config.protocol.model_dump()),
         ),
         "stages": [StageRecord(name=s.name, version=s.version, fingerprint=s.fingerprint) for s in plan.distinct],
-        "weights": weights,
+        "weights": list(context.weights.values()),
         "outcomes": dict(sorted(Counter(str(r["outcome"]) for r in rows).items())),
         "metrics": evaluation.report(),
-        "baselines": [BaselineRecord(policy=r["policy"], values=r["values"]) for r in baseline_rows(scored)],
+        "baselines": baseline_rows(scored),
         "tables": config.pipeline.tables(rows),
         "rows_sha256": files.rows_digest(rows),
-        "meaningless": any(w.random for w in weights),
+        "meaningless": any(w.random for w in context.weights.values()),
     }
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config.compose import compose
-from benchmark.config.schema import options
+from benchmark.config.options import options
+from benchmark.core.environment import variable_kept
 from benchmark.core.errors import ConfigError
 from benchmark.core.settings import expanded
 from benchmark.report.papers.availability import Missing, extras_for, obstacles
@@ -68,17 +69,13 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     folder = results_root.resolve() / "sweeps" / name
     shutil.rmtree(folder / "points", ignore_errors=True)
     (folder / "points").mkdir(parents=True, exist_ok=True)
-    before = os.environ.get(sweep.FOLDER_VARIABLE)
-    os.environ[sweep.FOLDER_VARIABLE] = str(folder)
     tracker: Any = option_settings("tracking", composed["tracking"])
     tracker.start_sweep(name, results_root=results_root)
     try:
-        yield folder, results_root
+        with variable_kept(sweep.FOLDER_VARIABLE):
+            os.environ[sweep.FOLDER_VARIABLE] = str(folder)
+            yield folder, results_root
     finally:
-        if before is None:
-            os.environ.pop(sweep.FOLDER_VARIABLE, None)
-        else:
-            os.environ[sweep.FOLDER_VARIABLE] = before
         tracker.finish_sweep(folder, results_root=results_root, metrics={})
 
 

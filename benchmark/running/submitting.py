@@ -12,7 +12,7 @@ from benchmark.config.moved import new_words, recorded
 from benchmark.core.errors import ConfigError, ResultsError
 from benchmark.data.card import find_card
 from benchmark.report.papers.fairness import preset_hash, unfair_run
-from benchmark.results.schema import RunResult, WeightsRecord, plain
+from benchmark.results.schema import RunResult, plain
 from benchmark.results.submission import (
     A_FILE,
     Submission,
@@ -23,6 +23,7 @@ from benchmark.results.submission import (
     looks_like_path,
     unfit_texts,
 )
+from benchmark.weights.used import WeightsUsed
 
 GROUPS = ("dataset", "pipeline", "tiling", "run")
 """Parts of a run's config whose settings are compared with the options; protocol and metrics stand for themselves."""
@@ -145,7 +146,7 @@ def _values(result: RunResult) -> Iterator[SubmittedValue]:
             yield SubmittedValue(**row.model_dump(include=set(SubmittedValue.model_fields)))
 
 
-def _public(used: WeightsRecord) -> WeightsRecord:
+def _public(used: WeightsUsed) -> WeightsUsed:
     return used.model_copy(update={"name": "weights of a file"}) if looks_like_path(used.name) else used
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.core.errors import ConfigError, ResultsError
+from benchmark.core.samples import Prediction
 from benchmark.core.text import counted
 from benchmark.results import files
+from benchmark.results.export_files import drawn, score_of
 from benchmark.scoring.decision import Costs, good_quantile, least_cost
 
 RATE = 0.05
@@ -25,6 +27,30 @@ class Threshold:
 
     value: float
     origin: str
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Calls images defective by the threshold of image scores, and pixels where the pipeline has not, or as given."""
+
+    thresholds: Mapping[str, Threshold]
+    given: set[str]
+
+    def __call__(self, prediction: Prediction) -> Prediction:
+        """Return a prediction with the label and the mask that the thresholds give."""
+        if prediction.outcome != "ok":
+            return prediction
+        image, pixel = self.thresholds.get("image"), self.thresholds.get("pixel")
+        if image is None and (pixel is None or (prediction.mask is not None and "pixel" not in self.given)):
+            return prediction
+        scores = drawn(prediction, "score map")
+        score = score_of(prediction, scores)
+        label, mask = prediction.label, prediction.mask
+        if image is not None and score is not None:
+            label = score >= image.value
+        if pixel is not None and scores is not None and (mask is None or "pixel" in self.given):
+            mask = scores >= pixel.value
+        return replace(prediction, label=label, mask=mask)
 
 
 def of_good(scores: Sequence[float], rate: float, what: str) -> Threshold:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.core.settings import Record
 
-@dataclass(frozen=True, kw_only=True)
-class WeightsUsed:
+
+class WeightsUsed(Record):
     """What a result says about weights that took part."""
 
     name: str
@@ -19,7 +20,7 @@ class WeightsUsed:
     target_data: tuple[str, ...] | None
     """Data sets of this benchmark that were in the training; empty: none; None: not known."""
     random: bool = False
-    """Random weights in place of published ones: the numbers mean nothing."""
+    """Random weights in place of published ones: the numbers mean nothing and are refused by tables."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from benchmark.cli.commands import app
 from benchmark.config.key_help import comments, shown
-from benchmark.config.schema import RunSettings, groups, options
+from benchmark.config.options import groups, options
+from benchmark.config.schema import RunSettings
 from benchmark.config.tiling import Tiling
 from benchmark.core.resources import CONF
 from benchmark.core.yaml_files import read_yaml

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.moved import REPLACED
-from benchmark.config.schema import GROUPS, options
+from benchmark.config.options import options
+from benchmark.config.schema import GROUPS
 from benchmark.core.errors import ConfigError
 from benchmark.core.resources import CONF
 from tests.harness import compose, typed

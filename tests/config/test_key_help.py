@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.key_help import help_text
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.results.schema import flatten
 from tests.harness import command, compose
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.config import compose as composing
 from benchmark.config import loader
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.errors import ConfigError
 from benchmark.core.resources import CONF
 

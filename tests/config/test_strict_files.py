@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.config.schema import search_path
+from benchmark.config.options import search_path
 from benchmark.core.errors import ConfigError
 from tests.harness import command, compose
 

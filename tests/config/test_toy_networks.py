@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.config.compose import written_out
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.errors import ConfigError
 from tests.harness import SMALL_SAT, compose, places, run, typed
 from tests.tiny_models import one_thread  # noqa: F401

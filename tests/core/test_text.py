@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.core.terminal import careful_outputs
-from benchmark.core.text import each_text, encodable, original
+from benchmark.core.text import each_text, encodable
+from tests.harness import original
 
 SHOWN_ESCAPE = re.compile(r"\\ud[89a-f]", re.ASCII)
 """An escape that the text itself shows: it stays, so ``original`` takes it for a half character, as it says."""

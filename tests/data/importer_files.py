@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from benchmark.core.samples import Manifest, Sample
-from benchmark.data.images import image_shape, load_truth
+from benchmark.data.images import image_shape
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import dataset, save
 
 WIDTH, HEIGHT = 10, 8

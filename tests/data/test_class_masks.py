@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import dataset, save
 from tests.data.importer_files import HEIGHT, WIDTH, photo, read, told, truth
 

@@ -103,7 +103,7 @@ def test_crowds_are_defects_or_ignored(folder: Path) -> None:
     runs = {"size": [HEIGHT, WIDTH], "counts": RUNS}
     path = write(folder / "a.json", coco(one_segmentation=runs, one_iscrowd=1))
     found = read("coco", path, annotations=settings(crowd="ignore")).test[1]
-    from benchmark.data.images import load_truth
+    from benchmark.data.masks import load_truth
 
     seen = load_truth(found, shape=(HEIGHT, WIDTH))
     assert found.defective and not seen.mask.any()
@@ -113,7 +113,7 @@ def test_crowds_are_defects_or_ignored(folder: Path) -> None:
 def test_a_class_that_is_good_is_no_defect(folder: Path) -> None:
     found = read("coco", write(folder / "a.json", coco(categories=[{"id": 1, "name": "OK"}])))
     assert told(found)[1] == ("2.png", False, "good")
-    assert any("1 annotations of class 'OK' are no defect" in note for note in found.notes)
+    assert any("1 annotation of class 'OK' is no defect" in note for note in found.notes)
 
 
 def test_splits_of_roboflow_and_of_coco(tmp_path: Path) -> None:

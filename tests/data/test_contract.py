@@ -12,7 +12,8 @@ from benchmark.core.errors import DataError
 from benchmark.core.resources import CONF
 from benchmark.core.samples import Manifest
 from benchmark.data.card import EVERY, card_names, compare, load_card
-from benchmark.data.images import load_image, load_truth
+from benchmark.data.images import load_image
+from benchmark.data.masks import load_truth
 from benchmark.results.schema import OWN_DATA
 from tests.data.dataset_trees import Linker, dataset, option_values
 from tests.data.full_trees import BUILDERS, as_configured

@@ -11,7 +11,8 @@ from PIL import Image
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Reading, Sample
-from benchmark.data.images import load_image, load_truth
+from benchmark.data.images import load_image
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import dataset, save
 from tests.harness import run
 

@@ -14,7 +14,7 @@ from pycocotools import mask as official
 
 from benchmark.core.drawings import ClassIds, Drawing, Shape
 from benchmark.data.draw import checked_runs, draw, runs_of
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from tests.pictures import save_sample
 
 masks = st.integers(0, 2**20 - 1).map(lambda n: np.array([n >> i & 1 for i in range(20)], dtype=bool).reshape(4, 5))

@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmark.core.errors import DataError
 from benchmark.core.samples import MaskFormat, Sample
-from benchmark.data.images import load_image, load_levels, load_truth, squared_as_stored
+from benchmark.data.images import load_image, squared_as_stored
+from benchmark.data.masks import load_levels, load_truth
 
 GREY = np.array([[0, 128, 255], [10, 20, 30]], np.uint8)
 

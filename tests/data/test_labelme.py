@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmark.core.errors import BenchmarkError
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from tests.data.importer_files import HEIGHT, WIDTH, labelme, photo, read, shape, square, told, truth, write
 from tests.data.test_coco import settings
 

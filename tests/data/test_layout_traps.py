@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Manifest
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import Linker, dataset, save
 
 GREY = np.full((2, 3), 40, np.uint8)

@@ -14,7 +14,8 @@ from PIL import Image
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import Manifest
-from benchmark.data.images import load_image, load_levels
+from benchmark.data.images import load_image
+from benchmark.data.masks import load_levels
 from benchmark.data.records import natural
 from benchmark.results.files import read_rows
 from tests.data.dataset_trees import dataset, mvtec_tree, save

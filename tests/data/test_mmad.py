@@ -90,7 +90,7 @@ def test_options_keep_their_order_and_lower_letters_are_capitals(tmp_path: Path)
 def test_a_key_against_the_folder_is_told(tmp_path: Path) -> None:
     content = {"VisA/pcb1/test/good/0000.JPG": {"conversation": [detection("Yes.")]}}
     manifest = dataset("mmad", **PARTIAL).manifest(mmad_tree(tmp_path / "mmad", content).parent)
-    assert any(note.startswith("1 keys of detection questions contradict") for note in manifest.notes)
+    assert any(note.startswith("1 key of a detection question contradicts") for note in manifest.notes)
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {

@@ -11,7 +11,7 @@ import pytest
 from benchmark.core.errors import BenchmarkError
 from benchmark.core.samples import Manifest
 from benchmark.data.card import load_card
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from benchmark.data.mvtec_ad2 import MvtecAd2
 from tests.data.dataset_trees import Linker, dataset, save
 from tests.data.full_trees import real_iad

@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.core.errors import DataError
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import dataset, save
 from tests.harness import run
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmark.core.errors import DataError
-from benchmark.data.images import load_image, load_truth
+from benchmark.data.images import load_image
+from benchmark.data.masks import load_truth
 from tests.data.dataset_trees import dataset
 
 pytestmark = pytest.mark.realdata

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from benchmark.core.errors import DataError
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from benchmark.data.sat import KINDS, Sat, Shot, generate, png, render
 from benchmark.data.sat_defects import MAX_AREA, MIN_AREA
 from benchmark.data.sat_maths import Stream, blur, exp, rotation, smooth_field

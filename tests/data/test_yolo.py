@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, kind: str) -> None
     with pytest.raises(BenchmarkError) as caught:
         read("yolo", tmp_path)
     assert said in str(caught.value) and f"{tmp_path / 'labels' / '2.txt'}, line 2: " in str(caught.value)
-    assert "mend it, or remove the line" in str(caught.value)
+    assert "correct it, or remove the line" in str(caught.value)
 
 
 def _stray(root: Path) -> None:
@@ -172,7 +172,7 @@ FOLDERS: dict[str, tuple[Any, str]] = {
     "one stem twice": (_twins, "have the same label file labels/2.txt; rename one"),
     "no UTF-8": (_latin, "2.txt: not UTF-8 at byte"),
     "no splits": (_no_entries, "data.yaml: names no images; write train:"),
-    "no such folder": (_nowhere, "data.yaml, val: images/nowhere is not there; mend it"),
+    "no such folder": (_nowhere, "data.yaml, val: images/nowhere is not there; correct it"),
     "names of text": (_odd_names, "data.yaml: names is neither a list nor"),
     "outside": (_elsewhere, "does not lie below"),
     "no image": (_empty, "no image in it; they lie in images/"),

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config.schema import option_settings, options
+from benchmark.config.options import options
+from benchmark.config.schema import option_settings
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
 from benchmark.models.backbone import Backbone, FeatureNetwork

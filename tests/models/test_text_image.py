@@ -13,7 +13,8 @@ import pytest
 import torch
 import transformers
 
-from benchmark.config.schema import option_settings, options
+from benchmark.config.options import options
+from benchmark.config.schema import option_settings
 from benchmark.core.errors import ConfigError, WeightsError
 from benchmark.core.samples import Manifest
 from benchmark.models import pretrained

@@ -91,7 +91,7 @@ def test_a_stage_is_named_by_what_changes_its_result_and_by_nothing_else(tmp_pat
 
 
 def test_too_few_or_broken_good_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"has 1 good training images, pipeline\.shots needs 2"):
+    with pytest.raises(DataError, match=r"has 1 good training image, pipeline\.shots needs 2"):
         predicted(context(tmp_path, train=1), "pipeline.shots=2")
     where = context(tmp_path, train=2)
     (tmp_path / "1.png").write_bytes(b"no image")

@@ -73,7 +73,7 @@ def test_prevalence_is_seeded_and_near_the_share(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("n_pos", "n_good", "expected"), [(32, 231, 160 / 391), (60, 140, 300 / 440), (5, 0, 1.0)])
 def test_always_defective_has_its_closed_form(n_pos: int, n_good: int, expected: float) -> None:
-    rows = {row["policy"]: row["values"] for row in baseline_rows([True] * n_pos + [False] * n_good)}
+    rows = {row.policy: row.values for row in baseline_rows([True] * n_pos + [False] * n_good)}
     assert set(rows) == set(POLICIES)
     assert rows["always_defective"]["f2"] == pytest.approx(expected, abs=1e-12)
     assert rows["always_defective"]["recall"] == 1
@@ -83,7 +83,7 @@ def test_always_defective_has_its_closed_form(n_pos: int, n_good: int, expected:
 
 @given(st.lists(st.booleans(), min_size=1, max_size=7))
 def test_prevalence_is_the_expectation_over_all_label_draws(truth: list[bool]) -> None:
-    values = baseline_rows(truth)[2]["values"]
+    values = baseline_rows(truth)[2].values
     if not any(truth):
         assert values["f1"] is None
         assert values["f2"] is None
@@ -99,9 +99,9 @@ def test_prevalence_is_the_expectation_over_all_label_draws(truth: list[bool]) -
 
 def test_no_labels_or_no_defect_is_undefined() -> None:
     for row in baseline_rows([False, False]):
-        assert row["values"]["f2"] is None
-        assert row["values"]["recall"] is None
-    assert all(value is None for row in baseline_rows([]) for value in row["values"].values())
+        assert row.values["f2"] is None
+        assert row.values["recall"] is None
+    assert all(value is None for row in baseline_rows([]) for value in row.values.values())
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 263, 5000])

@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 
 from benchmark import weights
+from benchmark.config.options import options
 from benchmark.config.pipeline import Pipeline, predictions
-from benchmark.config.schema import RunConfig, build, options
+from benchmark.config.schema import RunConfig, build
 from benchmark.core.errors import BenchmarkError, ConfigError
 from benchmark.core.resources import CONF
 from benchmark.core.samples import Manifest, Prediction, Sample

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchmark.core.errors import DataError
 from benchmark.core.samples import Manifest, Prediction, Sample
 from benchmark.data.align import Aligned
-from benchmark.data.images import load_truth
+from benchmark.data.masks import load_truth
 from benchmark.data.sat import Sat
 from benchmark.pipelines.reference_difference import ReferenceDifference
 from benchmark.stages.context import Context
@@ -183,7 +183,7 @@ def test_a_given_reference_needs_no_training_images(tmp_path: Path) -> None:
 def test_without_training_images_the_fix_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"category 'toys' of dataset 'toy'.*pipeline.reference="):
         predict(context(tmp_path, toy(tmp_path, n_train=0)), pipeline())
-    with pytest.raises(DataError, match="1 good training images"):
+    with pytest.raises(DataError, match="1 good training image,"):
         predict(context(tmp_path, toy(tmp_path, n_train=1)), pipeline())
 
 

@@ -104,7 +104,7 @@ def test_annotations_without_scores_are_masks_alone_and_good_classes_are_left_ou
     found, notes = read(tmp_path, data)
     one = found["cap/test/cut/0.png"]
     assert one.regions is None and one.image_score is None and one.mask is not None and (one.mask == block()).all()
-    assert notes == ["1 COCO annotations are of classes that are no defect, and left out"]
+    assert notes == ["1 COCO annotation is of classes that are no defect, and left out"]
 
 
 def test_boxes_are_refused_or_stated(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_boxes_are_refused_or_stated(tmp_path: Path) -> None:
         read(tmp_path, result, listing)
     found, notes = read(tmp_path, result, listing, boxes="mask")
     assert (found["cap/test/cut/0.png"].mask == block()).all()
-    assert "1 COCO regions are boxes, of which all pixels count" in notes
+    assert "1 COCO region is a box, of which all pixels count" in notes
 
 
 GOOD = {"image_id": 1, "score": 0.5, "segmentation": code(block())}
@@ -146,8 +146,8 @@ BAD: dict[str, tuple[Any, Any, str]] = {
         [GOOD], {"images": [*LISTING["images"], {"id": 2, "file_name": "cut/0.png"}]},
         "cut/0.png stands there twice",
     ),
-    "odd size": ([GOOD], {"images": [{**LISTING["images"][0], "width": -3}]}, "is none of an image; mend it"),
-    "huge image": ([], {"images": [{**LISTING["images"][0], "width": 9**9}]}, "is none of an image; mend it"),
+    "odd size": ([GOOD], {"images": [{**LISTING["images"][0], "width": -3}]}, "is none of an image; correct it"),
+    "huge image": ([], {"images": [{**LISTING["images"][0], "width": 9**9}]}, "is none of an image; correct it"),
     "no object": ([], {"images": [5, None]}, "image number 1: no usable id"),
     "no text": ([GOOD, {**GOOD, "segmentation": {"size": "ab", "counts": {}}}], LISTING, "annotation number 2: "),
     "sizes": ([GOOD, {**GOOD, "segmentation": code(block(shape=(12, 18)))}], LISTING, "are of several sizes"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli.main import main
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.errors import ConfigError
 from benchmark.data.card import card_names, load_card
 from benchmark.report import readme_tables

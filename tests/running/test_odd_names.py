@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.core.text import original
 from benchmark.results.files import read_rows
 from tests.data.dataset_trees import mvtec_tree
-from tests.harness import command, run
+from tests.harness import command, original, run
 
 RAW = b"caf\xe9"
 

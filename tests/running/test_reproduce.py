@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.config.compose import compose
-from benchmark.config.schema import build, options
+from benchmark.config.options import options
+from benchmark.config.schema import build
 from benchmark.core.errors import ConfigError
 from benchmark.core.table import markdown
 from benchmark.data.card import find_card

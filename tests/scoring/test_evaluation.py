@@ -15,7 +15,7 @@ from benchmark.core import mapped
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Prediction, Regions, Sample
 from benchmark.scoring.evaluation import Evaluation
-from benchmark.scoring.metrics import bootstrap, score_spool
+from benchmark.scoring.metrics import bootstrap, intervals, score_spool
 from tests.protocols import protocol
 from tests.scoring.metrics.maps import continuous
 
@@ -118,7 +118,7 @@ def test_resampling_is_stratified_by_category():
 def test_a_difference_of_two_runs_is_paired_by_image():
     first = evaluated()
     second = evaluated(special={at: prediction(at, score_map=MAPS[at] ** 2 + 1) for at in range(12)})
-    ends = bootstrap.paired(first.replicates("ap"), second.replicates("ap"), confidence=0.95)
+    ends = intervals.expanded(first.replicates("ap") - second.replicates("ap"), confidence=0.95, n=12)
     assert ends.low == pytest.approx(0.0, abs=1e-3)
     assert ends.high == pytest.approx(0.0, abs=1e-3)
     with pytest.raises(ConfigError, match="'auroc' was not evaluated"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.models.runtime import Device, by_shape
+from benchmark.models.runtime import Device, by_shape, one_thread_each
 
 if TYPE_CHECKING:
     import torch
@@ -127,20 +126,13 @@ class FeatureNetwork:
 
     def _spread(self, shapes: Sequence[tuple[int, ...]], run: Callable[[Sequence[int]], list[T]]) -> list[T]:
         """Run images by number: those that become one size at once on CUDA, all side by side on a CPU."""
-        import torch
-
         if self.device.name.startswith("cuda"):
             batches = by_shape(shapes)
             found = {number: one for batch in batches for number, one in zip(batch, run(batch), strict=True)}
             return [found[number] for number in range(len(shapes))]
         alone = [[number] for number in range(len(shapes))]
-        width = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(width, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return [found for batch in pool.map(run, alone) for found in batch]
-        finally:
-            torch.set_num_threads(width)
+        with one_thread_each() as pool:
+            return [found for batch in pool.map(run, alone) for found in batch]
 
 
 def _input_shapes(images: Sequence[NDArray[np.uint8]], side: int | None) -> list[tuple[int, ...]]:

@@ -61,7 +61,7 @@ class ChoiceDrafter(Drafter):
             return prepare(decode(), None, settings=self.image, aligning=self.align, where=str(sample.image))
 
         def draft(asked: MultipleChoice, draw: int) -> Draft:
-            prompt = f"{self.texts[sample.category]}\n\n{worded(asked, self.order)}"
+            prompt = f"{self.texts[sample.category]}\n\n{question_text(asked, self.order)}"
 
             def make() -> tuple[Question, dict[str, Any]]:
                 sent, done = prepared()
@@ -91,7 +91,7 @@ def templates(samples: Iterable[Sample], shots: int, settings: ImageSettings) ->
     return find
 
 
-def worded(asked: MultipleChoice, order: Order) -> str:
+def question_text(asked: MultipleChoice, order: Order) -> str:
     """Return a question with its options, in the order of the data, and how it is to be answered."""
     options = "\n".join(f"{letter}. {text}" for letter, text in asked.options)
     return f"Question: {asked.text}\n{options}\n\n{ENDINGS[order]}"
@@ -125,8 +125,8 @@ def predict(sample: Sample, records: Sequence[Record], provider: Provider) -> Pr
         outcome, message = chosen[at].outcome, chosen[at].message
         return Prediction(outcome=outcome, message=message, choices=choices, rationale=told, extra=facts)
     words = {letter: says_defective(text) for letter, text in asked[at].options}
-    said = [words[one.letter] for one in each[at * draws : (at + 1) * draws] if one.letter is not None]
-    label, known = words[choices[at]], [one for one in said if one is not None]
+    votes = [words[one.letter] for one in each[at * draws : (at + 1) * draws] if one.letter is not None]
+    label, known = words[choices[at]], [one for one in votes if one is not None]
     score = sum(known) / len(known) if label is not None else None
     return Prediction(image_score=score, label=label, choices=choices, rationale=told, extra=facts)
 

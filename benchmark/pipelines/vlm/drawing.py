@@ -18,8 +18,7 @@ from benchmark.core.samples import MaskSet, Regions
 from benchmark.data.draw import draw
 
 if TYPE_CHECKING:
-    from benchmark.models.sam import Embedded
-    from benchmark.models.segmenter import MaskNetwork
+    from benchmark.models.sam import Embedded, SegmentAnything
 
 Mask = NDArray[np.bool_]
 NOTES = (
@@ -82,7 +81,7 @@ def _with_label(placed: Placed, *, defective: bool) -> Placed:
     return replace(placed, notes={**placed.notes, "nok_but_no_region" if defective else "regions_but_ok": 1})
 
 
-def refined(placed: Placed, network: MaskNetwork, image: Embedded) -> Placed:
+def refined(placed: Placed, network: SegmentAnything, image: Embedded) -> Placed:
     """Return regions whose masks are SAM's for the boxes around them; one for which it draws nothing is ``empty``.
 
     What the notes say of the label beside the places is told anew: all regions may be gone.

@@ -211,8 +211,8 @@ class VisionLanguage(Pipeline):
             raise ConfigError("pipeline.batch.mode=jsonl needs the provider google and pipeline.answers.mode=auto")
         prices = load_prices(self.pricing)
         batches = Batches(
-            asker.provider,
-            asker.store,
+            provider=asker.provider,
+            store=asker.store,
             dataset=asker.dataset,
             settings=self.batch,
             price=asker.price,
@@ -263,8 +263,8 @@ class VisionLanguage(Pipeline):
         job = digest([context.manifest.fingerprint, provider.facts(), self.prompts, self.prompt, self.draws])
         ledger = Ledger(store.root / "ledger" / f"{provider.name}-{digest(provider.model)[:12]}.jsonl", job=job)
         return Asker(
-            provider,
-            store,
+            provider=provider,
+            store=store,
             dataset=context.manifest.dataset,
             calls=self.calls,
             limiter=Limiter(self.calls, ledger),

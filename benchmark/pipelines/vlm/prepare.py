@@ -18,6 +18,7 @@ from benchmark.core.errors import DataError
 from benchmark.core.samples import Reading
 from benchmark.core.settings import Settings
 from benchmark.data.align import AlignSettings, align
+from benchmark.results import gallery
 
 VERSION = 1
 """Raised when the same file would be sent as another image."""
@@ -120,14 +121,7 @@ def alike(stored: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 def shrink(image: Image, max_side: int | None) -> Image:
     """Shrink an image, (H, W, 3) uint8, by area averaging until its longer side is ``max_side``."""
-    if max_side is None or max(image.shape[:2]) <= max_side:
-        return image
-    import cv2
-
-    factor = max_side / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    shrunk: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return shrunk
+    return image if max_side is None else gallery.shrink(image, max_side)
 
 
 def encode(image: Image) -> SentImage:

@@ -59,7 +59,8 @@ def references(settings: ReferenceSettings, context: Context, image: ImageSettin
         first = settings.index if settings.kind == "per_category" else 0
         if first + settings.number > len(good):
             raise DataError(
-                f"category {category!r} of dataset {context.manifest.dataset!r} has {len(good)} good training images, "
+                f"category {category!r} of dataset {context.manifest.dataset!r} has "
+                f"{counted(len(good), 'good training image')}, "
                 f"pipeline.reference.index={first} with number={settings.number} needs {first + settings.number}; use "
                 "pipeline.reference.kind=none with pipeline.align.motion=none, or kind=fixed with a path"
             )

@@ -130,7 +130,8 @@ def _asked(calls: int, questions: int, draws: int, *, model: str) -> str:
     """Say how many calls a run would make: with several draws each question is asked again, and paid, as often."""
     if draws == 1:
         return f"{counted(calls, 'question')} would be asked of {model}"
-    return f"{calls} calls of {model} would be made, for {questions} questions of up to {draws} draws each"
+    asked = counted(questions, "question")
+    return f"{counted(calls, 'call')} of {model} would be made, for {asked} of up to {draws} draws each"
 
 
 def _tokens(asker: Asker, *questions: Question) -> tuple[list[int], str]:

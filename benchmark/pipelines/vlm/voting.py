@@ -66,12 +66,14 @@ def predict(
     if score != "share":
         sure = [s for i in valid if (s := _score(verdicts[i], readings[i], score)) is not None]
         image_score, facts = (float(np.mean(sure)) if sure else None), {**facts, "scored": len(sure)}
-    said = Prediction(image_score=image_score, unscored=image_score is None, label=called, extra=facts)
+    prediction = Prediction(image_score=image_score, unscored=image_score is None, label=called, extra=facts)
     regions = [found for i in valid if (found := placed[i]) is not None]
     if not regions:
-        return replace(said, rationale=rationale)
+        return replace(prediction, rationale=rationale)
     shown = regions[valid.index(agreeing)]
-    return replace(_drawn(said, regions), rationale=f"{rationale} [{shown}]".strip() if len(shown.masks) else rationale)
+    return replace(
+        _drawn(prediction, regions), rationale=f"{rationale} [{shown}]".strip() if len(shown.masks) else rationale
+    )
 
 
 def _score(verdict: Verdict, read: Reading | None, score: ImageScore) -> float | None:
@@ -82,15 +84,15 @@ def _score(verdict: Verdict, read: Reading | None, score: ImageScore) -> float |
     return sure if sure is None or verdict.label == "NOK" else 1.0 - sure
 
 
-def _drawn(said: Prediction, regions: Sequence[Placed]) -> Prediction:
+def _drawn(prediction: Prediction, regions: Sequence[Placed]) -> Prediction:
     if len(regions) == 1:
-        return replace(said, regions=regions[0].regions, mask=regions[0].masks.union())
+        return replace(prediction, regions=regions[0].regions, mask=regions[0].masks.union())
     shape = regions[0].masks.shape
     scores, votes = np.zeros(shape, dtype=np.float64), np.zeros(shape, dtype=np.int64)
     for one in regions:
         scores += one.regions.exact_map()
         votes += one.masks.union()
-    return replace(said, score_map=(scores / len(regions)).astype(np.float32), mask=2 * votes >= len(regions))
+    return replace(prediction, score_map=(scores / len(regions)).astype(np.float32), mask=2 * votes >= len(regions))
 
 
 def _verdict(record: Record, read: Reading | None, form: Form) -> Verdict:

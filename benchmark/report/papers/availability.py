@@ -113,7 +113,7 @@ def pipeline_missing(composed: Mapping[str, Any], choices: Mapping[str, str]) ->
 
 def _without_config(cell: Cell) -> Missing | None:
     """What stands in the way whatever the settings are."""
-    from benchmark.config.schema import options
+    from benchmark.config.options import options
 
     if cell.row.private:
         return Missing(phrase="private dataset")
@@ -183,7 +183,7 @@ def extras_for(cell: Cell, extra: Sequence[str]) -> list[str]:
     A key that begins with the name of a pipeline or dataset (``sam_clip.sam.model=vit_b``,
     ``mvtec.allow_partial=true``) holds for the cells of that one alone.
     """
-    from benchmark.config.schema import options
+    from benchmark.config.options import options
 
     chosen = []
     own = {"pipeline": cell.method.pipeline, "dataset": _option(cell.overrides, "dataset")}

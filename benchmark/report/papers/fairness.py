@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmark.config.compose import compose
-from benchmark.config.schema import options
+from benchmark.config.options import options
 from benchmark.core.text import counted
 from benchmark.report.papers.paper import load_paper, paper_names, published_as
 from benchmark.report.papers.published import protocols, published

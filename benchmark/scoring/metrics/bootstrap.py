@@ -1,4 +1,4 @@
-"""Bootstrap over images: percentile intervals for any metric of counts, and for differences of two runs.
+"""Bootstrap over images: resamples, and any metric of counts on them.
 
 A resample of images is a row of multiplicities. Counts are sums over images, so all resamples together
 are one matrix product with the images' counts at a few thousand thresholds.
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
-from benchmark.scoring.metrics.intervals import Interval
 from benchmark.scoring.metrics.pool import image_counts
 from benchmark.scoring.metrics.resampling import Multiplicities, in_rows, product
 from benchmark.scoring.metrics.tables import ImageTable
@@ -231,34 +230,3 @@ def _by_rows(
         for name, function in metrics.items():
             pieces[name].append(function(drawn))
     return {name: np.concatenate(p) if p else np.zeros(0) for name, p in pieces.items()}
-
-
-def interval(values: NDArray[np.float64], *, confidence: float) -> Interval:
-    """Return the percentile interval of replicates, leaving undefined ones out.
-
-    Args:
-        values: (R,) replicates, NaN where undefined. No interval is given where fewer than half are defined.
-        confidence: coverage, 0.95 for the 2.5 and 97.5 percentiles.
-    """
-    defined = values[np.isfinite(values)]
-    if defined.size == 0 or defined.size < 0.5 * values.size:
-        return Interval(None, None)
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(defined, [tail, 100.0 - tail])
-    return Interval(float(low), float(high))
-
-
-def paired(first: NDArray[np.float64], second: NDArray[np.float64], *, confidence: float) -> Interval:
-    """Return the interval of ``first - second`` from replicates over the same resamples of the same images.
-
-    Both runs must have drawn with one seed over images in one order, as two evaluations with the same seed
-    and samples do; what an image adds to both runs then cancels.
-
-    Args:
-        first: (R,) replicates of one run.
-        second: (R,) replicates of the other.
-        confidence: coverage.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"paired replicates must be of one length, got {first.shape} and {second.shape}")
-    return interval(first - second, confidence=confidence)

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from benchmark.config.schema import settings_from
 from benchmark.core.samples import Manifest, Prediction, Sample, Split
-from benchmark.core.settings import Settings
-from benchmark.models.choice import WeightsRequest
 from benchmark.pipelines.iap.pipeline import IapAs
-from benchmark.pipelines.iap.prompters.base import Answer, Request
-from benchmark.pipelines.iap.taggers.base import ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
+from benchmark.pipelines.iap.taggers.base import ImageTags, Tag, Tagged, Tagger
 from benchmark.stages.context import Context
 from benchmark.stages.store import Store
 from tests import harness
@@ -49,20 +47,14 @@ ANSWERS: Mapping[str, Sequence[tuple[Box, float, str]]] = {
 }
 
 
-class FixedTagger(Settings):
+class FixedTagger(Tagger):
     """Tags by the image's number, counted."""
 
     tags: tuple[tuple[str, ...], ...]
     calls: list[int]
 
-    def wanted(self) -> dict[str, WeightsRequest]:
-        return {}
-
     def identity(self) -> dict[str, Any]:
         return {"kind": "fixed", "tags": [list(t) for t in self.tags]}
-
-    def check(self) -> None:
-        pass
 
     def look(self, context: Context, chosen: Any, normals: Sequence[Sample], *, dataset: str, category: str) -> Tagged:
         self.calls.append(len(normals))
@@ -70,7 +62,7 @@ class FixedTagger(Settings):
         return Tagged(images=tuple(ImageTags(sample=s, tags=t) for s, t in zip(normals, tags, strict=True)))
 
 
-class FixedPrompter(Settings):
+class FixedPrompter(Prompter):
     """One answer for every object, counted."""
 
     text: str
@@ -78,9 +70,6 @@ class FixedPrompter(Settings):
 
     def identity(self) -> dict[str, Any]:
         return {"kind": "fixed", "text": self.text}
-
-    def check(self) -> None:
-        pass
 
     def answer(self, context: Context, request: Request) -> Answer:
         self.calls.append(request.object)

@@ -88,7 +88,7 @@ def test_references_that_cannot_be_had_are_refused(tmp_path: Path) -> None:
     where = context(tmp_path, images(tmp_path / "images", 1), train=train)
     for kind in ("per_category", "nearest"):
         words = (*FEATURES, f"pipeline.reference.kind={kind}", "pipeline.reference.number=2")
-        with pytest.raises(DataError, match="has 1 good training images"):
+        with pytest.raises(DataError, match="has 1 good training image,"):
             predict(pipeline(tmp_path, *words), where)
     path = f"pipeline.reference.path={train[0].image}"
     with pytest.raises(ConfigError, match="is one image"):

@@ -174,7 +174,7 @@ def test_the_files_name_no_place_that_only_its_writer_had() -> None:
 
 
 def test_every_protocol_is_explained_and_its_preset_exists() -> None:
-    from benchmark.config.schema import options
+    from benchmark.config.options import options
 
     readme = (BASELINES / "README.md").read_text(encoding="utf-8")
     used = Counter(r.protocol for r in published())

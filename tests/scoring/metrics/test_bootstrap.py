@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from benchmark.scoring.metrics import bootstrap, pixel, pool
+from benchmark.scoring.metrics import bootstrap, intervals, pixel, pool
 from benchmark.scoring.metrics.tables import dense_table
 from tests.scoring.metrics.maps import continuous, few_valued
 
@@ -68,17 +68,17 @@ def test_resamples_are_seeded_by_stratum_and_keep_the_number_of_images():
 def test_intervals_are_percentiles_and_leave_undefined_resamples_out():
     values = np.arange(1001, dtype=np.float64)
     for replicates in (values, np.concatenate((values, np.full(500, np.nan)))):
-        ends = bootstrap.interval(replicates, confidence=0.95)
+        ends = intervals.expanded(replicates, confidence=0.95, n=1e9)
         assert ends.low == pytest.approx(25.0)
         assert ends.high == pytest.approx(975.0)
     most = np.concatenate((values, np.full(1500, np.nan)))
-    assert bootstrap.interval(most, confidence=0.95) == bootstrap.Interval(None, None)
+    assert intervals.expanded(most, confidence=0.95, n=1e9).low is None
 
 
 def test_the_interval_of_a_mean_has_its_textbook_width():
     values = np.random.default_rng(0).normal(size=400)
     weights = bootstrap.resample(400, resamples=4000, seed=0, stratum="x")
-    ends = bootstrap.interval(weights @ values / 400, confidence=0.95)
+    ends = intervals.expanded(weights @ values / 400, confidence=0.95, n=400)
     assert ends.low is not None
     assert ends.high is not None
     assert ends.high - ends.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.05)
@@ -89,16 +89,14 @@ def test_pairing_cancels_what_both_runs_share():
     hard, gain = rng.normal(size=60), rng.normal(0.1, 0.02, size=60)
     weights = bootstrap.resample(60, resamples=1000, seed=0, stratum="x")
     first, second = weights @ (hard + gain) / 60, weights @ hard / 60
-    paired = bootstrap.paired(first, second, confidence=0.95)
-    alone = bootstrap.interval(first, confidence=0.95)
+    paired = intervals.expanded(first - second, confidence=0.95, n=60)
+    alone = intervals.expanded(first, confidence=0.95, n=60)
     assert paired.low is not None
     assert paired.high is not None
     assert alone.low is not None
     assert alone.high is not None
     assert 0 < paired.low < 0.1 < paired.high
     assert paired.high - paired.low < 0.1 * (alone.high - alone.low)
-    with pytest.raises(ValueError, match="one length"):
-        bootstrap.paired(first, second[:-1], confidence=0.95)
 
 
 @pytest.mark.parametrize("block", [1, 7 * 64, 1 << 30])

@@ -10,9 +10,9 @@ import pytest
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import GroundTruth, Prediction
 from benchmark.scoring.evaluation import Evaluation
-from benchmark.scoring.metrics.direct import pixel_metrics
 from benchmark.scoring.metrics.registry import METRICS
 from tests.protocols import protocol
+from tests.scoring.metrics.direct import pixel_metrics
 from tests.scoring.metrics.maps import continuous
 from tests.scoring.metrics.test_invariance import sample
 

@@ -9,11 +9,11 @@ import pytest
 
 from benchmark.core.errors import ConfigError, DataError
 from benchmark.core.samples import GroundTruth, MaskSet, Regions
-from benchmark.scoring.metrics.direct import pixel_metrics
 from benchmark.scoring.metrics.pixel import aupro
 from benchmark.scoring.metrics.pool import count
 from benchmark.scoring.metrics.regions import build_atoms
 from benchmark.scoring.metrics.tables import component_shares, dense_table
+from tests.scoring.metrics.direct import pixel_metrics
 
 SCORES = np.array([[0.1, 0.2, 0.9, 0.8]], dtype=np.float32)
 MASK = np.array([[False, False, True, True]])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmark.scoring.metrics.counts import score_counts
-from benchmark.scoring.metrics.direct import pixel_metrics
 from benchmark.scoring.metrics.operating import passed_at_misses, recall_at_false_alarms
 from benchmark.scoring.metrics.registry import METRICS, title
+from tests.scoring.metrics.direct import pixel_metrics
 
 
 def brute(scores: np.ndarray, truth: np.ndarray, rate: float) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmark.core.errors import ConfigError
-from benchmark.scoring.metrics import choices, direct, labels, pixel
+from benchmark.scoring.metrics import choices, labels, pixel
 from benchmark.scoring.metrics.registry import METRICS, metric, metrics
 from benchmark.scoring.metrics.selection import MetricSelection
 from tests.protocols import CONF
@@ -64,7 +64,7 @@ def test_the_registry_and_protocols_import_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", [pixel, labels, direct, choices])
+@pytest.mark.parametrize("module", [pixel, labels, choices])
 def test_the_examples_in_docstrings_hold(module):
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0

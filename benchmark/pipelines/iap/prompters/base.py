@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from benchmark.core.settings import Settings
 from benchmark.stages.context import Context
 
 
@@ -33,17 +35,16 @@ class Answer:
     """Why the service kept its answer back, where it did."""
 
 
-class Prompter(Protocol):
-    """What every option of the group ``prompter`` can do."""
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return the JSON facts that an answer depends on: provider, model, sampling; nothing secret."""
-        ...
+class Prompter(Settings, ABC):
+    """The base of every option of the group ``prompter``."""
 
     def check(self) -> None:
         """Refuse a prompter that cannot work here, before any work; raises ConfigError with the fix."""
-        ...
 
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """Return the JSON facts that an answer depends on: provider, model, sampling; nothing secret."""
+
+    @abstractmethod
     def answer(self, context: Context, request: Request) -> Answer:
         """Answer; raises BenchmarkError where there is none to be had."""
-        ...

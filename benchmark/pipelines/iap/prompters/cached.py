@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.core.errors import ConfigError
-from benchmark.core.settings import FolderPath, Settings
-from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.core.settings import FolderPath
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
 from benchmark.pipelines.iap.records import find_records, only
 from benchmark.stages.context import Context
 
 
-class CachedPrompter(Settings):
+class CachedPrompter(Prompter):
     """Takes the answer for an object from the records of an earlier run."""
 
     path: FolderPath | None

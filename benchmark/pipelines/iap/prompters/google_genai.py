@@ -8,13 +8,12 @@ from typing import Any
 from benchmark.chat.form import Form
 from benchmark.chat.providers.google import Google, GoogleSettings
 from benchmark.core.errors import ConfigError
-from benchmark.core.settings import Settings
 from benchmark.pipelines.iap.prompters.asking import Retries, ask, own_keys
-from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
 from benchmark.stages.context import Context
 
 
-class GooglePrompter(Settings):
+class GooglePrompter(Prompter):
     """Asks Gemini; both messages go as texts of one turn, and the answer is plain text."""
 
     provider: GoogleSettings

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.chat.providers.hf_local import LocalSettings, load_local, model_digest
-from benchmark.core.settings import Settings
 from benchmark.pipelines.iap.prompters.asking import own_keys
-from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
 from benchmark.stages.context import Context
 from benchmark.weights.used import WeightsUsed
 
 
-class LocalPrompter(Settings):
+class LocalPrompter(Prompter):
     """Asks a causal language model with a chat template; the paper's is Llama 3 8B Instruct, which is gated."""
 
     provider: LocalSettings

@@ -9,9 +9,8 @@ from benchmark.chat.form import Form
 from benchmark.chat.providers.openai_compatible import OpenAICompatible, OpenAISettings
 from benchmark.chat.question import Question
 from benchmark.core.errors import ConfigError
-from benchmark.core.settings import Settings
 from benchmark.pipelines.iap.prompters.asking import Retries, ask
-from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
 from benchmark.stages.context import Context
 
 
@@ -33,7 +32,7 @@ class Chat(OpenAICompatible):
         }
 
 
-class OpenAIPrompter(Settings):
+class OpenAIPrompter(Prompter):
     """Asks a chat-completions endpoint."""
 
     provider: OpenAISettings

@@ -9,13 +9,12 @@ from typing import Any
 
 from pydantic import field_validator
 
-from benchmark.core.settings import Settings
-from benchmark.pipelines.iap.prompters.base import Answer, Request
+from benchmark.pipelines.iap.prompters.base import Answer, Prompter, Request
 from benchmark.pipelines.iap.taggers.base import plain_name
 from benchmark.stages.context import Context
 
 
-class StaticPrompter(Settings):
+class StaticPrompter(Prompter):
     """Answers with the table's words for every entry that names a word of the object or of its category."""
 
     general: tuple[str, ...]
@@ -34,9 +33,6 @@ class StaticPrompter(Settings):
         """Return the hash of the table."""
         table = json.dumps([list(self.general), [[word, list(terms)] for word, terms in self.by_word.items()]])
         return {"kind": "static", "table_sha256": hashlib.sha256(table.encode()).hexdigest()}
-
-    def check(self) -> None:
-        """Nothing can be missing."""
 
     def answer(self, context: Context, request: Request) -> Answer:
         """Return the words, separated by commas."""

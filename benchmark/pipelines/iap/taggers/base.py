@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from benchmark.core.samples import Sample
+from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.stages.context import Context
 
@@ -42,21 +44,21 @@ class Tagged:
     """Where the names come from, if not from the images."""
 
 
-class Tagger(Protocol):
-    """What every option of the group ``tagger`` can do."""
+class Tagger(Settings, ABC):
+    """The base of every option of the group ``tagger``."""
 
     def wanted(self) -> dict[str, WeightsRequest]:
-        """Return what to ask ``choose`` for, under the role ``tagger``; empty: needs no weights."""
-        ...
-
-    def identity(self) -> Mapping[str, Any]:
-        """Return the JSON facts that a tagger's answer depends on, weights left out."""
-        ...
+        """Return what to ask ``choose`` for, under the role ``tagger``; by default it needs no weights."""
+        return {}
 
     def check(self) -> None:
         """Refuse a tagger that cannot work here, before any work; raises ConfigError with the fix."""
-        ...
 
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """Return the JSON facts that a tagger's answer depends on, weights left out."""
+
+    @abstractmethod
     def look(
         self,
         context: Context,
@@ -67,7 +69,6 @@ class Tagger(Protocol):
         category: str,
     ) -> Tagged:
         """Return what the good images of a category show."""
-        ...
 
 
 def plain_name(category: str) -> str:

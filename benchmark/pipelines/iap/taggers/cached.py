@@ -7,22 +7,18 @@ from typing import Any
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
-from benchmark.core.settings import FolderPath, Settings
-from benchmark.models.choice import ResolvedWeights, WeightsRequest
+from benchmark.core.settings import FolderPath
+from benchmark.models.choice import ResolvedWeights
 from benchmark.pipelines.iap.records import find_records, only
-from benchmark.pipelines.iap.taggers.base import Tagged
+from benchmark.pipelines.iap.taggers.base import Tagged, Tagger
 from benchmark.stages.context import Context
 
 
-class CachedTagger(Settings):
+class CachedTagger(Tagger):
     """Takes the object's names from the records of an earlier run."""
 
     path: FolderPath | None
     """Folder of prompts; None: that of this project's results."""
-
-    def wanted(self) -> dict[str, WeightsRequest]:
-        """Return nothing: no weights."""
-        return {}
 
     def identity(self) -> Mapping[str, Any]:
         """Return the kind."""

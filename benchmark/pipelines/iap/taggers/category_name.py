@@ -6,28 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.core.samples import Sample
-from benchmark.core.settings import Settings
-from benchmark.models.choice import ResolvedWeights, WeightsRequest
-from benchmark.pipelines.iap.taggers.base import Tagged, plain_name
+from benchmark.models.choice import ResolvedWeights
+from benchmark.pipelines.iap.taggers.base import Tagged, Tagger, plain_name
 from benchmark.stages.context import Context
 
 
-class CategoryName(Settings):
+class CategoryName(Tagger):
     """Calls the object by the name of its category."""
 
     names: dict[str, str]
     """Category to a better name: ``{macaroni1: macaroni}``."""
 
-    def wanted(self) -> dict[str, WeightsRequest]:
-        """Return nothing: no weights."""
-        return {}
-
     def identity(self) -> Mapping[str, Any]:
         """Return kind and names."""
         return {"kind": "category_name", "names": dict(self.names)}
-
-    def check(self) -> None:
-        """Nothing can be missing."""
 
     def look(
         self,

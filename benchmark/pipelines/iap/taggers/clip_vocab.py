@@ -16,11 +16,11 @@ from pydantic import Field, field_validator
 from benchmark.config.group_option import group_option
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
-from benchmark.core.settings import FilePath, Settings
+from benchmark.core.settings import FilePath
 from benchmark.models.choice import ResolvedWeights, WeightsRequest
 from benchmark.models.clip_stages import cut_off, image_vector, tell_cut_off, vector_stage
 from benchmark.models.text_image import TextImage
-from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged, Tagger
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 OWN_WORDS = Path(__file__).with_name("vocabulary.txt")
 
 
-class ClipVocabulary(Settings):
+class ClipVocabulary(Tagger):
     """Zero-shot tags: cosine of the image's vector with the mean vector of each word's templates.
 
     Cosines only rank the words of one image; there is no threshold under which a word is absent.

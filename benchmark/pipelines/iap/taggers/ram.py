@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Sample
-from benchmark.core.settings import Settings
 from benchmark.models.choice import ResolvedWeights, WeightsRequest, WeightsSetting
 from benchmark.models.runtime import Device, Precision
-from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged
+from benchmark.pipelines.iap.taggers.base import ROLE, ImageTags, Tag, Tagged, Tagger
 from benchmark.stages.context import Context
 from benchmark.stages.stage import Inputs, Stage
 
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 
     from benchmark.stages.codec import Artifact
 
-MEND = (
+NOT_INSTALLED = (
     "the package `ram` (xinyu1205/recognize-anything) is not installed; it is on no package index and pins an old "
     "transformers, so install it and its patches yourself, or use tagger@pipeline.tagger=clip_vocab"
 )
 MEAN, DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
-class Ram(Settings):
+class Ram(Tagger):
     """RAM Swin-L with its own threshold for every class, as IAP-AS runs it."""
 
     toy = None
@@ -54,7 +53,7 @@ class Ram(Settings):
         if self.weights == "random":
             raise ConfigError("the tagger ram has no random weights; use tagger@pipeline.tagger=clip_vocab")
         if find_spec("ram") is None:
-            raise ConfigError(MEND)
+            raise ConfigError(NOT_INSTALLED)
 
     def look(
         self,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.config.schema import option_settings, options
+from benchmark.config.options import options
+from benchmark.config.schema import option_settings
 from benchmark.core.errors import BenchmarkError, ConfigError, WeightsError
 from benchmark.core.resources import CONF
 from benchmark.core.samples import Manifest

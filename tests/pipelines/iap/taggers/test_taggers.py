@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config.schema import option_settings, options
+from benchmark.config.options import options
+from benchmark.config.schema import option_settings
 from benchmark.core.errors import ConfigError
 from benchmark.core.samples import Manifest, Sample
 from benchmark.models.choice import Networks, ResolvedWeights, choose

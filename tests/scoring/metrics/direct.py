@@ -1,4 +1,4 @@
-"""Pixel metrics straight from score maps and masks, for use outside a run."""
+"""Pixel metrics straight from score maps and masks, without an evaluation around them."""
 
 from __future__ import annotations
 
@@ -24,35 +24,18 @@ def pixel_metrics(
 ) -> dict[str, float]:
     """Compute exact metrics over the pooled pixels of score maps.
 
-    Parameters
-    ----------
-    maps : iterable of ndarray, shape (H, W)
-        Finite scores, larger is more defective. Read one at a time, so a generator need not hold them all.
-    masks : iterable of ndarray, shape (H, W)
-        Ground truth of each map: bool, or uint8 of 0 and 1.
-    names : sequence of str
-        Metrics of ``benchmark.scoring.metrics.registry`` that are computed from score maps.
-    limit : float
-        False-positive rate in (0, 1] up to which AUPRO is taken.
+    Args:
+        maps: (H, W) finite scores, larger is more defective.
+        masks: ground truth of each map, (H, W) bool, or uint8 of 0 and 1.
+        names: metrics of the registry that are computed from score maps.
+        limit: false-positive rate in (0, 1] up to which AUPRO is taken.
 
-    Returns
-    -------
-    dict of str to float
+    Returns:
         NaN where a metric is undefined.
 
-    Raises
-    ------
-    ConfigError
-        A name is unknown, or not a metric of score maps; ``limit`` is no rate.
-    DataError
-        Scores are not finite, shapes differ, or a mask is not binary.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> found = pixel_metrics([np.array([[0.9, 0.1], [0.2, 0.8]])], [np.array([[True, False], [False, True]])])
-    >>> sorted(found.items())
-    [('ap', 1.0), ('aupro', 1.0), ('auroc', 1.0), ('f1_max', 1.0), ('max_iou', 1.0)]
+    Raises:
+        ConfigError: a name is unknown, or not a metric of score maps; ``limit`` is no rate.
+        DataError: scores are not finite, shapes differ, or a mask is not binary.
     """
     specs = metrics(names)
     other = [s.name for s in specs if s.source != "pixels"]

@@ -74,7 +74,7 @@ def build(
         sweeps=[s for folder in sweeps if (s := files.usable(folder, sweep)) is not None],
         galleries=[{"title": p.title, "pool": p.data["pool"]} for p in galleries.parts],
         thumbnails=_size_text(galleries),
-        blobs=[("board-data", json_for_page(table)), *_blobs(galleries)],
+        blobs=list(_blobs(galleries)),
         ramp=json_for_page(ramp()),
     )
 

@@ -289,9 +289,17 @@ def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
     assert page.complaints() == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool) -> None:
+@pytest.mark.parametrize(
+    ("dark", "width"),
+    [
+        (False, 1600),
+        (True, 400),
+        *(pytest.param(*more, marks=pytest.mark.slow) for more in ((True, 1000), (False, 400))),
+    ],
+)
+def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool, width: int) -> None:
     script = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
     page.run(f"document.documentElement.dataset.theme = '{'dark' if dark else 'light'}'")
@@ -300,6 +308,13 @@ def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool) -> None:
     page.run(f"{script}; 1")
     kinds = "axe.run({ resultTypes: ['violations'] }).then(r => r.violations.map(v => v.id + ' ' + v.nodes[0].html))"
     assert page.run(kinds) == []
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    assert page.run(kinds.replace("run(", "run('#board', ", 1)) == [], "of all metrics"
+    page.run("document.querySelector('.tile').click()")
+    assert page.run(kinds.replace("run(", "run('#viewer', ", 1)) == [], "of one image"
+    inside = "document.getElementById('viewer')"
+    assert page.run(f"{inside}.scrollWidth <= {inside}.clientWidth"), "the viewer does not scroll sideways"
+    assert page.run("document.documentElement.scrollWidth") <= width
 
 
 def test_markup_in_names_and_rationales_does_nothing(page: Page) -> None:
@@ -387,7 +402,8 @@ def test_a_narrow_page_says_that_a_table_goes_on(page: Page) -> None:
     page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
     hint = "document.querySelector('#board + .hint')"
     page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
-    page.until(f"{hint}.checkVisibility()")
+    page.run("document.getElementById('leaderboard').scrollIntoView()")
+    page.until(f"{hint}?.checkVisibility()")
     assert page.run("document.documentElement.scrollWidth") <= 400, "the page itself does not scroll sideways"
     assert page.run("document.getElementById('board').tabIndex") == 0
     page.run("document.getElementById('board').scrollLeft = 1e6")

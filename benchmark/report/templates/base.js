@@ -59,7 +59,7 @@ function chartLook() {
 }
 function drawChart(box) {
   if (!window.vegaEmbed) document.head.append(make("script", { textContent: $("chart-library").textContent }));
-  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place" }));
+  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place", ariaHidden: "true" }));
   box.classList.add("drawn");
   const options = { renderer: "svg", ast: true, actions: false, config: chartLook() }; // ast: no code is made of texts
   return vegaEmbed(place, JSON.parse(box.querySelector("script").textContent), options);

@@ -69,14 +69,14 @@ function laidOut() {
     rows.map(([row, own]) => ({ row, entries: own, differs: own[0].differs, cells: [IMAGES, ...order].map((k) => [own[0], k]) })),
   ];
 }
-/** Own runs before those that came along before published ones; in each the best of the first column first. */
+/** Own runs before those that came along before published ones; in each whole runs first, the best of the first column ahead. */
 function inUsualOrder(rows, at) {
   const metric = chosenMetric(), higher = board.metrics[metric].higher ? 1 : -1;
   const key = ({ row, entries }) => {
     const first = entries.reduce((a, b) => (b.col < a.col ? b : a));
     const sort = first.cells[metric][SORT];
     const known = entries.filter((entry) => entry.cells[metric][SORT] !== "");
-    return [row.paper, entries.every(({ reference }) => reference), !known.length,
+    return [row.paper, entries.every(({ reference }) => reference), !known.length, entries.every(({ partial }) => partial),
       at < 0 ? Math.min(...known.map(({ col }) => col), 1e9) : 0, sort === "" ? 0 : -higher * Number(sort)];
   };
   const keyed = rows.map((line) => [key(line), line]);

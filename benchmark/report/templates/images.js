@@ -59,7 +59,8 @@ function endsFirst(images) {
   const found = new Set();
   headings = new Map();
   for (const [order, title] of parts) {
-    const some = ordered(images.filter((image) => !found.has(image)), order);
+    const left = images.filter((image) => !found.has(image) && !(order === "best" && wrong(image)));
+    const some = ordered(left, order);
     const shown = order === "worst" ? some : some.slice(0, ENDS);
     if (shown.length) headings.set(found.size, [order, title, some.length - shown.length]);
     shown.forEach((image) => found.add(image));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.core.errors import ResultsError
+from benchmark.core.resources import TEMPLATES
 from benchmark.report import page as report
-from benchmark.report.charts import library
+from benchmark.report.charts import json_for_page, library
 from benchmark.report.page_board import board
 from benchmark.report.page_data import anchor as report_anchor
 from benchmark.report.page_gallery import collect
@@ -157,6 +159,67 @@ def test_the_first_view_answers_and_the_leaderboard_is_filtered_and_sorted(page:
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
     assert page.complaints() == []
+
+
+def long_board(page_file: Path, place: Path, *, rows: int) -> Path:
+    """The page with a leaderboard of many rows: one of its entries over and over."""
+    html = page_file.read_text(encoding="utf-8")
+    head, data, tail = re.split(r'(?<=id="board-data">)(.*?)(?=</script>)', html, maxsplit=1)
+    found = json.loads(data)
+    entry = next(e for e in found["entries"] if found["columns"][e["col"]]["name"] == "sat")
+    found["rows"] = [{**found["rows"][entry["row"]], "differs": f"setting {at}"} for at in range(rows)]
+    found["entries"] = [{**entry, "row": at, "text": f"setting-{at}-"} for at in range(rows)]
+    path = place / "long.html"
+    path.write_text(head + json_for_page(found) + tail, encoding="utf-8")
+    return path
+
+
+def test_the_first_view_needs_nothing_of_the_data_behind_the_script(
+    page: Page, page_file: Path, tmp_path: Path
+) -> None:
+    html = page_file.read_text(encoding="utf-8")
+    end = html.index("</script>", html.index('"use strict";\n// Texts that came from models'))
+    assert min(html.index(f'id="{name}') for name in ("chart-library", "in-run-", "images-0", "pool-")) > end
+    (tmp_path / "begun.html").write_text(html[:end] + "</script>", encoding="utf-8")
+    page.open((tmp_path / "begun.html").as_uri() + "#?search=constant")
+    assert page.run("document.querySelectorAll('#board tbody tr').length") == 2
+    assert page.run("document.querySelector('.findings').innerText").startswith("On ")
+    assert page.complaints() == []
+
+
+def test_a_long_leaderboard_is_drawn_over_several_frames(page: Page, page_file: Path, tmp_path: Path) -> None:
+    page.open(long_board(page_file, tmp_path, rows=300).as_uri())
+    rows, words = "document.querySelectorAll('#board tbody tr').length", "document.getElementById('search')"
+    page.until(f"{rows} === 300")
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'")
+    at_once = page.run(f"d.dispatchEvent(new Event('input')); {rows}")
+    assert 0 < at_once <= 40
+    assert page.run("document.getElementById('shown').textContent") == "300 of 300 rows"
+    page.until(f"{rows} === 300")
+    assert (
+        page.run("document.querySelectorAll('#board td *').length / document.querySelectorAll('#board td').length") <= 2
+    )
+    searched = f"{words}.value = %r; {words}.dispatchEvent(new Event('input')); {rows}"
+    assert page.run(searched % "setting-299-") == 1
+    assert page.run(searched % "") == at_once
+    assert page.run(f"dispatchEvent(new Event('beforeprint')); {rows}") == 300, "a page is printed whole"
+    page.run(searched % "")
+    page.run("location.hash = document.querySelector('details.later').id")
+    page.until(f"document.querySelector('details.later > div') && {rows} === 300")
+    sections = (
+        "[...document.querySelectorAll('main > section')].every(s => getComputedStyle(s).contentVisibility === 'auto')"
+    )
+    assert page.run(sections), "what is out of view is not laid out"
+    assert page.complaints() == []
+
+
+def test_every_metric_of_the_leaderboard_fits_a_printed_page(page: Page) -> None:
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    inside = 688  # CSS pixels between the margins of A4
+    page.call("Emulation.setDeviceMetricsOverride", width=inside, height=1000, deviceScaleFactor=1, mobile=False)
+    assert page.run("document.querySelectorAll('#board thead th').length") > 9
+    assert page.run("document.querySelector('#board table').getBoundingClientRect().width") <= inside
 
 
 def test_what_is_inside_a_run_is_made_when_it_is_opened_and_charts_when_they_are_seen(page: Page) -> None:

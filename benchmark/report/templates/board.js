@@ -2,7 +2,7 @@
 const board = blob("board-data");
 const VALUE = 0, SORT = 1, SPAN = 2, REMARK = 3, RANK = 4, OF = 5;
 const IMAGES = -1; // in place of a metric: how many images
-const ROWS_AT_ONCE = 40;
+const ROWS_AT_ONCE = 24;
 let sorting = null; // what the table is sorted by: the text of a heading, and whether it descends
 let heads = []; // text and title of the headings after the first
 let lines = []; // rows of what is chosen, in their order: { row, entries, differs, cells: [[entry, metric], …], element }

@@ -14,7 +14,6 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.core.errors import ResultsError
-from benchmark.core.resources import TEMPLATES
 from benchmark.report import page as report
 from benchmark.report.charts import json_for_page, library
 from benchmark.report.page_board import board

@@ -68,10 +68,12 @@ class Page:
         self.until(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
 
     def key(self, key: str) -> None:
-        """Press and release a key."""
-        code = {"Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}[key]
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        """Press and release a key: one with a name, or a letter or digit, which is typed."""
+        named = {"Backspace": 8, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+        typed = {} if key in named else {"text": key}
+        code = named.get(key) or ord(key.upper())
+        for kind, more in (("keyDown", typed), ("keyUp", {})):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
 
     def complaints(self) -> list[dict[str, Any]]:
         """Console errors, uncaught exceptions and refused content."""

@@ -84,7 +84,11 @@ def _regions(rows: pd.DataFrame) -> str | None:
         return None
     counts = false["false_regions"].astype(float).groupby(false["defective"].astype(bool))
     said = [f"{c.mean():.2f} an image in {len(c)} {'defective' if bad else 'good'} ones" for bad, c in counts]
-    said += [f"{found.mean():.3f} of the defect regions found, mean over {len(found)} images"] if len(found) else []
+    said += (
+        [f"{found.mean():.3f} of the defect regions found, mean over {counted(len(found), 'image')}"]
+        if len(found)
+        else []
+    )
     return "masks by regions: false ones " + ", ".join(said)
 
 

@@ -20,6 +20,7 @@ from benchmark.report.page_findings import findings
 from benchmark.report.page_gallery import Galleries, collect, ramp
 from benchmark.report.page_sections import Run, curves, kept_decisions, parts, ranks
 from benchmark.report.page_tables import only_points, paper_table, sweep, totals
+from benchmark.report.run_names import settings_apart
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES
 from benchmark.results.schema import RunResult
@@ -46,9 +47,10 @@ def build(
 
     inner = only_points(sweeps)
     chosen = [(folder, result) for folder, result in runs if result.id not in inner and _can_be_shown(folder, result)]
-    ordered = sorted(chosen, key=lambda r: (r[1].dataset.name, r[1].choices["pipeline"], r[1].protocol.name, r[1].id))
+    references = frozenset(result.id for folder, result in chosen if folder.parent.name == "reference")
+    ordered = sorted(chosen, key=lambda run: (run[1].id in references, *_place(run[1])))
     results = [result for _, result in ordered]
-    references = frozenset(result.id for folder, result in ordered if folder.parent.name == "reference")
+    apart = settings_apart(results, methods=True)
     galleries = collect(ordered, limit=int(megabytes * 1e6))
     script = "".join((TEMPLATES / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     data = columns(results, references=references)
@@ -62,7 +64,10 @@ def build(
         chart_library=drawer,
         script_hashes=" ".join(f"'{_hash(text)}'" for text in (script, drawer)),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=[_run(folder, result) for folder, result in ordered],
+        runs=[
+            {**_run(folder, result), "differs": apart[result.id], "reference": result.id in references}
+            for folder, result in ordered
+        ],
         came_along=len(references),
         data=len({column.runs[0].data_label for column in data}),
         findings=findings(data, {result.id: folder for folder, result in ordered}),
@@ -73,10 +78,16 @@ def build(
         papers=[t for path in papers if (t := files.usable(path, paper_table)) is not None],
         sweeps=[s for folder in sweeps if (s := files.usable(folder, sweep)) is not None],
         galleries=[{"title": p.title, "pool": p.data["pool"]} for p in galleries.parts],
+        mapped=next((at for at, part in enumerate(galleries.parts) if part.data["scale"]), 0),
         thumbnails=_size_text(galleries),
-        blobs=[("board-data", json_for_page(table)), *_blobs(galleries)],
+        blobs=list(_blobs(galleries)),
         ramp=json_for_page(ramp()),
     )
+
+
+def _place(result: RunResult) -> tuple[str, ...]:
+    """By what runs are set in order."""
+    return result.dataset.name, result.choices["pipeline"], result.protocol.name, result.id
 
 
 def _hash(script: str) -> str:

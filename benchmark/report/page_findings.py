@@ -46,6 +46,8 @@ class Candidate:
 def findings(columns: Sequence[Column], folders: Mapping[str, Path]) -> list[dict[str, Any]]:
     """Return what each column of the leaderboard says, one for each protocol, as parts of a sentence.
 
+    Those of which nothing can be concluded stand last.
+
     Args:
         columns: runs by the images that they saw.
         folders: run id -> its folder.
@@ -60,7 +62,7 @@ def findings(columns: Sequence[Column], folders: Mapping[str, Path]) -> list[dic
             one = _finding(members, folders)
             protocol = f" under protocol {members[0].protocol.name}" if several else ""
             found.append({"data": column.name, "protocol": protocol, **one})
-    return found
+    return sorted(found, key=lambda one: bool(one["nothing"]))
 
 
 def _finding(runs: Sequence[RunResult], folders: Mapping[str, Path]) -> dict[str, Any]:

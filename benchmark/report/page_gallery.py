@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.report.page_board import columns
 from benchmark.report.run_names import names
 from benchmark.results.files import usable
 from benchmark.results.gallery import GALLERY, Thumbnails, kept_ids, read_gallery
@@ -74,7 +75,9 @@ def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
     parts: list[GalleryPart] = []
     size = total = 0
     places: dict[str, dict[str, int]] = {}
-    called = names([result for _, result in chosen])
+    titles: dict[str, str] = {}
+    for column in columns([result for _, result in chosen]):
+        titles |= {run: f"{column.name} × {name}" for run, name in names(column.runs).items()}
     for folder, result in chosen:
         name = f"pool-{result.dataset.fingerprint[:12]}"
         pool, placed = pools.setdefault(name, {"image": [], "truth": []}), places.setdefault(name, {})
@@ -89,8 +92,9 @@ def collect(runs: Sequence[tuple[Path, RunResult]], *, limit: int) -> Galleries:
         number, part, scale, added = found
         total += number
         size += added
-        title = f"{result.data_label} × {called[result.id]}"
-        parts.append(GalleryPart(title=title, data={"pool": name, "columns": COLUMNS, "rows": part, "scale": scale}))
+        parts.append(
+            GalleryPart(title=titles[result.id], data={"pool": name, "columns": COLUMNS, "rows": part, "scale": scale})
+        )
     shown = sum(len(p.data["rows"]) for p in parts)
     return Galleries(parts=tuple(parts), pools=pools, shown=shown, total=total, size=size)
 

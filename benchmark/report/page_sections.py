@@ -14,12 +14,14 @@ from benchmark.report.charts import MOST_LINES, chart, critical_difference, prec
 from benchmark.report.decision_table import figures, judged
 from benchmark.report.decision_table import grid as decision_grid
 from benchmark.report.kept import kept
+from benchmark.report.page_board import columns
 from benchmark.report.page_tables import cell_text
+from benchmark.report.papers.fairness import images, is_partial
 from benchmark.report.ranks import LEVEL, rankings
 from benchmark.report.run_names import method_names, names
 from benchmark.report.tables import number
 from benchmark.results import files
-from benchmark.results.replicates import REPLICATES, read_replicates
+from benchmark.results.replicates import REPLICATES, Curve, read_replicates
 from benchmark.results.schema import RunResult
 from benchmark.scoring import decision
 from benchmark.scoring.decision import Costs
@@ -72,23 +74,36 @@ def parts(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def curves(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
-    """One figure for each dataset and protocol."""
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for folder, result in runs:
-        if (folder / REPLICATES).exists() and not result.meaningless:
-            groups.setdefault((result.dataset.name, result.protocol.name), []).append((folder, result))
-    for (dataset, protocol), members in groups.items():
-        read = [(r, files.usable(f / REPLICATES, lambda path: read_replicates(path.parent))) for f, r in members]
-        drawn = [
-            (r, d.curves.get("pooled") or next(iter(d.curves.values()))) for r, d in read if d is not None and d.curves
-        ]
-        if not drawn:
-            continue
-        called = names([r for r, _ in drawn])
-        spec = precision_recall({called[r.id]: c for r, c in drawn})
-        told = ", ".join(f"{called[r.id]} (average precision {_value(r, 'ap')})" for r, _ in drawn[:MOST_LINES])
-        alt = f"Precision over recall of the pixels of {dataset} under {protocol}: {told}"
-        yield {"title": f"{dataset}, protocol {protocol}", **chart(alt, spec)}
+    """One figure for the runs on the same images under one protocol; of many, those of the highest precision."""
+    folders = {result.id: folder for folder, result in runs if (folder / REPLICATES).exists()}
+    for column in columns([result for _, result in runs]):
+        members = [r for r in column.runs if r.id in folders and not r.meaningless]
+        for protocol in dict.fromkeys(r.protocol.name for r in members):
+            found = {r.id: _curve(folders[r.id]) for r in members if r.protocol.name == protocol}
+            defined = [r for r in members if found.get(r.id) is not None]
+            if not defined:
+                continue
+            drawn = sorted(defined, key=lambda r: (is_partial(r), -_average_precision(r)))[:MOST_LINES]
+            called = names(defined)
+            labels = {
+                r.id: called[r.id] + (f" ({counted(images(r), 'image')})" if is_partial(r) else "") for r in drawn
+            }
+            spec = precision_recall({labels[r.id]: curve for r in drawn if (curve := found[r.id]) is not None})
+            told = ", ".join(f"{labels[r.id]}: average precision {_value(r, 'ap')}" for r in drawn)
+            some = f": {len(drawn)} of {len(defined)} runs, those of the highest average precision"
+            title = f"{column.name}, protocol {protocol}{some if len(drawn) < len(defined) else ''}"
+            yield {"title": title, **chart(f"Precision over recall of pixels, {title}; {told}", spec)}
+
+
+def _curve(folder: Path) -> Curve | None:
+    """The curve of a run's pixels, all categories pooled where it has such a one; None where it has none."""
+    read = files.usable(folder / REPLICATES, lambda path: read_replicates(path.parent))
+    return None if read is None or not read.curves else read.curves.get("pooled") or next(iter(read.curves.values()))
+
+
+def _average_precision(result: RunResult) -> float:
+    row = result.headline().get("ap")
+    return -1.0 if row is None or row.value is None else row.value
 
 
 def _value(result: RunResult, metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from benchmark.cli.main import main
 from benchmark.core.errors import ResultsError
 from benchmark.report import page as report
-from benchmark.report.charts import library
+from benchmark.report.charts import json_for_page, library
 from benchmark.report.page_board import board
 from benchmark.report.page_data import anchor as report_anchor
 from benchmark.report.page_gallery import collect
@@ -153,10 +154,71 @@ def test_the_first_view_answers_and_the_leaderboard_is_filtered_and_sorted(page:
     head = "[...document.querySelectorAll('#board th')].find(h => h.textContent === 'f2')"
     page.run(f"{head}.querySelector('button').click()")
     assert page.run(f"{head}.ariaSort") == "descending" and "sort=-f2" in page.run("location.hash")
-    values = page.run(f"[...{body}.rows].map(r => Number(r.cells[{head}.cellIndex].dataset.value))")
+    values = page.run(f"[...{body}.rows].map(r => Number(r.cells[{head}.cellIndex].querySelector('b').textContent))")
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
     assert page.complaints() == []
+
+
+def long_board(page_file: Path, place: Path, *, rows: int) -> Path:
+    """The page with a leaderboard of many rows: one of its entries over and over."""
+    html = page_file.read_text(encoding="utf-8")
+    head, data, tail = re.split(r'(?<=id="board-data">)(.*?)(?=</script>)', html, maxsplit=1)
+    found = json.loads(data)
+    entry = next(e for e in found["entries"] if found["columns"][e["col"]]["name"] == "sat")
+    found["rows"] = [{**found["rows"][entry["row"]], "differs": f"setting {at}"} for at in range(rows)]
+    found["entries"] = [{**entry, "row": at, "text": f"setting-{at}-"} for at in range(rows)]
+    path = place / "long.html"
+    path.write_text(head + json_for_page(found) + tail, encoding="utf-8")
+    return path
+
+
+def test_the_first_view_needs_nothing_of_the_data_behind_the_script(
+    page: Page, page_file: Path, tmp_path: Path
+) -> None:
+    html = page_file.read_text(encoding="utf-8")
+    end = html.index("</script>", html.index('"use strict";\n// Texts that came from models'))
+    assert min(html.index(f'id="{name}') for name in ("chart-library", "in-run-", "images-0", "pool-")) > end
+    (tmp_path / "begun.html").write_text(html[:end] + "</script>", encoding="utf-8")
+    page.open((tmp_path / "begun.html").as_uri() + "#?search=constant")
+    assert page.run("document.querySelectorAll('#board tbody tr').length") == 2
+    assert page.run("document.querySelector('.findings').innerText").startswith("On ")
+    assert page.complaints() == []
+
+
+def test_a_long_leaderboard_is_drawn_over_several_frames(page: Page, page_file: Path, tmp_path: Path) -> None:
+    page.open(long_board(page_file, tmp_path, rows=300).as_uri())
+    rows, words = "document.querySelectorAll('#board tbody tr').length", "document.getElementById('search')"
+    page.until(f"{rows} === 300")
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'")
+    at_once = page.run(f"d.dispatchEvent(new Event('input')); {rows}")
+    assert 0 < at_once <= 40
+    assert page.run("document.getElementById('shown').textContent") == "300 of 300 rows"
+    page.until(f"{rows} === 300")
+    assert (
+        page.run("document.querySelectorAll('#board td *').length / document.querySelectorAll('#board td').length") <= 2
+    )
+    searched = f"{words}.value = %r; {words}.dispatchEvent(new Event('input')); {rows}"
+    assert page.run(searched % "setting-299-") == 1
+    assert page.run(searched % "") == at_once
+    assert page.run(f"dispatchEvent(new Event('beforeprint')); {rows}") == 300, "a page is printed whole"
+    page.run(searched % "")
+    page.run("location.hash = document.querySelector('details.later').id")
+    page.until(f"document.querySelector('details.later > div') && {rows} === 300")
+    sections = (
+        "[...document.querySelectorAll('main > section')].every(s => getComputedStyle(s).contentVisibility === 'auto')"
+    )
+    assert page.run(sections), "what is out of view is not laid out"
+    assert page.complaints() == []
+
+
+def test_every_metric_of_the_leaderboard_fits_a_printed_page(page: Page) -> None:
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    inside = 688  # CSS pixels between the margins of A4
+    page.call("Emulation.setDeviceMetricsOverride", width=inside, height=1000, deviceScaleFactor=1, mobile=False)
+    assert page.run("document.querySelectorAll('#board thead th').length") > 9
+    assert page.run("document.querySelector('#board table').getBoundingClientRect().width") <= inside
 
 
 def test_what_is_inside_a_run_is_made_when_it_is_opened_and_charts_when_they_are_seen(page: Page) -> None:
@@ -289,17 +351,32 @@ def test_two_runs_stand_side_by_side_on_one_image(page: Page) -> None:
     assert page.complaints() == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool) -> None:
+@pytest.mark.parametrize(
+    ("dark", "width"),
+    [
+        (False, 1600),
+        (True, 400),
+        *(pytest.param(*more, marks=pytest.mark.slow) for more in ((True, 1000), (False, 400))),
+    ],
+)
+def test_axe_finds_no_fault_of_accessibility(page: Page, dark: bool, width: int) -> None:
     script = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
     page.run("document.getElementById('gallery').scrollIntoView()")
     page.until("document.querySelectorAll('.tile').length === 7")
     page.run(f"document.documentElement.dataset.theme = '{'dark' if dark else 'light'}'")
     page.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    page.until("document.querySelectorAll('details.later > script').length === 0")
+    page.until("document.querySelectorAll('details.later:not(:has(> div))').length === 0")
     page.run(f"{script}; 1")
     kinds = "axe.run({ resultTypes: ['violations'] }).then(r => r.violations.map(v => v.id + ' ' + v.nodes[0].html))"
     assert page.run(kinds) == []
+    page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
+    assert page.run(kinds.replace("run(", "run('#board', ", 1)) == [], "of all metrics"
+    page.run("document.querySelector('.tile').click()")
+    assert page.run(kinds.replace("run(", "run('#viewer', ", 1)) == [], "of one image"
+    inside = "document.getElementById('viewer')"
+    assert page.run(f"{inside}.scrollWidth <= {inside}.clientWidth"), "the viewer does not scroll sideways"
+    assert page.run("document.documentElement.scrollWidth") <= width
 
 
 def test_markup_in_names_and_rationales_does_nothing(page: Page) -> None:
@@ -387,7 +464,8 @@ def test_a_narrow_page_says_that_a_table_goes_on(page: Page) -> None:
     page.run("const d = document.getElementById('f-dataset'); d.value = 'sat'; d.dispatchEvent(new Event('input'))")
     hint = "document.querySelector('#board + .hint')"
     page.call("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=True)
-    page.until(f"{hint}.checkVisibility()")
+    page.run("document.getElementById('leaderboard').scrollIntoView()")
+    page.until(f"{hint}?.checkVisibility()")
     assert page.run("document.documentElement.scrollWidth") <= 400, "the page itself does not scroll sideways"
     assert page.run("document.getElementById('board').tabIndex") == 0
     page.run("document.getElementById('board').scrollLeft = 1e6")

@@ -28,11 +28,11 @@ function remember() {
   history.replaceState(null, "", text ? `#?${text}` : "#");
   written = location.hash;
 }
-/** Choose what the address says. */
-function follow() {
+/** Choose what the address says; runs and images follow when the file is read whole. */
+async function follow() {
   written = location.hash;
   const target = location.hash.startsWith("#run-") && location.hash.slice(1);
-  if (target) return openRuns([target]);
+  if (target) return whole.then(() => openRuns([target]));
   if (!location.hash.startsWith("#?")) return;
   const state = new URLSearchParams(location.hash.slice(2));
   following = true;
@@ -42,6 +42,7 @@ function follow() {
   const sort = state.get("sort");
   sorting = sort && [sort.replace(/^-/, ""), sort.startsWith("-")];
   drawBoard();
+  await whole;
   const ids = state.getAll("open");
   if (String(ids) !== String(opened())) openRuns(ids);
   if ($("gallery")) followImages(state);

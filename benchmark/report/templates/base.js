@@ -3,6 +3,8 @@
 // written; the page's policy runs no script but this one and the charts' library.
 const $ = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+/** What lies behind this script is data: it is there once the file is read whole, long after the first view. */
+const whole = new Promise((done) => addEventListener("DOMContentLoaded", done));
 const blob = (id) => JSON.parse($(id).textContent);
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
@@ -17,6 +19,28 @@ function whenSeen(selector, then, root = document) {
   }, { rootMargin: "300px" });
   all(selector, root).forEach((element) => waiting.observe(element));
 }
+
+const growing = new Map(); // place → functions that make the elements which it still lacks
+/** Append elements, the first at once and as many more after each frame, so that a key press need not wait for all. */
+function grow(place, atOnce, makers) {
+  if (growing.get(place)?.length) return growing.get(place).push(...makers);
+  growing.set(place, makers);
+  const step = () => {
+    if (growing.get(place) !== makers) return; // the place was emptied meanwhile
+    place.append(...makers.splice(0, atOnce).map((one) => one()));
+    if (makers.length) requestAnimationFrame(() => setTimeout(step)); // behind the frame, so that it is painted first
+  };
+  step();
+}
+function empty(place) {
+  growing.delete(place);
+  place.replaceChildren();
+}
+/** Append all that is still to come: before the page is printed, or goes to a place below. */
+function growWhole() {
+  for (const [place, makers] of growing) place.append(...makers.splice(0).map((one) => one()));
+}
+addEventListener("beforeprint", growWhole);
 
 // Theme -------------------------------------------------------------------------------------------------------------
 $("theme").addEventListener("click", () => {
@@ -35,12 +59,12 @@ function chartLook() {
 }
 function drawChart(box) {
   if (!window.vegaEmbed) document.head.append(make("script", { textContent: $("chart-library").textContent }));
-  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place" }));
+  const place = box.querySelector(".place") ?? box.appendChild(make("div", { className: "place", ariaHidden: "true" }));
   box.classList.add("drawn");
   const options = { renderer: "svg", ast: true, actions: false, config: chartLook() }; // ast: no code is made of texts
   return vegaEmbed(place, JSON.parse(box.querySelector("script").textContent), options);
 }
-whenSeen(".chart", drawChart);
+whole.then(() => whenSeen(".chart", drawChart));
 addEventListener("beforeprint", () => all(".chart:not(.drawn)").filter((box) => box.checkVisibility()).forEach(drawChart));
 
 // Wide tables: what lies beyond the edge is told, and reached by keyboard too ----------------------------------------

@@ -1,25 +1,29 @@
 // Leaderboard: all datasets by one metric, or one dataset by all metrics; made when what it shows changes ---------------
 const board = blob("board-data");
 const VALUE = 0, SORT = 1, SPAN = 2, REMARK = 3, RANK = 4, OF = 5;
+const IMAGES = -1; // in place of a metric: how many images
+const ROWS_AT_ONCE = 24;
 let sorting = null; // what the table is sorted by: the text of a heading, and whether it descends
-let shownRows = []; // [element, row of the board, [[holder, entry], …]]
+let heads = []; // text and title of the headings after the first
+let lines = []; // rows of what is chosen, in their order: { row, entries, differs, cells: [[entry, metric], …], element }
 
 const chosenColumn = () => board.columns.findIndex(({ name }) => name === $("f-dataset").value);
 const chosenMetric = () => Number($("f-metric").value);
 
-function valueCell(entry, metric, linked, tags) {
+/** One value with its interval and rank; where datasets stand side by side, in a holder that can be hidden, with a link. */
+function valueCell([entry, metric], several, tags) {
   const cell = make("td", { className: "n" });
-  if (!entry?.cells[metric][VALUE]) return cell;
-  const [value, sort, span, remark, rank, of] = entry.cells[metric];
-  cell.dataset.value = sort;
+  if (metric === IMAGES) cell.textContent = entry.images;
+  if (metric === IMAGES || !entry?.cells[metric][VALUE]) return cell;
+  const [value, , span, remark, rank, of] = entry.cells[metric];
   if (remark) cell.title = remark;
   if (rank === 1 && of > 1) cell.classList.add("best");
   const number = make("b", { textContent: value });
-  const holder = make("div", {}, linked && entry.anchor ? make("a", { href: `#${entry.anchor}` }, number) : number);
-  if (span) holder.append(make("small", { textContent: span }));
-  if (of > 1) holder.append(make("small", { textContent: `rank ${rank} of ${of}` }));
-  if (linked) for (const tag of tags) holder.append(tagOf(tag));
-  cell.append(holder);
+  const holder = several ? cell.appendChild(make("div")) : cell;
+  holder.append(several && entry.anchor ? make("a", { href: `#${entry.anchor}` }, number) : number);
+  const told = [span, of > 1 ? `rank ${rank} of ${of}` : ""].filter(Boolean).join("\n");
+  if (told) holder.append(make("small", { textContent: told }));
+  if (several) holder.append(...tags.map(tagOf));
   return cell;
 }
 function tagOf({ text, bad, title }) {
@@ -38,64 +42,61 @@ function nameCell(row, entries, differs, several) {
   if (shown.length) cell.append(make("div", {}, ...shown));
   return cell;
 }
-/** Headings and rows of what is chosen: an array of [text, title] and one of [row, entries, cells]. */
+/** The element of a row, made when it is first shown. */
+function elementOf(line) {
+  const several = chosenColumn() < 0, shared = new Set(sharedTags(line.entries).map(({ text }) => text));
+  const own = ([entry]) => (entry?.tags ?? []).filter(({ text }) => !shared.has(text));
+  line.element ??= make("tr", { className: line.row.paper ? "paper" : "run" },
+    nameCell(line.row, line.entries, line.differs, several), ...line.cells.map((cell) => valueCell(cell, several, own(cell))));
+  return line.element;
+}
+/** Headings and rows of what is chosen. */
 function laidOut() {
   const at = chosenColumn(), metric = chosenMetric();
   const entries = Map.groupBy(at < 0 ? board.entries : board.entries.filter(({ col }) => col === at), ({ row }) => row);
   const rows = [...entries].map(([row, own]) => [board.rows[row], own])
     .filter(([row, own]) => at >= 0 || !row.paper || own.some(({ cells }) => cells[metric][VALUE]));
   if (at < 0) {
-    const heads = board.columns.map(({ name }) => [name, ""]);
-    return [heads, rows.map(([row, own]) => {
+    return [board.columns.map(({ name }) => [name, ""]), rows.map(([row, own]) => {
       const byColumn = new Map(own.map((entry) => [entry.col, entry]));
-      const shared = new Set(sharedTags(own).map(({ text }) => text));
-      return [row, own, board.columns.map((_, col) => {
-        const entry = byColumn.get(col);
-        return [valueCell(entry, metric, true, entry?.tags.filter(({ text }) => !shared.has(text))), entry];
-      }), row.differs];
+      return { row, entries: own, differs: row.differs, cells: board.columns.map((_, col) => [byColumn.get(col), metric]) };
     })];
   }
   const order = board.metrics.map((_, k) => k).sort((a, b) => (b === metric) - (a === metric) || a - b)
     .filter((k) => rows.some(([, [entry]]) => entry.cells[k][VALUE]));
-  const heads = [["images", ""], ...order.map((k) => [board.metrics[k].title, board.metrics[k].description])];
-  return [heads, rows.map(([row, own]) => {
-    const [entry] = own, images = make("td", { className: "n", textContent: entry.images });
-    images.dataset.value = entry.n || "";
-    return [row, own, [images, ...order.map((k) => valueCell(entry, k, false))].map((cell) => [cell, entry]), entry.differs];
-  })];
+  return [
+    [["images", ""], ...order.map((k) => [board.metrics[k].title, board.metrics[k].description])],
+    rows.map(([row, own]) => ({ row, entries: own, differs: own[0].differs, cells: [IMAGES, ...order].map((k) => [own[0], k]) })),
+  ];
 }
-/** Own runs before those that came along before published ones; in each the best of the first column first. */
-function usualOrder(at) {
+/** Own runs before those that came along before published ones; in each whole runs first, the best of the first column ahead. */
+function inUsualOrder(rows, at) {
   const metric = chosenMetric(), higher = board.metrics[metric].higher ? 1 : -1;
-  const key = ([row, own]) => {
-    const first = own.reduce((a, b) => (b.col < a.col ? b : a));
+  const key = ({ row, entries }) => {
+    const first = entries.reduce((a, b) => (b.col < a.col ? b : a));
     const sort = first.cells[metric][SORT];
-    const known = own.filter((entry) => entry.cells[metric][SORT] !== "");
-    return [row.paper, own.every(({ reference }) => reference), !known.length,
+    const known = entries.filter((entry) => entry.cells[metric][SORT] !== "");
+    return [row.paper, entries.every(({ reference }) => reference), !known.length, entries.every(({ partial }) => partial),
       at < 0 ? Math.min(...known.map(({ col }) => col), 1e9) : 0, sort === "" ? 0 : -higher * Number(sort)];
   };
-  return (a, b) => {
-    const x = key(a), y = key(b);
+  const keyed = rows.map((line) => [key(line), line]);
+  keyed.sort(([x], [y]) => {
     const k = x.findIndex((value, place) => value !== y[place]);
     return k < 0 ? 0 : x[k] - y[k];
-  };
+  });
+  return keyed.map(([, line]) => line);
 }
 function drawBoard() {
   const at = chosenColumn(), metric = board.metrics[chosenMetric()];
-  const [heads, rows] = laidOut();
-  rows.sort(usualOrder(at));
+  [heads, lines] = laidOut();
+  lines = inUsualOrder(lines, at);
   const table = $("board").querySelector("table");
   table.tHead.rows[0].replaceChildren(make("th", { scope: "col", textContent: "method" }), ...heads.map(([text, title]) => {
     const button = make("button", { type: "button", textContent: text, title });
     const head = make("th", { scope: "col" }, button);
-    button.addEventListener("click", () => { sortBoard(text, head.getAttribute("aria-sort") !== "descending"); remember(); });
+    button.addEventListener("click", () => { sortBoard(text, head.getAttribute("aria-sort") !== "descending"); filterBoard(); remember(); });
     return head;
   }));
-  shownRows = rows.map(([row, entries, cells, differs]) => [
-    make("tr", { className: row.paper ? "paper" : "run" }, nameCell(row, entries, differs, at < 0), ...cells.map(([cell]) => cell)),
-    row, cells.filter(([cell]) => cell.firstElementChild).map(([cell, entry]) => [cell.firstElementChild, entry]).concat(at < 0 ? [] : [[null, entries[0]]]),
-  ]);
-  table.tBodies[0].replaceChildren(...shownRows.map(([element]) => element));
   const data = board.columns[at];
   table.caption.textContent = at < 0 ? `${metric.title}: ${metric.description}. Methods × datasets.` : `${data.name}: every metric.`;
   const notes = data ? [...data.notes, data.constants && `Constant answers on the same labels, all images together: ${data.constants}.`] : [];
@@ -103,42 +104,47 @@ function drawBoard() {
   if (sorting && !sortBoard(...sorting)) sorting = null;
   filterBoard();
 }
+function sortValue([entry, metric]) {
+  if (metric === IMAGES) return entry.n || NaN;
+  const sort = entry?.cells[metric][VALUE] ? entry.cells[metric][SORT] : "";
+  return sort === "" ? NaN : Number(sort);
+}
 /** Sort by the column under a heading; returns whether there is one. */
 function sortBoard(text, down) {
-  const table = $("board").querySelector("table");
-  const head = all("th", table.tHead).find((one) => one.textContent === text && one.querySelector("button"));
-  if (!head) return false;
+  const at = heads.findIndex(([head]) => head === text);
+  if (at < 0) return false;
   sorting = [text, down];
-  all("th", table.tHead).forEach((other) => other.removeAttribute("aria-sort"));
-  head.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const value = (row) => row.cells[head.cellIndex].dataset.value ? Number(row.cells[head.cellIndex].dataset.value) : NaN;
-  table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => {
-    const x = value(a), y = value(b);
+  const shown = all("th", $("board").querySelector("thead"));
+  shown.forEach((other) => other.removeAttribute("aria-sort"));
+  shown[at + 1].setAttribute("aria-sort", down ? "descending" : "ascending");
+  const value = new Map(lines.map((line) => [line, sortValue(line.cells[at])]));
+  lines.sort((a, b) => {
+    const x = value.get(a), y = value.get(b);
     if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
     return down ? y - x : x - y;
-  }));
+  });
   return true;
 }
 const words = (id) => $(id).value.toLowerCase().split(/\s+/).filter(Boolean);
 for (const entry of board.entries) entry.text = entry.text.toLowerCase();
+/** Show the rows that fit what is searched, those of the first view at once and the others frame by frame. */
 function filterBoard() {
-  const wanted = words("search"), protocol = $("f-protocol").value;
+  const wanted = words("search"), protocol = $("f-protocol").value, several = chosenColumn() < 0;
   const papers = $("f-paper").checked, partial = $("f-partial").checked;
   const fits = ({ text, partial: part }) => (partial || !part) && wanted.every((word) => text.includes(word));
-  let shown = 0;
-  for (const [element, row, cells] of shownRows) {
-    const possible = (!protocol || row.protocol === protocol) && (papers || !row.paper);
-    let some = false;
-    for (const [holder, entry] of cells) {
-      if (!entry) continue;
-      const here = possible && fits(entry);
-      if (holder) holder.hidden = !here;
-      some ||= here;
-    }
-    element.hidden = !some;
-    shown += some;
-  }
-  $("shown").textContent = `${shown} of ${counted(shownRows.length, "row")}`;
+  const shown = lines.filter(({ row, entries }) =>
+    (!protocol || row.protocol === protocol) && (papers || !row.paper) && entries.some(fits));
+  const body = $("board").querySelector("tbody");
+  empty(body);
+  grow(body, ROWS_AT_ONCE, shown.map((line) => () => {
+    const element = elementOf(line);
+    if (several) line.cells.forEach(([entry], at) => {
+      const holder = element.cells[at + 1].firstElementChild;
+      if (holder) holder.hidden = !fits(entry);
+    });
+    return element;
+  }));
+  $("shown").textContent = `${shown.length} of ${counted(lines.length, "row")}`;
 }
 for (const id of ["f-dataset", "f-metric"]) $(id).addEventListener("input", drawBoard);
 for (const id of ["search", "f-protocol", "f-paper", "f-partial"]) $(id).addEventListener("input", filterBoard);

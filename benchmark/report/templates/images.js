@@ -1,5 +1,5 @@
 // Images ------------------------------------------------------------------------------------------------------------
-const PAGE = 60, ENDS = 6;
+const PAGE = 60, TILES_AT_ONCE = 12, ENDS = 6;
 const pools = new Map();
 const runs = new Map();
 let list = [], listed = false, drawn = 0, headings = new Map();
@@ -59,7 +59,8 @@ function endsFirst(images) {
   const found = new Set();
   headings = new Map();
   for (const [order, title] of parts) {
-    const some = ordered(images.filter((image) => !found.has(image)), order);
+    const left = images.filter((image) => !found.has(image) && !(order === "best" && wrong(image)));
+    const some = ordered(left, order);
     const shown = order === "worst" ? some : some.slice(0, ENDS);
     if (shown.length) headings.set(found.size, [order, title, some.length - shown.length]);
     shown.forEach((image) => found.add(image));
@@ -73,7 +74,7 @@ function listImages() {
   list = order === "ends" ? endsFirst(images) : ordered(images, order);
   listed = true;
   drawn = 0;
-  $("grid").replaceChildren();
+  empty($("grid"));
   $("g-count").textContent = counted(list.length, "image");
   $("g-legend").replaceChildren(...($("g-view").value === "score" && chosenRun().scale
     ? legend(chosenRun().scale, "one scale for all images of the run") : []));
@@ -115,10 +116,10 @@ function numbers(image) {
 }
 function drawMore() {
   const next = list.slice(drawn, drawn + PAGE).flatMap((image, k) => {
-    const head = headings.get(drawn + k);
-    return [...(head ? [heading(head)] : []), tile(image, drawn + k)];
+    const at = drawn + k, head = headings.get(at);
+    return [...(head ? [() => heading(head)] : []), () => tile(image, at)];
   });
-  $("grid").append(...next);
+  grow($("grid"), TILES_AT_ONCE, next);
   drawn = Math.min(list.length, drawn + PAGE);
   $("more").hidden = drawn >= list.length;
 }
@@ -156,10 +157,12 @@ if ($("gallery")) {
   new IntersectionObserver((seen) => { if (list.length && seen[0].isIntersecting) drawMore(); }, { rootMargin: "400px" })
     .observe($("more"));
   // the pictures are read when the section comes into view, so that the page itself stands at once
-  const first = new IntersectionObserver((seen) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
-    first.disconnect();
-    if (!listed) listImages();
-  }, { rootMargin: "600px" });
-  first.observe($("gallery"));
+  whole.then(() => {
+    const first = new IntersectionObserver((seen) => {
+      if (!seen.some((entry) => entry.isIntersecting)) return;
+      first.disconnect();
+      if (!listed) listImages();
+    }, { rootMargin: "600px" });
+    first.observe($("gallery"));
+  });
 }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
+from benchmark.scoring.metrics.sorting import ascending
 
 RUNS_PER_PIXEL = 1 / 8
 """A map with fewer runs of equal pixels than this is counted run by run instead of pixel by pixel."""
@@ -224,8 +225,8 @@ def _by_runs(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> Im
 
 
 def _by_sorting(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> ImageTable:
-    ordered = np.sort(flat)
-    # NaN and +inf sort to the end, -inf to the front
+    ordered = ascending(flat)
+    # NaN and infinite scores sort to the ends
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
         raise DataError(f"{where}: NaN or infinite scores")
     count: NDArray[np.int64] | None = None
@@ -233,7 +234,7 @@ def _by_sorting(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) ->
         starts = _starts(ordered)
         count = np.diff(starts, append=ordered.size)
         ordered = ordered[starts]
-    positive = np.sort(flat[labels])
+    positive = ascending(flat[labels])
     return ImageTable(
         score=ordered,
         count=count,

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 DIGIT = 12
 """Bits of a digit at most: counters of 4096 values stay in the first-level cache."""
 BUCKETS = 1 << 17
-"""Entries of the table from scores to thresholds: half a megabyte, for the second-level cache."""
+"""Entries of the table from scores to thresholds: a quarter of a megabyte, for the second-level cache."""
+CROWDED = 1 << 12
+"""Thresholds of one slice at most, for entries of two bytes and short searches among neighbours."""
 U32 = np.uint32
 SIGN = U32(1 << 31)
 
@@ -131,7 +133,7 @@ def places(
         runs: n sorted arrays without NaN.
         thresholds: (K,) ascending, all different.
         bounds: (n, S + 1) where the slices of each run begin, and its end.
-        edges: (S + 1,) where the thresholds of each slice begin, and K.
+        edges: (S + 1,) where the thresholds of each slice, at most ``CROWDED``, begin, and K.
         ends: (S + 1,) the scores and thresholds of slice i lie between the ends i and i + 1.
 
     Returns:
@@ -156,7 +158,7 @@ def _add_places(
     found: NDArray[np.int64],
 ) -> None:
     """Add what ``places`` returns; ``addresses`` (n,) are those of the runs."""
-    slots = np.empty(BUCKETS, np.uint32)
+    slots = np.empty(BUCKETS, np.uint16)
     own = np.empty(np.max(edges[1:] - edges[:-1]) + 1, np.uint32)
     for i in range(edges.size - 1):
         number, first = edges[i + 1] - edges[i], 2 * edges[i]
@@ -194,7 +196,7 @@ def _add_places(
             else:
                 for bits in run:
                     score = U32(_value_ordinal(bits) - low)
-                    j = slots[score >> shift] >> U32(1)
-                    while own[j] < score:
-                        j += U32(1)
-                    inside[j + j + U32(own[j] == score)] += 1
+                    near = U32(slots[score >> shift]) >> U32(1)
+                    while own[near] < score:
+                        near += U32(1)
+                    inside[near + near + U32(own[near] == score)] += 1

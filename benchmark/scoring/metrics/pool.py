@@ -22,8 +22,6 @@ GROUP = SLICE // SLICE_PER_IMAGE
 """Images whose scores are looked at together: pieces of more would not fit a slice."""
 SUMMED = 1 << 13
 """Images whose counts at given thresholds are held at a time."""
-CROWDED = 1 << 12
-"""Thresholds of a slice at most where it is counted by compiled code, which looks among neighbours one by one."""
 ORDINALS_PER_PIXEL = 3
 """A slice in which fewer numbers than this can be written for each pixel is counted number by number."""
 SIDES: Final = ("left", "right")
@@ -228,7 +226,7 @@ def _merge_slices(
     cuts = np.unique(sample[:: max(1, sample.size // number)][1:])
     module = compiled()
     if module is not None:
-        cuts = np.unique(np.concatenate((cuts, thresholds[::CROWDED][1:])))
+        cuts = np.unique(np.concatenate((cuts, thresholds[:: module.CROWDED][1:])))
     # plain integers slice faster than NumPy's
     bounds = [[0, *np.searchsorted(r, cuts, side="left").tolist(), r.size] for r in runs]
     edges = [0, *np.searchsorted(thresholds, cuts, side="left").tolist(), thresholds.size]

@@ -61,7 +61,7 @@ def test_many_slices_of_many_images_are_counted_alike(choose, monkeypatch, shift
     maps[4, :30] = 0.0
     monkeypatch.setattr(pool, "SLICE_PER_IMAGE", 8)
     monkeypatch.setattr(pool, "SLICE", 1 << 12)
-    monkeypatch.setattr(pool, "CROWDED", 1 << 7)
+    monkeypatch.setattr(sorting._module(), "CROWDED", 1 << 7)
     found = []
     for compiled in (False, True):
         choose(compiled)

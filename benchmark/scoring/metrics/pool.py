@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.sorting import ascending, compiled
 from benchmark.scoring.metrics.tables import ImageTable, minmax
 from benchmark.scoring.metrics.variants import Grid
 
@@ -168,7 +169,7 @@ def _positives(tables: Sequence[ImageTable]) -> tuple[NDArray[Any], NDArray[np.i
     scores = np.concatenate([t.pos_score for t in some])
     weighted = any(t.pos_count is not None or t.pos_overlap is not None for t in some)
     if not weighted:
-        thresholds, first = _distinct(np.sort(scores))
+        thresholds, first = _distinct(ascending(scores))
         return thresholds, scores.size - first, np.zeros(0)
     order = np.argsort(scores)
     thresholds, first = _distinct(scores[order])
@@ -223,11 +224,20 @@ def _merge_slices(
     sample = np.sort(np.concatenate([r[every // 2 :: every] for r in runs]))
     # ties never straddle a cut: scores equal to it go up, in the runs and in the thresholds alike
     cuts = np.unique(sample[:: max(1, sample.size // number)][1:])
+    module = compiled()
+    if module is not None:
+        cuts = np.unique(np.concatenate((cuts, thresholds[:: module.CROWDED][1:])))
     # plain integers slice faster than NumPy's
     bounds = [[0, *np.searchsorted(r, cuts, side="left").tolist(), r.size] for r in runs]
     edges = [0, *np.searchsorted(thresholds, cuts, side="left").tolist(), thresholds.size]
     # defect pixels of tables that are counted apart may lie beyond these runs
     ends = [min(thresholds[0], *(r[0] for r in runs)), *cuts, max(thresholds[-1], *(r[-1] for r in runs))]
+    if module is not None and all(part.dtype == np.float32 for part in (thresholds, *runs)):
+        places = module.places(runs, thresholds, np.array(bounds), np.array(edges), np.array(ends))
+        from_top = np.cumsum(places[::-1])[::-1]
+        at_or_above += from_top[1::2]
+        above += from_top[2::2]
+        return
     remaining = total
     for i, size in enumerate(np.diff(np.sum(bounds, axis=0)).tolist()):
         inside = slice(edges[i], edges[i + 1])

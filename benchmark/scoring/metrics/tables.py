@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.core.errors import DataError
+from benchmark.scoring.metrics.sorting import ascending
 
 RUNS_PER_PIXEL = 1 / 8
 """A map with fewer runs of equal pixels than this is counted run by run instead of pixel by pixel."""
@@ -210,8 +211,12 @@ def _starts(ordered: NDArray[Any]) -> NDArray[np.int64]:
 
 def _by_runs(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> ImageTable | None:
     """Tabulate by runs of neighbours that share score and label; None where there are too many runs."""
+    most = flat.size * RUNS_PER_PIXEL
+    first = flat[: flat.size // 4]
+    if np.count_nonzero(first[1:] != first[:-1]) > most:  # so has the whole map
+        return None
     change = flat[1:] != flat[:-1]
-    if np.count_nonzero(change) > flat.size * RUNS_PER_PIXEL:
+    if np.count_nonzero(change) > most:
         return None
     if labels.any():
         change |= labels[1:] != labels[:-1]
@@ -224,8 +229,8 @@ def _by_runs(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> Im
 
 
 def _by_sorting(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) -> ImageTable:
-    ordered = np.sort(flat)
-    # NaN and +inf sort to the end, -inf to the front
+    ordered = ascending(flat)
+    # NaN and infinite scores sort to the ends
     if not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
         raise DataError(f"{where}: NaN or infinite scores")
     count: NDArray[np.int64] | None = None
@@ -233,7 +238,7 @@ def _by_sorting(flat: NDArray[Any], labels: NDArray[np.bool_], *, where: str) ->
         starts = _starts(ordered)
         count = np.diff(starts, append=ordered.size)
         ordered = ordered[starts]
-    positive = np.sort(flat[labels])
+    positive = ascending(flat[labels])
     return ImageTable(
         score=ordered,
         count=count,

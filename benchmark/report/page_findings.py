@@ -16,7 +16,7 @@ from benchmark.report.page_data import anchor
 from benchmark.report.papers import significance
 from benchmark.report.papers.fairness import images, is_partial
 from benchmark.report.papers.significance import p_values, pair
-from benchmark.report.run_names import method_key, method_names
+from benchmark.report.run_names import method_key, seed_key, method_names
 from benchmark.report.tables import number, outward
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates
@@ -102,14 +102,14 @@ def candidates(runs: Sequence[RunResult], metric: str) -> list[Candidate]:
     """
     spec = METRICS.get(metric)
     sign = 1.0 if spec is None or spec.higher_is_better else -1.0
-    methods: dict[str, list[tuple[RunResult, MetricRecord]]] = {}
+    methods: dict[str, dict[str, tuple[RunResult, MetricRecord]]] = {}
     for result in runs:
         row = result.headline().get(metric)
         if row is not None and row.value is not None:
-            methods.setdefault(method_key(result), []).append((result, row))
+            methods.setdefault(method_key(result), {}).setdefault(seed_key(result), (result, row))
     found = []
     for seeds in methods.values():
-        ordered = sorted(seeds, key=lambda pair: sign * (pair[1].value or 0.0))
+        ordered = sorted(seeds.values(), key=lambda pair: sign * (pair[1].value or 0.0))
         run, row = ordered[(len(ordered) - 1) // 2]
         found.append(Candidate(run=run, row=row, seeds=len(seeds)))
     return sorted(found, key=lambda c: -sign * c.value)

@@ -22,6 +22,11 @@ def method_key(result: RunResult) -> str:
     )
 
 
+def seed_key(result: RunResult) -> str:
+    """What makes two runs of one method, on the same data, runs of different seeds."""
+    return json.dumps({k: v for k, v in flatten(result.config).items() if is_seed(k)}, sort_keys=True)
+
+
 def settings_apart(runs: Sequence[RunResult], *, methods: bool = False) -> dict[str, str]:
     """Return run id -> the settings in which it differs from other runs of its pipeline.
 

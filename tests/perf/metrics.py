@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[0] = str(ROOT)  # in place of this folder, whose coverage.py Numba would take for the package
+sys.path.insert(0, str(ROOT))
 
 from tests.perf.metrics_paired import cell_paired  # noqa: E402
 

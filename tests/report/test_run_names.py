@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.core.resources import REFERENCE
 from benchmark.report.page_board import board
+from benchmark.report.page_findings import candidates
 from benchmark.report.run_names import names, settings_apart
+from benchmark.results import files
 from tests.data.dataset_trees import mvtec_tree
 from tests.harness import SMALL_SAT, run
 
@@ -36,3 +39,15 @@ def test_what_differs_names_runs_and_at_last_the_time_and_the_id(tmp_path: Path)
     found = names([one, again, again.model_copy(update={"id": "x-third"})])
     assert found["x-again"] == "constant · 2030-01-02 03:04 · x-again"
     assert found[one.id] == f"constant · {one.measured.started[:16].replace('T', ' ')}"
+
+
+def test_only_runs_of_different_seeds_are_called_so() -> None:
+    """The same method run again, for other metrics, is no second seed."""
+    first = files.read_result(REFERENCE / "sat-patchcore")
+    metrics = {**first.config, "metric": {"names": ["image_auroc"]}}
+    again = first.model_copy(update={"id": "again", "config": metrics})
+    other = first.model_copy(update={"id": "other", "config": {**first.config, "run": {"seed": 7}}})
+    (one,) = candidates([first, again], "image_auroc")
+    assert one.seeds == 1 and one.run is first
+    (both,) = candidates([first, again, other], "image_auroc")
+    assert both.seeds == 2

@@ -166,7 +166,7 @@ def test_a_pool_of_categories_of_one_image_is_resampled_at_once() -> None:
 
 
 def test_intervals_cover_the_truth() -> None:
-    """A fast part of ``tests/perf/coverage.py``, which prints every size."""
+    """A fast part of ``tests/perf/interval_coverage.py``, which prints every size."""
     _, covered, without = summary(single(n=40, share=0.3, trials=40, resamples=400))
     assert covered >= 0.92 and without <= 0.05
 

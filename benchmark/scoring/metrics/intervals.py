@@ -2,7 +2,7 @@
 
 A proportion has Wilson's interval. Any other value over one set of images has the percentiles of its resamples, spread
 for few images; below ``FEWEST`` images of the rarer class resamples say too little, and there is none. A mean over
-categories that small has Student's t over them. Coverage is measured by ``tests/perf/coverage.py``.
+categories that small has Student's t over them. Coverage is measured by ``tests/perf/interval_coverage.py``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmark.core.errors import BenchmarkError
+from benchmark.core.text import counted
 from benchmark.stages.batching import Batching
 from benchmark.stages.codec import Artifact, plain
 from benchmark.stages.explain import explain
@@ -119,7 +120,8 @@ class StageCache:
         finally:
             stats.seconds += time.perf_counter() - start
         if len(artifacts) != len(inputs):
-            raise BenchmarkError(f"stage {stage.name!r} returned {len(artifacts)} artifacts for {len(inputs)} inputs")
+            told = f"{counted(len(artifacts), 'artifact')} for {counted(len(inputs), 'input')}"
+            raise BenchmarkError(f"stage {stage.name!r} returned {told}")
         stats.computed += len(inputs)
         stats.images_at_once = max(stats.images_at_once, len(inputs))
         return [plain(artifact) for artifact in artifacts]

@@ -16,7 +16,7 @@ from benchmark.report.page_data import anchor
 from benchmark.report.papers import significance
 from benchmark.report.papers.fairness import images, is_partial
 from benchmark.report.papers.significance import p_values, pair
-from benchmark.report.run_names import method_key, seed_key, method_names
+from benchmark.report.run_names import method_key, method_names, seed_key
 from benchmark.report.tables import number, outward
 from benchmark.results import files
 from benchmark.results.replicates import REPLICATES, read_replicates

@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth, at every size; ``python tests/perf/interval_coverage.py [trials]`` prints PERF lines.
+"""How often 95 % intervals hold the truth, at every size: ``python tests/perf/interval_coverage.py [trials]``.
 
 Images are drawn from a world whose metrics are known (``tests/coverage_world.py``) and go through the whole
 evaluation; each cell is over all metrics, with the least one named.

@@ -17,6 +17,7 @@ from benchmark.core.lazy import Lazy
 from benchmark.core.progress import Progress
 from benchmark.core.text import each_text, encodable
 from benchmark.results import files
+from benchmark.results.at_address import check_copy, put_run
 from benchmark.results.export import Export
 from benchmark.results.export_index import EXPORT, is_exported
 from benchmark.results.finished import Finished
@@ -61,6 +62,8 @@ def execute(
         BenchmarkError: anything the user can fix; nothing half-written is left behind.
     """
     files.ensure_writable(config.run.results_root / "runs")
+    if config.run.results_copy is not None:
+        check_copy(config.run.results_copy)
     config.run.tell_cache()
     finished = _written(config, composed, command=command, thumbnails=thumbnails)
     if finished is None:
@@ -147,8 +150,6 @@ def planned(config: RunConfig, manifest: Manifest, samples: Sequence[Sample]) ->
 def put_copy(config: RunConfig, folder: Path) -> None:
     """Put a finished run where ``run.results_copy`` says; raises StoreError."""
     if config.run.results_copy is not None:
-        from benchmark.results.at_address import put_run
-
         put_run(folder, str(config.run.results_copy))
 
 

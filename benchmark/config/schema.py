@@ -57,11 +57,19 @@ class RaySettings(Settings):
             raise ValueError("give local, auto, or host:port of the cluster's head, such as 10.0.0.1:6379")
         return value
 
-    @field_validator("actors")
+    @field_validator("actors", mode="before")
     @classmethod
-    def _is_a_range(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if not 1 <= value[0] <= value[1]:
+    def _is_a_range(cls, value: Any) -> Any:
+        whole = isinstance(value, list | tuple) and all(type(one) is int for one in value)
+        if not whole or len(value) != 2 or not 1 <= value[0] <= value[1]:
             raise ValueError("give the fewest and the most actors, such as [1,4]")
+        return value
+
+    @field_validator("gpus")
+    @classmethod
+    def _is_shared_or_whole(cls, value: float) -> float:
+        if value > 1 and not value.is_integer():
+            raise ValueError("give a part of one GPU, such as 0.5, or whole ones")
         return value
 
 
@@ -211,6 +219,8 @@ def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
         return f"{key}: is a list (got {got!r}); write {key}=[{got}]"
     looks = isinstance(got, bool | int | float) and problem["type"] in ("string_type", "path_type", "value_error")
     fix = "; a text that looks like a number, true or null is written in quotes" if looks else ""
+    if isinstance(got, Mapping):  # what is wrong lies between its keys, which the message names
+        return f"{key}: {problem['msg']}"
     return f"{key}: {problem['msg']} (got {got!r}{fix})"
 
 

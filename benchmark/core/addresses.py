@@ -38,10 +38,10 @@ def checked_address(text: str) -> str:
     if parameters := re.search(r"[?#](.*)", text):
         know(parameters[1])
         raise ValueError(f"has parameters behind it; leave them out: {_OWN_CHAIN}")
-    if re.search(r"[*\[\]{}\s\x00-\x1f]", text) or ".." in rest.split("/"):
-        raise ValueError("has a wildcard, a space or '..' in it; name one place")
     if not rest.strip("/"):
         raise ValueError(f"names no place; write {protocol}://bucket/prefix")
+    if re.search(r"[*\[\]{}\s\x00-\x1f]", text) or {"", ".", ".."} & {*rest.strip("/").split("/")}:
+        raise ValueError("has a wildcard, a space, '//', '.' or '..' in it; name one place")
     return text.rstrip("/")
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from benchmark.core.deadline import within
 from benchmark.core.errors import StoreError, near_matches, reason
+from benchmark.core.settings import is_address
 
 Result = TypeVar("Result")
 FIRST_SECONDS = 40.0
@@ -24,8 +25,9 @@ LONGEST_SECONDS = 1800.0
 ONE_PUT = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "memory"})
 """Where an object appears whole or not at all. Elsewhere it is written under a temporary name and renamed."""
 USUAL = ("s3", "gs", "az", "abfs", "hdfs", "sftp", "smb", "file", "memory")
+S3 = ("s3", "s3a")
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    protocol: {"config_kwargs": {"retries": {"max_attempts": 1}}} for protocol in ("s3", "s3a")
+    protocol: {"config_kwargs": {"retries": {"max_attempts": 1}}} for protocol in S3
 }
 """botocore's own retries stay out: s3fs makes five tries of each request by itself."""
 CHANGED = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
@@ -74,6 +76,9 @@ class Remote:
                 files, root = url_to_fs(self.address, use_listings_cache=False, **options)
                 with suppress(FileNotFoundError):  # nothing is there yet; who may not read is told so
                     files.cat_file(f"{root}/{secrets.token_hex(8)}")
+                if self._protocol in S3:  # where a bucket that is not there looks like an empty one
+                    bucket, prefix, _ = files.split_path(root)
+                    files.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/", MaxKeys=1)
                 return files, root
 
             self._files, self._root = self._told(lambda: within(FIRST_SECONDS, open_it), "opened")
@@ -192,18 +197,21 @@ class Remote:
         """
         try:
             return call()
-        except FileNotFoundError as error:
-            if absent is not None:
-                return absent
-            fix = "there is no such bucket, container or host: make it, or name another one"
-            raise StoreError(f"{self.address} cannot be {what} ({reason(error)}): {fix}") from error
         except Exception as error:
+            if absent is not None and isinstance(error, FileNotFoundError):
+                return absent
             raise StoreError(f"{self.address} cannot be {what} ({reason(error)}): {self._fix(error)}") from error
 
     def _fix(self, error: Exception) -> str:
         from fsspec import available_protocols
         from fsspec.registry import known_implementations
 
+        if not is_address(self.address):
+            return "make the folder writable, or name another one"
+        if isinstance(error, FileNotFoundError):
+            return "there is no such bucket, container or host: make it, or name another one"
+        if "arameter validation" in str(error):
+            return "a bucket cannot have that name: see how it is spelled"
         known: str = known_implementations.get(self._protocol, {}).get("class", "")
         if isinstance(error, ImportError):
             package = known.partition(".")[0]

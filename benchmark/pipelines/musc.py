@@ -166,6 +166,7 @@ class MuSc(Pipeline):
             compute=compute,
             upstream=(features,),
             batch_size=self.batch_size,
+            own_batch=True,
             needs_image=False,
         )
 

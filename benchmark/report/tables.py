@@ -66,8 +66,7 @@ def print_result(finished: Finished) -> None:
     show(_metrics(result))
     if reasons := "; ".join(_unfair(result)):
         console.print(f"[bold red]not comparable with them: {literal(reasons)}[/bold red]")
-    rows = read_rows(finished.folder)
-    if confusion := confusion_line(rows):
+    if confusion := confusion_line(read_rows(finished.folder, ["outcome", "label", "defective"])):
         console.print(f"{confusion}; make rows RUNS={result.id} lists the images", soft_wrap=True)
     for note in weights_lines(result):
         console.print(literal(note), soft_wrap=True)
@@ -77,7 +76,7 @@ def print_result(finished: Finished) -> None:
     failed = {k: v for k, v in result.outcomes.items() if k != "ok"}
     if failed:
         console.print("outcomes: " + ", ".join(f"{v} {k}" for k, v in result.outcomes.items()))
-        for line in _failures(rows):
+        for line in _failures(read_rows(finished.folder, ["id", "outcome", "message"])):
             console.print(f"  {literal(line)}", soft_wrap=True)
     reused = sum(result.measured.samples_reused.values())
     computed = sum(result.measured.samples_computed.values())

@@ -9,13 +9,24 @@ from pathlib import Path, PurePosixPath
 
 from benchmark.core.addresses import cache_folder
 from benchmark.core.atomic import replacing
-from benchmark.core.errors import ResultsError
+from benchmark.core.errors import ResultsError, StoreError
 from benchmark.fetching.remote import Remote, RemoteFile
-from benchmark.results.files import RESULT
+from benchmark.results.files import RESULT, ensure_writable
 
 FOLDERS = ("reference", "runs", "sweeps", "papers")
 """What reports and comparisons read below a results folder."""
 AT_ONCE = 64
+
+
+def check_copy(place: str | Path) -> None:
+    """Raise StoreError or ResultsError where no run could be put at ``run.results_copy``, before any is computed."""
+    if isinstance(place, Path):
+        ensure_writable(place, setting="run.results_copy")
+        return
+    try:
+        Remote(place)
+    except StoreError as error:
+        raise StoreError(f"run.results_copy={place}: {error}") from error
 
 
 def put_run(folder: Path, address: str) -> None:
@@ -24,7 +35,15 @@ def put_run(folder: Path, address: str) -> None:
     Raises:
         StoreError: the address cannot be written.
     """
-    remote = Remote(address)
+    try:
+        _put(folder, Remote(address))
+    except StoreError as error:
+        raise StoreError(
+            f"run.results_copy={address}: {error}; the run is whole in {folder}, and the same command copies it then"
+        ) from error
+
+
+def _put(folder: Path, remote: Remote) -> None:
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_kept(path.relative_to(folder).parts)]
     for path in sorted(paths, key=lambda path: path == folder / RESULT):
         remote.write(f"runs/{folder.name}/{path.relative_to(folder).as_posix()}", path.read_bytes())

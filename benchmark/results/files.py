@@ -30,7 +30,7 @@ GROUP = 8192
 """Rows of the per-image table that are held at a time."""
 
 
-def ensure_writable(folder: Path) -> None:
+def ensure_writable(folder: Path, *, setting: str = "run.results_root") -> None:
     """Create ``folder`` and prove that it can be written to; raises ResultsError before any work is done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def ensure_writable(folder: Path) -> None:
     except OSError as error:
         raise ResultsError(
             f"the results folder {folder} cannot be written ({error.strerror}); "
-            "give another one with run.results_root=… or fix its permissions"
+            f"give another one with {setting}=… or fix its permissions"
         ) from None
 
 

@@ -24,6 +24,8 @@ def per_image(folder: Path, ids: Collection[str] | None = None) -> list[dict[str
     Raises:
         ResultsError: the file is damaged.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     with reading(folder / ROWS), pq.ParquetFile(folder / ROWS) as file:
@@ -32,8 +34,9 @@ def per_image(folder: Path, ids: Collection[str] | None = None) -> list[dict[str
             scores = file.read(["image_score"])["image_score"].drop_null().to_numpy()
             known = np.sort(scores)
         rows: list[dict[str, Any]] = []
+        wanted = None if ids is None else pa.array(sorted(ids), pa.string())
         for batch in file.iter_batches(batch_size=BATCH):
-            rows += [row for row in batch.to_pylist() if ids is None or str(row["id"]) in ids]
+            rows += (batch if wanted is None else batch.filter(pc.is_in(batch["id"], wanted))).to_pylist()
         for row in rows:
             row["quality"] = _quality(row, known)
         return rows

@@ -17,6 +17,7 @@ from benchmark.core.lazy import Lazy
 from benchmark.core.progress import Progress
 from benchmark.core.text import each_text, encodable
 from benchmark.results import files
+from benchmark.results.at_address import check_copy, put_run
 from benchmark.results.export import Export
 from benchmark.results.export_index import EXPORT, is_exported
 from benchmark.results.finished import Finished
@@ -60,21 +61,41 @@ def execute(
     Raises:
         BenchmarkError: anything the user can fix; nothing half-written is left behind.
     """
-    runs = config.run.results_root / "runs"
-    files.ensure_writable(runs)
+    files.ensure_writable(config.run.results_root / "runs")
+    if config.run.results_copy is not None:
+        check_copy(config.run.results_copy)
     config.run.tell_cache()
+    finished = _written(config, composed, command=command, thumbnails=thumbnails)
+    if finished is None:
+        return None
+    if not finished.reused:
+        track = track or functools.partial(config.tracking.log, results_root=config.run.results_root)
+        with Progress("tracking", 1) as progress:
+            progress.tell(finished.result.title)
+            try:
+                finished = replace(finished, tracking_id=track(finished.folder))
+            except TrackingError as error:
+                finished = replace(finished, tracking_error=str(error))
+            progress.advance()
+    put_copy(config, finished.folder)
+    return finished
+
+
+def _written(
+    config: RunConfig, composed: Mapping[str, Any], *, command: Sequence[str], thumbnails: bool
+) -> Finished | None:
+    """Compute and write a run, or find it there; what was held of its images is free when this returns."""
     start = time.monotonic()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = make_manifest(config)
     settings = identity(config, composed, manifest.dataset)
     run_id = identify(config, settings, manifest)
-    folder = runs / run_id
+    folder = config.run.results_root / "runs" / run_id
     told = how_called(composed, command)
     kept = None
     if config.run.overwrite == "never" and (folder / files.RESULT).exists():
         kept = files.read_result(folder)
         if is_exported(folder / EXPORT, config.run.export, kept.digest):
-            put_copy(config, folder)
             return Finished(folder=folder, result=kept, reused=True)
     context = make_context(config, manifest, limited(manifest, config.run.limit))
     export = make_export(config, folder, context.samples)
@@ -109,21 +130,7 @@ def execute(
         write_traces(folder, context.traces)
         files.write_run(folder, result, rows, encode_replicates(evaluation))
         exported = tuple(export.finish(result.digest))
-        progress.tell("tracking")
-        track = track or functools.partial(config.tracking.log, results_root=config.run.results_root)
-        try:
-            tracking_id, tracking_error = track(folder), None
-        except TrackingError as error:
-            tracking_id, tracking_error = None, str(error)
-        put_copy(config, folder)
-    return Finished(
-        folder=folder,
-        result=result,
-        reused=False,
-        tracking_id=tracking_id,
-        tracking_error=tracking_error,
-        exported=exported,
-    )
+    return Finished(folder=folder, result=result, reused=False, exported=exported)
 
 
 def plan_of(config: RunConfig, context: Context) -> Plan:
@@ -143,8 +150,6 @@ def planned(config: RunConfig, manifest: Manifest, samples: Sequence[Sample]) ->
 def put_copy(config: RunConfig, folder: Path) -> None:
     """Put a finished run where ``run.results_copy`` says; raises StoreError."""
     if config.run.results_copy is not None:
-        from benchmark.results.at_address import put_run
-
         put_run(folder, str(config.run.results_copy))
 
 

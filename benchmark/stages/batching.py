@@ -18,7 +18,7 @@ class Batching:
     """The batch sizes of one run's stages.
 
     Args:
-        wanted: images at once in every stage that takes several; None: as each stage has it, on a CUDA device at
+        wanted: images at once in every network that takes several; None: as each stage has it, on a CUDA device at
             least ``ON_CUDA``.
         on_cuda: whether networks run on a CUDA device; asked when there is something to compute, as it may import
             torch.
@@ -38,8 +38,10 @@ class Batching:
         """Return how many images a stage is given at once; 1 for one that works image by image."""
         if stage.batch_size is None:
             return 1
-        size = self._wanted or stage.batch_size
-        if self._wanted is None and self._on_cuda():
+        size = stage.batch_size
+        if not stage.own_batch and self._wanted is not None:
+            size = self._wanted
+        elif not stage.own_batch and self._on_cuda():
             size = max(size, ON_CUDA)
         return min(size, self._fits.get(stage.name, size))
 

@@ -60,6 +60,8 @@ class Stage:
     upstream: tuple[Stage, ...] = ()
     batch_size: int | None = None
     """Images per call of ``compute`` where a run says nothing else (``Batching``); None: it works image by image."""
+    own_batch: bool = False
+    """True: no network takes the batch, and ``run.batch_size`` leaves it alone."""
     expected_bytes: int = 0
     """Of one stored entry, told by stages of large ones: a store at an address leaves those on the machine that
     computed them (``run.cache_remote_mb``), as sending them takes longer than computing them again."""

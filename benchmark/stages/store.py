@@ -304,7 +304,8 @@ class Store:
             fix = (
                 "free some space or run `make cache ARGS='prune --max-size 10G'`; what is stored is kept"
                 if full
-                else "make the folder writable or choose another one"
+                else f"make {self.root} writable, or choose another one with run.cache_root=… (run.cache_local=… where "
+                "that is an address)"
             )
             raise StoreError(f"store entry {path} cannot be written ({error.strerror}): {fix}") from error
 

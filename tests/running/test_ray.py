@@ -153,9 +153,12 @@ def test_what_workers_answer_reaches_the_run(tmp_path: Path, caplog: pytest.LogC
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("run.shard=1/2",), "shard and engine=ray each share the work out"),
+        (("run.shard=1/2",), "shard and engine=ray each share the work out; give one of them$"),
         (("run.ray.actors=[3,2]",), "run.ray.actors: .*the fewest and the most"),
         (("run.ray.actors=[0,2]",), "run.ray.actors: .*the fewest and the most"),
+        (("run.ray.actors=2",), "run.ray.actors: .*the fewest and the most"),
+        (("run.ray.actors=[a,b]",), "run.ray.actors: .*the fewest and the most"),
+        (("run.ray.gpus=1.5",), "run.ray.gpus: .*a part of one GPU, such as 0.5, or whole ones"),
         (("run.ray.address=ray://head:10001",), "run.ray.address: .*give local, auto, or host:port"),
         (("run.ray.batch=0",), "run.ray.batch"),
         (("run.ray.gpus=-1",), "run.ray.gpus"),

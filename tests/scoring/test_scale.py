@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import pytest
 from benchmark.core import mapped
 from benchmark.core.sample_columns import Samples
 from benchmark.results import figures, files
+from benchmark.running import run
 from benchmark.scoring.metrics import bootstrap, score_spool
 from benchmark.scoring.metrics.counts import Counts, score_counts
 from benchmark.scoring.metrics.pixel import ap
+from benchmark.tracking import NoTracking
+from tests import harness
 from tests.generated_images import evaluated, kept, samples
 
 
@@ -103,3 +107,18 @@ def test_a_tracking_server_gets_no_json_of_many_rows(tmp_path, monkeypatch):
     assert figures.tables_of(tmp_path) == figures.TABLES
     monkeypatch.setattr(figures, "MOST_ROWS", 2)
     assert figures.tables_of(tmp_path) == figures.TABLES[:1]
+
+
+def test_what_is_kept_of_images_is_free_before_a_run_is_tracked(tmp_path, monkeypatch):
+    kept_of, left = [], []
+    evaluate = run.evaluate
+
+    def watched(*given):
+        evaluation = evaluate(*given)
+        kept_of.append(weakref.ref(evaluation))
+        return evaluation
+
+    monkeypatch.setattr(run, "evaluate", watched)
+    monkeypatch.setattr(NoTracking, "log", lambda *_, **__: left.append(kept_of[0]()))
+    harness.run(tmp_path, *harness.SMALL_SAT, "pipeline=constant")
+    assert left == [None]

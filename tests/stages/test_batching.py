@@ -67,6 +67,15 @@ def test_what_is_stored_never_asks_for_the_device(images: Manifest, tmp_path: Pa
     assert len(list(context.run(stage_of(Network(fits=0))))) == 12 and not asked
 
 
+@pytest.mark.parametrize(("wanted", "cuda"), [(1, False), (1000, False), (None, True)])
+def test_a_batch_that_no_network_takes_stays_as_its_stage_has_it(wanted: int | None, cuda: bool) -> None:
+    own = Stage(name="own", version=1, settings={}, compute=lambda _: [], batch_size=4, own_batch=True)
+    batching = Batching(wanted, on_cuda=lambda: cuda)
+    assert batching.size(own) == 4
+    batching.halve(own, 4)
+    assert batching.size(own) == 2
+
+
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
 def test_out_of_memory_halves_the_batch_and_loses_nothing(
     error: type[Exception], images: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.core import mapped
 from benchmark.results.replicates import Replicates
 from benchmark.results.schema import RunResult
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import intervals
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.registry import METRICS
-from benchmark.scoring.metrics.swap import Swapped
+from benchmark.scoring.metrics.resampling import side_by_side
+from benchmark.scoring.metrics.swap import ROWS, Swapped
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.swap_parts import swapped
 
@@ -124,7 +126,7 @@ def p_values(both: Pair) -> dict[Key, float]:
         if not one or not two:
             continue
         drawn[category] = (
-            np.concatenate([drawn[c] for c in sets], axis=1)
+            side_by_side([drawn[c] for c in sets])
             if category == "pooled"
             else _swaps(category, number, next(iter(one.values()))["used"].size)
         )
@@ -146,8 +148,14 @@ def _of(
 
 
 def _swaps(category: str, number: int, n: int) -> NDArray[np.uint8]:
+    """Draw which images are swapped, (number, n) of 0 and 1; those of many images lie in a file."""
     rng = np.random.default_rng([zlib.crc32(category.encode()), n])
-    return rng.integers(0, 2, (number, n), dtype=np.uint8)
+    made = mapped.zeros((number, n), np.uint8)
+    for start in range(0, number, ROWS):
+        rows = made[start : start + ROWS]
+        rows[:] = rng.integers(0, 2, rows.shape, dtype=np.uint8)
+        mapped.let_go(made)
+    return made
 
 
 def _mean(parts: Sequence[Swapped]) -> Swapped:

@@ -23,6 +23,7 @@ from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import Confusion, MaskCounts
 from benchmark.scoring.metrics.pixel import ratio
 from benchmark.scoring.metrics.pool import GROUP, image_counts, in_groups
+from benchmark.scoring.metrics.resampling import ENTRIES
 from benchmark.scoring.metrics.tables import ImageTable
 
 LEVELS = 128
@@ -34,7 +35,7 @@ CANDIDATES = 2048
 DRAWN = 8192
 """Most images that those are drawn from, spread evenly."""
 ROWS = 256
-"""Permutations that are worked on at a time."""
+"""Most permutations that are worked on at a time: a multiple of 4, so that drawing them so gives the same ones."""
 
 Parts = Mapping[str, NDArray[Any]]
 """What every image adds, by name; the leading axis of each array is the images of a category, sorted by id."""
@@ -180,8 +181,10 @@ def permuted(
     totals = {name: (one[name].sum(axis=0), two[name].sum(axis=0), two[name] - one[name]) for name in one}
     pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for name in functions}
     still = np.zeros((1, swaps.shape[1]), dtype=np.uint8)
-    for rows in (still, *(swaps[at : at + ROWS] for at in range(0, swaps.shape[0], ROWS))):
+    step = max(1, min(ROWS, ENTRIES // max(1, swaps.shape[1])))
+    for rows in (still, *(swaps[at : at + step] for at in range(0, swaps.shape[0], step))):
         moved = {name: np.tensordot(rows.astype(np.float64), gap, axes=1) for name, (_, _, gap) in totals.items()}
+        mapped.let_go(swaps)
         a = build({name: total + moved[name] for name, (total, _, _) in totals.items()})
         b = build({name: total - moved[name] for name, (_, total, _) in totals.items()})
         for name, function in functions.items():

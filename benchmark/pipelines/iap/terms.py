@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmark.pipelines.iap.prompters.wording import Wording
+
 FIXED = ("abnormal", "defect")
 """What every prompt ends with (IAP-AS, sec. 4.1.3)."""
-MOST_WORDS = 3
-"""Longer items are sentences, not names of defects."""
-LONGEST_ITEM = 40
+MOST_WORDS: Mapping[Wording, int] = {"nouns": 3, "clauses": 8}
+"""Longer items are sentences, not names of defects, nor clauses that describe one (``that is torn at the rim``)."""
+LONGEST_ITEM: Mapping[Wording, int] = {"nouns": 40, "clauses": 80}
 """Characters; anything longer names nothing."""
 
 Outcome = Literal["ok", "empty", "refused", "unusable"]
@@ -23,6 +25,7 @@ _REFUSAL = re.compile(
 )
 _NUMBERING = re.compile(r"^\s*(?:[-*•‣–]+|\(?\d+[.):]?|[a-z]\))\s+")
 _NAME = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*(?: [^\W\d_]+(?:[-'’][^\W\d_]+)*)*")
+_SPEAKERS = frozenset({"i", "i'm", "i've", "i’m", "i’ve", "me", "my", "you", "your", "here", "here's", "here’s"})
 _EMPTY_WORDS = frozenset({"none", "null", "n/a", "nothing", "word", "words", "etc", "and", "or"})
 _SMALL_TALK = frozenset({"sure", "certainly", "okay", "yes", "of course", "here you go", "here they are"})
 
@@ -58,11 +61,12 @@ def parse_released(answer: str) -> str:
     return ", ".join(ordered).replace(".", "").strip(".,").replace(",", ".")
 
 
-def parse_robust(answer: str) -> Parsed:
+def parse_robust(answer: str, *, wording: Wording = "nouns") -> Parsed:
     """Return the words for defects in an answer, in its order and once each.
 
     Items end at commas, semicolons and line ends; numbering, quotes and full stops go, case is folded. Items with
-    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects.
+    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects, and no
+    clause says I or you.
     """
     text = answer.casefold().strip()
     if not text:
@@ -70,7 +74,7 @@ def parse_robust(answer: str) -> Parsed:
     if _REFUSAL.search(text[:200]):
         return Parsed(terms=(), outcome="refused")
     items = (_item(piece) for piece in re.split(r"[,;!?\n\r]|\.(?:\s|$)", _without_numbering(text)))
-    terms = tuple(dict.fromkeys(item for item in items if _names_something(item)))
+    terms = tuple(dict.fromkeys(item for item in items if _names_something(item, wording)))
     return Parsed(terms=terms, outcome="ok" if terms else "unusable")
 
 
@@ -95,7 +99,10 @@ def _item(piece: str) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-def _names_something(item: str) -> bool:
-    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > LONGEST_ITEM:
+def _names_something(item: str, wording: Wording) -> bool:
+    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > LONGEST_ITEM[wording]:
         return False
-    return len(item.split()) <= MOST_WORDS and len(item) > 2 and _NAME.fullmatch(item) is not None
+    words = item.split()
+    if wording == "clauses" and not _SPEAKERS.isdisjoint(words):
+        return False
+    return len(words) <= MOST_WORDS[wording] and len(item) > 2 and _NAME.fullmatch(item) is not None

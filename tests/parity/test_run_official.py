@@ -75,6 +75,15 @@ def test_odd_files_of_prompts_are_refused_in_one_line(
     assert "\n" not in str(stop.value)
 
 
+@pytest.mark.parametrize("tags", ["", "metal | ", "metal |  | wood", "metal|wood", " metal", "steel  plate"])
+def test_tags_that_ram_does_not_write_are_refused(tags: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(json.dumps([{"tags": tags}]))
+    with pytest.raises(SystemExit, match="write tags as RAM does"):
+        cases.asked("iap_as", tmp_path / "a.yaml")
+    (tmp_path / "a.txt").write_text("a.b | c. | .. | [SEP]")
+    assert cases.asked("iap_as", tmp_path / "a.txt")[0]["answer"] == cases.ANSWERS[0]
+
+
 def test_given_images_are_read_or_refused_and_never_drawn(tmp_path: Path) -> None:
     def given(name: str) -> list[Path]:
         return cases.images_of([str(tmp_path / name)], tmp_path / "drawn", number=1, seed=0)

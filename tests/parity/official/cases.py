@@ -156,7 +156,12 @@ def _mapping(method: str, one: Any) -> dict[str, Any]:
     wrong = [name for name, value in given.items() if name != "objects" and not isinstance(value, str)]
     if wrong:
         raise SystemExit(f"prompt {one!r}: {', '.join(wrong)} is no text; numbers, yes and no take quotes")
-    return {"answer": ANSWERS[0], **given} if method == "iap_as" else given
+    if method != "iap_as":
+        return given
+    tags = given["tags"].split(" | ")
+    if not all(tag and tag == " ".join(tag.split()) and "|" not in tag for tag in tags):
+        raise SystemExit(f"prompt {one!r}: write tags as RAM does, {TAGS[0]!r}")
+    return {"answer": ANSWERS[0], **given}
 
 
 def _draw(folder: Path, number: int, *, seed: int) -> Path:

@@ -209,7 +209,7 @@ class Preparation:
 
     def _read(self, raw: str) -> Parsed:
         """Read an answer; the released code's reading takes every answer for a good one."""
-        parsed = parse_robust(raw, wording=self.prompt.wording)
+        parsed = parse_robust(raw, clauses=self.prompt.wording == "clauses")
         if self.prompt.parser == "robust" or not raw.strip():
             return parsed
         parts = (part.strip() for part in parse_released(raw).split("."))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.pipelines.iap.prompters.wording import Wording
-
 FIXED = ("abnormal", "defect")
 """What every prompt ends with (IAP-AS, sec. 4.1.3)."""
-MOST_WORDS: Mapping[Wording, int] = {"nouns": 3, "clauses": 8}
-"""Longer items are sentences, not names of defects, nor clauses that describe one (``that is torn at the rim``)."""
-LONGEST_ITEM: Mapping[Wording, int] = {"nouns": 40, "clauses": 80}
-"""Characters; anything longer names nothing."""
+MOST_WORDS, LONGEST_ITEM = 3, 40
+"""Of a name of a defect: words, as longer items are sentences, and characters."""
+MOST_WORDS_OF_CLAUSE, LONGEST_CLAUSE = 8, 80
+"""Of a clause that describes one (``that is torn at the rim``)."""
 
 Outcome = Literal["ok", "empty", "refused", "unusable"]
 """``empty``: no answer; ``refused``: the model declined; ``unusable``: no item of the answer could name a defect."""
@@ -61,12 +59,12 @@ def parse_released(answer: str) -> str:
     return ", ".join(ordered).replace(".", "").strip(".,").replace(",", ".")
 
 
-def parse_robust(answer: str, *, wording: Wording = "nouns") -> Parsed:
+def parse_robust(answer: str, *, clauses: bool = False) -> Parsed:
     """Return the words for defects in an answer, in its order and once each.
 
     Items end at commas, semicolons and line ends; numbering, quotes and full stops go, case is folded. Items with
-    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects, and no
-    clause says I or you.
+    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects. Clauses,
+    where they were asked for, may be longer, but none says I or you.
     """
     text = answer.casefold().strip()
     if not text:
@@ -74,7 +72,7 @@ def parse_robust(answer: str, *, wording: Wording = "nouns") -> Parsed:
     if _REFUSAL.search(text[:200]):
         return Parsed(terms=(), outcome="refused")
     items = (_item(piece) for piece in re.split(r"[,;!?\n\r]|\.(?:\s|$)", _without_numbering(text)))
-    terms = tuple(dict.fromkeys(item for item in items if _names_something(item, wording)))
+    terms = tuple(dict.fromkeys(item for item in items if _names_something(item, clauses=clauses)))
     return Parsed(terms=terms, outcome="ok" if terms else "unusable")
 
 
@@ -99,10 +97,11 @@ def _item(piece: str) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-def _names_something(item: str, wording: Wording) -> bool:
-    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > LONGEST_ITEM[wording]:
-        return False
+def _names_something(item: str, *, clauses: bool) -> bool:
     words = item.split()
-    if wording == "clauses" and not _SPEAKERS.isdisjoint(words):
+    most, longest = (MOST_WORDS_OF_CLAUSE, LONGEST_CLAUSE) if clauses else (MOST_WORDS, LONGEST_ITEM)
+    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > longest:
         return False
-    return len(words) <= MOST_WORDS[wording] and len(item) > 2 and _NAME.fullmatch(item) is not None
+    if clauses and not _SPEAKERS.isdisjoint(words):
+        return False
+    return len(words) <= most and len(item) > 2 and _NAME.fullmatch(item) is not None

@@ -168,11 +168,8 @@ def official(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Cloc
     import cv2
     import timm
     import torch
-    from groundingdino.util import get_tokenlizer
-    from transformers import BertConfig, BertModel
 
-    from benchmark.models.bert_encoder import BertEncoder
-    from benchmark.models.toy_tokenizer import bert_tokenizer
+    from tests.parity.official.theirs_grounded import detector as their_detector
 
     create = timm.create_model
 
@@ -181,27 +178,16 @@ def official(work: Path, spec: dict[str, Any]) -> tuple[list[NDArray[Any]], Cloc
         network.load_state_dict(torch.load(work / "saliency.pth", weights_only=True))
         return network
 
-    words = bert_tokenizer(work / "vocab.txt")
     timm.create_model = with_our_weights
-    get_tokenlizer.get_tokenlizer = lambda _: words
-    get_tokenlizer.get_pretrained_language_model = lambda _: BertModel(BertConfig(attn_implementation="eager"))
-    from groundingdino.models.GroundingDINO import groundingdino as parts
-
-    parts.BertModelWarper = BertEncoder  # the original needs transformers 4
     import SAA.model as theirs  # type: ignore[import-not-found]
     from SAM.segment_anything import SamPredictor, sam_model_registry  # type: ignore[import-not-found]
 
     device, detector = spec["device"], spec["settings"]["detector"]
     model: Any = theirs.Model.__new__(theirs.Model)
     torch.nn.Module.__init__(model)
-    config = checkout / "GroundingDINO" / "groundingdino" / "config" / "GroundingDINO_SwinT_OGC.py"
-    settings = theirs.SLConfig.fromfile(str(config))
-    settings.device, settings.use_checkpoint, settings.use_transformer_ckpt = device, False, False
-    network = theirs.build_model(settings)
-    network.load_state_dict(torch.load(work / "detector.pth", weights_only=True)["model"], strict=False)
     sam = sam_model_registry[spec["settings"]["sam"]["model"]]()
     sam.load_state_dict(torch.load(work / "sam.pth", weights_only=True))
-    model.anomaly_region_generator = network.eval().to(device)
+    model.anomaly_region_generator = their_detector("GroundingDINO.groundingdino", work, {"size": "full"}).to(device)
     model.anomaly_region_refiner = SamPredictor(sam.eval().to(device))
     model.transform = theirs.T.Compose(
         [

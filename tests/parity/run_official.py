@@ -34,6 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -45,7 +46,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.parity.official import cases, found, networks, summary  # noqa: E402
+from benchmark.core.errors import BenchmarkError, reason  # noqa: E402
+from tests.parity.official import arguments, cases, found, networks, summary  # noqa: E402
 from tests.parity.official.found import Found  # noqa: E402
 
 GROUNDED, TEXT2SEG, PLUS = ("theirs_grounded", "ours"), ("theirs_text2seg", "ours_clip"), ("theirs_clip", "ours_clip")
@@ -127,27 +129,43 @@ def write_weights(method: str, work: Path, size: networks.Size, seed: int) -> No
 
 
 def run_side(side: str, work: Path, threads: int) -> tuple[list[Found], float]:
-    """Run a side in its own process, and read what it found."""
+    """Run a side in its own process, and read what it found; where it ends in an error, so does the program."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, __file__, "--side", side, str(work)], cwd=ROOT, env=environment, check=True)
+    words = [sys.executable, __file__, "--side", side, str(work)]
+    status = subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+    if status:
+        raise SystemExit(f"the {side} side was ended by signal {-status}" if status < 0 else status)
     return found.load(work, side)
 
 
 def carry_out(side: str, work: Path) -> None:
     """Be a side: read the spec, run, and write what was found."""
-    import torch
-
     warnings.simplefilter("ignore")
     spec = json.loads((work / "spec.json").read_text(encoding="utf-8"))
-    torch.set_num_threads(spec["threads"])
     start = time.perf_counter()
+    try:
+        answers = _answers(side, work, spec)
+    except Exception as error:
+        if spec["traceback"]:
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise SystemExit(
+            f"{side} side: {type(error).__name__}: {reason(error)} ({frame.filename}:{frame.lineno}); "
+            "--traceback prints the way there"
+        ) from None
+    found.save(work, side, answers, time.perf_counter() - start)
+
+
+def _answers(side: str, work: Path, spec: dict[str, Any]) -> list[Found]:
+    import torch
+
+    torch.set_num_threads(spec["threads"])
     theirs, ours = (importlib.import_module(f"tests.parity.official.{name}") for name in METHODS[spec["method"]])
     if side == "ours":
-        answers = getattr(ours, spec["method"])(work, spec, found.load(work, "official")[0])
-    else:
-        run: Callable[..., list[Found]] = getattr(theirs, spec["method"])
-        answers = run(Path(spec["checkout"]), work, spec)
-    found.save(work, side, answers, time.perf_counter() - start)
+        mine: list[Found] = getattr(ours, spec["method"])(work, spec, found.load(work, "official")[0])
+        return mine
+    run: Callable[..., list[Found]] = getattr(theirs, spec["method"])
+    return run(Path(spec["checkout"]), work, spec)
 
 
 def compare(method: str, case: dict[str, Any], official: Found, ours: Found) -> dict[str, Any]:
@@ -204,22 +222,6 @@ def read_otherwise(method: str, files: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(found))
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the rows and what they come to."""
-    columns = {"case": 16, "size": 11, "found": 5, "scores": 9, "map": 9, "beyond": 7, "mask": 7, "known": 8, "note": 0}
-    heads = {"scores": "scores", "map": "map", "beyond": ">1e-4", "mask": "mask px"}
-    print(" | ".join(heads.get(name, name).ljust(width) for name, width in columns.items()))
-    for row in rows:
-        values = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
-        print(" | ".join(values.get(name, "").ljust(width) for name, width in columns.items()))
-    found = summary.summary(rows)
-    print(f"{found['equal']} of {found['compared']} equal; largest differences {found['scores']}, map {found['map']}")
-    spans = [row["span"] for row in rows if "span" in row]
-    if spans:
-        print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
-    print(f"beside: the official code stops on {found['stopped']}; by intent differ {found['intended'] or 'none'}")
-
-
 def label_of(options: argparse.Namespace, asked: Sequence[dict[str, Any]]) -> str:
     """Name a run in the table of many."""
     parts = [f"`{options.method}`"]
@@ -227,7 +229,9 @@ def label_of(options: argparse.Namespace, asked: Sequence[dict[str, Any]]) -> st
     if any(case.get("number", 1) > 1 for case in asked):
         parts.append(f"several objects, compared at {options.between or networks.BETWEEN[options.size]} pixels")
     parts += ["detector's input {} to {} pixels".format(*options.input)] if options.input else []
+    parts += [f"{options.boxes} boxes of the object's prompt"] if options.boxes else []
     parts += [f"kernels={options.kernels}"] if options.kernels else []
+    parts += ["images given"] if options.images else []
     if options.method == "iap_as":
         parts.append("GroundingDINO's repository" if options.groundingdino else "groundingdino-py")
     return ", ".join(parts)
@@ -239,30 +243,21 @@ def main() -> None:
         carry_out(sys.argv[2], Path(sys.argv[3]))
         return
     if sys.argv[1:2] == ["--table"]:
+        if len(sys.argv) != 3:
+            raise SystemExit("--table takes one file, which --keep made")
         print(summary.table(Path(sys.argv[2])))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=METHODS)
-    parser.add_argument("checkout", type=Path, help="the official repository")
-    parser.add_argument("--images", nargs="+", default=[], help="files, or folders of them")
-    parser.add_argument("--number", type=int, default=20, help="of drawn images")
-    parser.add_argument("--prompts", type=Path, help="one a line, or a YAML list")
-    parser.add_argument(
-        "--odd", action="store_true", help="a dozen images of extreme shapes, rarer files, odder prompts"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of weights and drawn images")
-    parser.add_argument("--size", choices=["tiny", "full"], default="tiny")
-    parser.add_argument("--kernels", choices=["fast", "library"], help="of our detector; default: as the option has it")
-    parser.add_argument("--groundingdino", type=Path, help="checkout of IDEA-Research/GroundingDINO, for iap_as")
-    parser.add_argument("--clip_surgery", type=Path, help="checkout of xmed-lab/CLIP_Surgery, for OpenAI's clip")
-    parser.add_argument("--shots", type=int, default=0, help="good images that winclip learns from")
-    parser.add_argument("--input", nargs=2, type=int, metavar=("SHORT", "LONG"), help="sides of the detector's input")
-    parser.add_argument("--between", type=int, help="side of the square on which saa_plus compares several objects")
-    parser.add_argument("--keep", type=Path, help="file to add a line of this run to, for --table FILE")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    if not options.checkout.is_dir():
-        parser.error(f"no such folder: {options.checkout}")
+    options = arguments.read(__doc__)
+    try:
+        both_sides(options)
+    except (BenchmarkError, ImportError) as error:
+        if options.traceback:
+            raise
+        raise SystemExit(f"{type(error).__name__}: {reason(error)}") from None
+
+
+def both_sides(options: argparse.Namespace) -> None:
+    """Make the cases and the weights, run both sides, print how they differ and keep it."""
     beside = {"groundingdino": options.groundingdino, "clip_surgery": options.clip_surgery}
     if options.method == "clip_surgery_sam":
         beside["clip_surgery"] = options.checkout
@@ -271,12 +266,15 @@ def main() -> None:
         if options.odd:
             images, prompts = cases.odd(work / "images"), cases.odd_asked(options.method)
         else:
-            images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
             prompts = cases.asked(options.method, options.prompts)
+            images = cases.images_of(options.images, work / "images", number=options.number, seed=options.seed)
+        if options.shots >= len(images):
+            raise SystemExit(f"--shots {options.shots} takes {options.shots + 1} images: there are {len(images)}")
         asked = make_cases(options.method, images, prompts, shots=options.shots)
         write_weights(options.method, work, options.size, options.seed)
+        given = ("method", "size", "kernels", "boxes", "threads", "traceback")
         spec = {
-            **{name: getattr(options, name) for name in ("method", "size", "kernels", "threads")},
+            **{name: getattr(options, name) for name in given},
             "checkout": str(options.checkout.resolve()),
             **{name: given and str(given.resolve()) for name, given in beside.items()},
             "grid": GRID[options.size],
@@ -288,7 +286,7 @@ def main() -> None:
         official, slow = run_side("official", work, options.threads)
         ours, quick = run_side("ours", work, options.threads)
         rows = [compare(options.method, *three) for three in zip(asked, official, ours, strict=True)]
-    print_table(rows)
+    summary.print_table(rows)
     if options.keep:
         run = {"label": label_of(options, asked), "size": options.size, "seed": options.seed}
         summary.keep(options.keep, summary.summary(rows, **run, seconds=[round(slow, 1), round(quick, 1)]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,105 @@ from PIL import Image
 
 from benchmark.data.images import load_image
 from tests.parity import run_official
-from tests.parity.official import cases, summary
+from tests.parity.official import arguments, cases, summary
 from tests.parity.official.found import Found
 
 
-def test_every_method_has_both_sides() -> None:
+def checkout_of(method: str, folder: Path) -> Path:
+    """Write empty files where those of the official repository are looked for."""
+    for name in arguments.REPOSITORIES[method][1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["saa", "."], "invalid choice: 'saa'"),
+        (["saa_plus", "{tmp}/none"], "no such folder"),
+        (["saa_plus", "{tmp}"], "is no checkout of caoyunkang/Segment-Any-Anomaly, branch SAA-plus: it has no SAA/"),
+        (["winclip", "{sdp}", "--shots", "-1"], "--shots -1: at least 0"),
+        (["sdp", "{sdp}", "--shots", "1"], "--shots is for winclip"),
+        (["clipseg", "{sdp}"], "give --clip_surgery, a checkout of xmed-lab/CLIP_Surgery"),
+        (["clipseg", "{tmp}", "--clip_surgery", "{sdp}"], "is no checkout of timojl/clipseg"),
+        (["sdp", "{sdp}", "--keep", "{tmp}/none/kept"], "give a file in a folder that exists"),
+        (["sdp", "{sdp}", "--odd", "--images", "."], "leave out --images"),
+        (["iap_as", "{sdp}", "--input", "200", "96"], "the short side, then the longest"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"tmp": tmp_path, "sdp": checkout_of("sdp", tmp_path / "sdp")}
+    with pytest.raises(SystemExit) as stop:
+        arguments.read(None, [word.format(**places) for word in words])
+    assert stop.value.code == 2 and told in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("none.yaml", None, "no such file of prompts"),
+        ("a.txt", b"", "give a list of prompts"),
+        ("a.txt", b"\xff\xfe\x00", "cannot be read"),
+        ("a.yaml", b"[{text: a", "cannot be read"),
+        ("a.yaml", b"text: crack", "give a list of prompts"),
+        ("a.yaml", b"- {objects: 2}", "give a text, or a mapping of text, drop, object, objects"),
+        ("a.yaml", b"- {text: a, objects: many}", "give a text, or a mapping"),
+        ("a.yaml", b"- {text: a, objets: 2}", "give a text, or a mapping"),
+        ("a.yaml", b"- no", "text is no text; numbers, yes and no take quotes"),
+        ("a.yaml", b"- null", "is no text"),
+        ("a.yaml", b"- [a, b]", "is no text"),
+    ],
+)
+def test_odd_files_of_prompts_are_refused_in_one_line(
+    name: str, content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SystemExit, match=told) as stop:
+        cases.asked("saa_plus", tmp_path / name)
+    assert "\n" not in str(stop.value)
+
+
+@pytest.mark.parametrize("tags", ["", "metal | ", "metal |  | wood", "metal|wood", " metal", "steel  plate"])
+def test_tags_that_ram_does_not_write_are_refused(tags: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(json.dumps([{"tags": tags}]))
+    with pytest.raises(SystemExit, match="write tags as RAM does"):
+        cases.asked("iap_as", tmp_path / "a.yaml")
+    (tmp_path / "a.txt").write_text("a.b | c. | .. | [SEP]")
+    assert cases.asked("iap_as", tmp_path / "a.txt")[0]["answer"] == cases.ANSWERS[0]
+
+
+def test_given_images_are_read_or_refused_and_never_drawn(tmp_path: Path) -> None:
+    def given(name: str) -> list[Path]:
+        return cases.images_of([str(tmp_path / name)], tmp_path / "drawn", number=1, seed=0)
+
+    with pytest.raises(SystemExit, match=r"no image lies in .* itself"):
+        given("")
+    with pytest.raises(SystemExit, match="no such image"):
+        given("none.png")
+    (tmp_path / "broken.png").write_text("no image")
+    with pytest.raises(SystemExit, match="cannot be read as an image"):
+        given("broken.png")
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_a_side_that_ends_in_an_error_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(*_: Any) -> list[Found]:
+        raise ModuleNotFoundError("No module named 'timm'")
+
+    monkeypatch.setattr(run_official, "_answers", answers)
+    (tmp_path / "spec.json").write_text(json.dumps({"traceback": False}))
+    with pytest.raises(SystemExit) as stop:
+        run_official.carry_out("official", tmp_path)
+    first, place = str(stop.value).split(" (")
+    assert first == "official side: ModuleNotFoundError: No module named 'timm'" and "test_run_official.py:" in place
+
+
+def test_every_method_has_both_sides_and_a_repository() -> None:
+    assert run_official.METHODS.keys() == arguments.REPOSITORIES.keys()
     for method, sides in run_official.METHODS.items():
         assert all(hasattr(importlib.import_module(f"tests.parity.official.{side}"), method) for side in sides)
 
@@ -71,7 +165,7 @@ def test_runs_of_a_kind_are_one_row_of_the_table(tmp_path: Path) -> None:
     assert f"numpy {np.__version__}" in told
 
 
-def test_a_run_is_named_by_what_was_asked() -> None:
-    options = argparse.Namespace(method="saa_plus", shots=0, between=None, size="full", kernels=None, input=None)
+def test_a_run_is_named_by_what_was_asked(tmp_path: Path) -> None:
+    options = arguments.read(None, ["saa_plus", str(checkout_of("saa_plus", tmp_path)), "--size", "full"])
     assert run_official.label_of(options, [{"number": 2}]).endswith("several objects, compared at 1024 pixels")
     assert run_official.label_of(options, [{"number": 1}]) == "`saa_plus`"

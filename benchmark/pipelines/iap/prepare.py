@@ -209,7 +209,7 @@ class Preparation:
 
     def _read(self, raw: str) -> Parsed:
         """Read an answer; the released code's reading takes every answer for a good one."""
-        parsed = parse_robust(raw)
+        parsed = parse_robust(raw, clauses=self.prompt.wording == "clauses")
         if self.prompt.parser == "robust" or not raw.strip():
             return parsed
         parts = (part.strip() for part in parse_released(raw).split("."))
@@ -237,6 +237,7 @@ class Preparation:
             "prompter": dict(self.prompter.identity()) if "llm_prompt" in self.steps else None,
             "prompt": self.prompt.model_dump(mode="json"),
             "wording_version": VERSION,
+            **({"reading": "clauses"} if self.prompt.wording == "clauses" else {}),  # answers were read as nouns once
         }
 
     def _tagger_facts(self) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Literal
 
 FIXED = ("abnormal", "defect")
 """What every prompt ends with (IAP-AS, sec. 4.1.3)."""
-MOST_WORDS = 3
-"""Longer items are sentences, not names of defects."""
-LONGEST_ITEM = 40
-"""Characters; anything longer names nothing."""
+MOST_WORDS, LONGEST_ITEM = 3, 40
+"""Of a name of a defect: words, as longer items are sentences, and characters."""
+MOST_WORDS_OF_CLAUSE, LONGEST_CLAUSE = 8, 80
+"""Of a clause that describes one (``that is torn at the rim``)."""
 
 Outcome = Literal["ok", "empty", "refused", "unusable"]
 """``empty``: no answer; ``refused``: the model declined; ``unusable``: no item of the answer could name a defect."""
@@ -23,6 +23,7 @@ _REFUSAL = re.compile(
 )
 _NUMBERING = re.compile(r"^\s*(?:[-*•‣–]+|\(?\d+[.):]?|[a-z]\))\s+")
 _NAME = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*(?: [^\W\d_]+(?:[-'’][^\W\d_]+)*)*")
+_SPEAKERS = frozenset({"i", "i'm", "i've", "i’m", "i’ve", "me", "my", "you", "your", "here", "here's", "here’s"})
 _EMPTY_WORDS = frozenset({"none", "null", "n/a", "nothing", "word", "words", "etc", "and", "or"})
 _SMALL_TALK = frozenset({"sure", "certainly", "okay", "yes", "of course", "here you go", "here they are"})
 
@@ -58,11 +59,12 @@ def parse_released(answer: str) -> str:
     return ", ".join(ordered).replace(".", "").strip(".,").replace(",", ".")
 
 
-def parse_robust(answer: str) -> Parsed:
+def parse_robust(answer: str, *, clauses: bool = False) -> Parsed:
     """Return the words for defects in an answer, in its order and once each.
 
     Items end at commas, semicolons and line ends; numbering, quotes and full stops go, case is folded. Items with
-    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects.
+    digits or signs, of more than ``MOST_WORDS`` words or ``LONGEST_ITEM`` characters are no names of defects. Clauses,
+    where they were asked for, may be longer, but none says I or you.
     """
     text = answer.casefold().strip()
     if not text:
@@ -70,7 +72,7 @@ def parse_robust(answer: str) -> Parsed:
     if _REFUSAL.search(text[:200]):
         return Parsed(terms=(), outcome="refused")
     items = (_item(piece) for piece in re.split(r"[,;!?\n\r]|\.(?:\s|$)", _without_numbering(text)))
-    terms = tuple(dict.fromkeys(item for item in items if _names_something(item)))
+    terms = tuple(dict.fromkeys(item for item in items if _names_something(item, clauses=clauses)))
     return Parsed(terms=terms, outcome="ok" if terms else "unusable")
 
 
@@ -95,7 +97,11 @@ def _item(piece: str) -> str:
     return " ".join(dict.fromkeys(words))
 
 
-def _names_something(item: str) -> bool:
-    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > LONGEST_ITEM:
+def _names_something(item: str, *, clauses: bool) -> bool:
+    words = item.split()
+    most, longest = (MOST_WORDS_OF_CLAUSE, LONGEST_CLAUSE) if clauses else (MOST_WORDS, LONGEST_ITEM)
+    if not item or item in _EMPTY_WORDS | _SMALL_TALK or item in FIXED or len(item) > longest:
         return False
-    return len(item.split()) <= MOST_WORDS and len(item) > 2 and _NAME.fullmatch(item) is not None
+    if clauses and not _SPEAKERS.isdisjoint(words):
+        return False
+    return len(words) <= most and len(item) > 2 and _NAME.fullmatch(item) is not None

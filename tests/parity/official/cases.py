@@ -131,21 +131,37 @@ def asked(method: str, file: Path | None) -> list[dict[str, Any]]:
 
 
 def _read(file: Path) -> list[Any]:
-    if file.suffix not in (".yaml", ".yml", ".json"):
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line]
     import yaml
 
-    read = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(read, list):
+    if not file.is_file():
+        raise SystemExit(f"no such file of prompts: {file}")
+    try:
+        text = file.read_text(encoding="utf-8")
+        listed = file.suffix in (".yaml", ".yml", ".json")
+        read = yaml.safe_load(text) if listed else [line for line in text.splitlines() if line]
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SystemExit(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(read, list) or not read:
         raise SystemExit(f"{file}: give a list of prompts")
     return read
 
 
 def _mapping(method: str, one: Any) -> dict[str, Any]:
-    given = dict(one) if isinstance(one, dict) else {"tags" if method == "iap_as" else "text": str(one)}
-    if method == "iap_as":
-        return {"answer": ANSWERS[0], **given}
-    return given
+    key = "tags" if method == "iap_as" else "text"
+    given = dict(one) if isinstance(one, dict) else {key: one}
+    known = {"iap_as": ("tags", "answer"), "saa_plus": ("text", "drop", "object", "objects")}.get(method, ("text",))
+    number = given.get("objects", 1)
+    if key not in given or not set(given) <= set(known) or type(number) is not int or number < 1:
+        raise SystemExit(f"prompt {one!r}: give a text, or a mapping of {', '.join(known)}")
+    wrong = [name for name, value in given.items() if name != "objects" and not isinstance(value, str)]
+    if wrong:
+        raise SystemExit(f"prompt {one!r}: {', '.join(wrong)} is no text; numbers, yes and no take quotes")
+    if method != "iap_as":
+        return given
+    tags = given["tags"].split(" | ")
+    if not all(tag and tag == " ".join(tag.split()) and "|" not in tag for tag in tags):
+        raise SystemExit(f"prompt {one!r}: write tags as RAM does, {TAGS[0]!r}")
+    return {"answer": ANSWERS[0], **given}
 
 
 def _draw(folder: Path, number: int, *, seed: int) -> Path:
@@ -183,11 +199,26 @@ def images_of(given: Sequence[str], folder: Path, *, number: int, seed: int) -> 
     """Return the files that are named, those in named folders, or drawn ones where none is named."""
     from benchmark.data.images import EXTENSIONS
 
+    if not given:
+        return drawn(folder, number, seed=seed)
     found: list[Path] = []
-    for word in given:
-        path = Path(word)
-        found += sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
-    missing = [str(path) for path in found if not path.is_file()]
-    if missing:
-        raise SystemExit(f"no such image: {', '.join(missing)}")
-    return [path.resolve() for path in found] or drawn(folder, number, seed=seed)
+    for path in map(Path, given):
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS) if path.is_dir() else [path]
+        if not inside:
+            raise SystemExit(f"no image lies in {path} itself; folders in it are not searched")
+        found += inside
+    for path in found:
+        _check(path)
+    return [path.resolve() for path in found]
+
+
+def _check(path: Path) -> None:
+    from PIL import Image
+
+    if not path.is_file():
+        raise SystemExit(f"no such image: {path}")
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except Exception as error:
+        raise SystemExit(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from None

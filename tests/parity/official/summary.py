@@ -54,6 +54,22 @@ def _version(name: str) -> str:
         return "absent"
 
 
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows and what they come to."""
+    columns = {"case": 16, "size": 11, "found": 5, "scores": 9, "map": 9, "beyond": 7, "mask": 7, "known": 8, "note": 0}
+    heads = {"scores": "scores", "map": "map", "beyond": ">1e-4", "mask": "mask px"}
+    print(" | ".join(heads.get(name, name).ljust(width) for name, width in columns.items()))
+    for row in rows:
+        values = {k: f"{v:.1e}" if isinstance(v, float) else str(v) for k, v in row.items()}
+        print(" | ".join(values.get(name, "").ljust(width) for name, width in columns.items()))
+    found = summary(rows)
+    print(f"{found['equal']} of {found['compared']} equal; largest differences {found['scores']}, map {found['map']}")
+    spans = [row["span"] for row in rows if "span" in row]
+    if spans:
+        print(f"official maps span {min(spans):.1e} to {max(spans):.1e} each")
+    print(f"beside: the official code stops on {found['stopped']}; by intent differ {found['intended'] or 'none'}")
+
+
 def keep(file: Path, line: dict[str, Any]) -> None:
     """Add a run's line to a file of them."""
     with file.open("a", encoding="utf-8") as opened:
@@ -62,7 +78,12 @@ def keep(file: Path, line: dict[str, Any]) -> None:
 
 def table(file: Path) -> str:
     """Return the lines of a file as a table in Markdown, runs of one kind joined, and the versions of the packages."""
-    runs = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        runs = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{file} is no file that --keep made: {error}") from None
+    if not runs:
+        raise SystemExit(f"{file} holds no run")
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
         kinds.setdefault((run["label"], run["size"]), []).append(run)

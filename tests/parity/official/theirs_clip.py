@@ -22,7 +22,7 @@ import numpy as np
 
 from tests.parity.official.found import Found
 from tests.parity.official.networks import PLUS_SIDE
-from tests.parity.official.theirs_grounded import Absent, stopped
+from tests.parity.official.theirs_grounded import Absent, each, stopped
 
 PLUS = "ViT-B-16-plus-240"
 TRUTH = "truth.png"
@@ -94,7 +94,7 @@ def winclip(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         mock.patch.object(torch, "randint", lambda _, high, size: torch.arange(size[0]) % high),
         torch.no_grad(),
     ):
-        return [one(case) for case in spec["cases"]]
+        return each(one, spec["cases"])
 
 
 def sdp(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
@@ -152,7 +152,7 @@ def sdp(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
 
         return stopped(answer, threshold=None)
 
-    return [one(case) for case in spec["cases"]]
+    return each(one, spec["cases"])
 
 
 def stand_in(*names: str) -> None:

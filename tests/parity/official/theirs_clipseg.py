@@ -12,7 +12,7 @@ from unittest import mock
 
 from tests.parity.official.found import Found
 from tests.parity.official.networks import CLIPSEG_SIDE
-from tests.parity.official.theirs_grounded import stopped
+from tests.parity.official.theirs_grounded import each, stopped
 from tests.parity.official.theirs_text2seg import openai_clip
 
 NAMES = (
@@ -80,7 +80,7 @@ def clipseg(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         model = theirs.CLIPDensePredT(version="ViT-B/16", reduce_dim=64, complex_trans_conv=True).eval()
         unknown = model.load_state_dict(decoder, strict=False).unexpected_keys
         assert not unknown, unknown
-        return [one(case) for case in spec["cases"]]
+        return each(one, spec["cases"])
 
 
 def translated(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -119,10 +120,11 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         model.object_max_area, model.object_min_area = 1 / case["number"], 0.0
         model.defect_area_threshold = case["area"]
         image = cv2.imread(case["image"])
-        assert image is not None, case["image"]
+        assert image is not None, f"OpenCV does not read {case['image']}"
         pixels, _ = model.transform(theirs.Image.fromarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), None)
         _, asked, _ = model.get_grounding_output(pixels, case["object"])
-        model.box_threshold = model.text_threshold = between(asked.max(1)[0].numpy(), 0.4)
+        share = spec["boxes"] / len(asked) if spec["boxes"] else 0.4
+        model.box_threshold = model.text_threshold = between(asked.max(1)[0].numpy(), share)
         kept: dict[str, Any] = {}
 
         def fuse(masks: Any, scores: Any, saliency: Any) -> Any:
@@ -136,7 +138,7 @@ def saa_plus(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         return stopped(lambda: _as_found(model(image)[0], kept["scores"], model), threshold=model.box_threshold)
 
     with torch.no_grad():
-        return [one(case) for case in spec["cases"]]
+        return each(one, spec["cases"])
 
 
 def _as_found(drawn: Any, scores: Any, model: Any) -> Found:
@@ -155,6 +157,11 @@ def stopped(work: Callable[[], Found], *, threshold: float | None) -> Found:
         return work()
     except Exception as error:
         return Found(stopped=f"{type(error).__name__}: {str(error)[:80]}", threshold=threshold)
+
+
+def each(one: Callable[[dict[str, Any]], Found], cases: Sequence[dict[str, Any]]) -> list[Found]:
+    """Carry out the cases; an error before there is a threshold is an answer too."""
+    return [stopped(partial(one, case), threshold=None) for case in cases]
 
 
 class Absent(ModuleType):
@@ -284,4 +291,4 @@ def iap_as(checkout: Path, folder: Path, spec: dict[str, Any]) -> list[Found]:
         return stopped(answer, threshold=threshold)
 
     with torch.no_grad():
-        return [one(case) for case in spec["cases"]]
+        return each(one, spec["cases"])

@@ -157,6 +157,11 @@ def test_what_is_cut_off_is_told_in_the_paper_profile(
         predict(pipeline(answer=answer, detector={"long_captions": "refuse"}), context(tmp_path / "b"))
 
 
+def test_the_papers_adjective_clauses_are_asked_whole(tmp_path: Path) -> None:
+    found = predict(pipeline("iap_as_paper_text", answer="cracked, that is torn at the rim"), context(tmp_path))
+    assert str(found.extra["caption"]).startswith("cracked. that is torn at the rim. abnormal. defect.")
+
+
 def test_the_presets_hold_the_values_of_their_sources() -> None:
     """The paper's section 5.1.3 and Table 2, whose tags have colours among them; the released command line."""
     text, code = (option("pipeline", f"iap_as_paper_{name}") for name in ("text", "code"))

@@ -99,6 +99,15 @@ def test_the_robust_reading_takes_names_of_defects(answer: str, terms: tuple[str
     assert (read.terms, read.outcome) == (terms, "ok")
 
 
+def test_an_answer_in_clauses_is_read_whole() -> None:
+    answer = "Here are five phrases:\n1. cracked, that is torn at the rim, with a deep scratch, and bent out of shape"
+    whole = ("cracked", "that is torn at the rim", "with a deep scratch", "bent out of shape")
+    assert parse_robust(answer, clauses=True).terms == whole
+    assert parse_robust(answer).terms == ("cracked",)
+    talk = "cracked, let me know if you need more, I hope this helps"
+    assert parse_robust(talk, clauses=True).terms == ("cracked",)
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [

@@ -58,7 +58,9 @@ def _quality(row: Mapping[str, Any], scores: np.ndarray) -> float:
     if defective and row.get("iou") is not None:
         return float(row["iou"])
     if row.get("image_score") is not None and len(scores) > 1:
-        place = float(np.searchsorted(scores, row["image_score"])) / (len(scores) - 1)
+        score = row["image_score"]
+        first, last = np.searchsorted(scores, score), np.searchsorted(scores, score, "right") - 1
+        place = float(first + last) / 2 / (len(scores) - 1)  # equal scores stand in the middle of their places
         return place if defective else 1.0 - place
     if row.get("label") is not None:
         return float(bool(row["label"]) == defective)

@@ -103,4 +103,4 @@ def test_any_text_has_an_outcome(text: str) -> None:
 def test_long_texts_are_read_in_time(piece: str) -> None:
     start = time.process_time()
     choose(Reading(text=piece * (400_000 // len(piece))), OPTIONS)
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < 5.0, "a way that is quadratic takes minutes"

@@ -356,11 +356,11 @@ def test_images_are_ordered_by_what_went_wrong(page: Page) -> None:
 
 def test_reproduced_tables_stand_in_the_page(root: Path, tmp_path: Path) -> None:
     from benchmark.report.papers.cell_plan import Planned
-    from benchmark.report.papers.paper import cells, choose_table, load_paper
+    from benchmark.report.papers.paper import cells, load_paper
     from benchmark.report.papers.paper_table import write_table
 
     paper = load_paper("iap_as")
-    table = choose_table(paper, "1")
+    table = paper.tables["1"]
     write_table(tmp_path, "t", paper, table, [Planned(cell=c) for c in cells(paper, table)])
     html = report.build(report.find_runs(root), [], papers=[tmp_path / "t.csv"])
     assert "0 of 98 numbers are ours" in html

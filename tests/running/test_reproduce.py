@@ -28,7 +28,6 @@ from benchmark.report.papers.paper import (
     Part,
     TableMetric,
     cells,
-    choose_table,
     load_paper,
     paper_names,
 )
@@ -225,7 +224,7 @@ def test_partial_runs_and_flagged_values_give_no_difference(tmp_path: Path) -> N
     assert one.ours is not None and one.images == "4 of 12" and one.difference is None
     assert "4 of 12 images" in layout(paper, table, planned).rows[0][1]
     paper = load_paper("iap_as")
-    table = choose_table(paper, "1")
+    table = paper.tables["1"]
     every = numbers(table, [Planned(cell=c) for c in cells(paper, table)])
     flagged = [n for n in every if n.published is not None and not n.published.usable]
     assert len(flagged) == 6
@@ -270,8 +269,6 @@ def test_tables_are_written_in_three_formats(tmp_path: Path) -> None:
 def test_unknown_papers_and_tables_name_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="domain_gap"):
         load_paper("domain_gab")
-    with pytest.raises(ConfigError, match="known: 1, 2"):
-        choose_table(load_paper("domain_gap"), "7")
     assert all(r.protocol for r in published())
 
 
@@ -300,7 +297,7 @@ def averaged(part: Part, row: DataRow) -> list[str]:
 
 
 def test_anomalyvlm_stands_beside_the_methods_of_its_table() -> None:
-    table = choose_table(load_paper("anomalyvlm"), "1")
+    table = load_paper("anomalyvlm").tables["1"]
     assert {m.pipeline for m in table.methods} == {"winclip", "clipseg", "utad", "patchcore", "anomalyvlm"}
     text = markdown(
         layout(load_paper("anomalyvlm"), table, [Planned(cell=c) for c in cells(load_paper("anomalyvlm"), table)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.report.papers.paper import choose_table, load_paper
+from benchmark.report.papers.paper import load_paper
 from benchmark.report.papers.paper_table import layout, numbers
 from benchmark.running.reproduce import reproduce
 from tests.harness import places
@@ -61,7 +61,7 @@ def test_tiny_models_fill_every_public_cell_of_the_domain_gap_table(tmp_path: Pa
     textures(tmp_path / "data" / "mvtec")
     pets(tmp_path / "data" / "pets")
     paper = load_paper("domain_gap")
-    table = choose_table(paper, "1")
+    table = paper.tables["1"]
     planned = reproduce(paper, table, name="all", dry=False, extra=[*places(tmp_path), *DATA, "networks=toy"])
     every = numbers(table, planned)
     assert len(every) == 16

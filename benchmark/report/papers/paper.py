@@ -173,13 +173,6 @@ def published_as(pipeline: str) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def choose_table(paper: Paper, name: str) -> PaperTable:
-    """Return one table; raises ConfigError naming those that are defined."""
-    if name not in paper.tables:
-        raise ConfigError(f"TABLE={name}: {paper.title} has no such table here; {near_matches(name, paper.tables)}")
-    return paper.tables[name]
-
-
 def cells(paper: Paper, table: PaperTable) -> Iterator[Cell]:
     """Yield every cell of a table, row by row."""
     for row in table.rows:

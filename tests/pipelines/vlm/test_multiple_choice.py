@@ -16,7 +16,7 @@ from benchmark.core.samples import Sample
 from benchmark.core.table import markdown
 from benchmark.data.mmad import MERGED
 from benchmark.report.papers.fairness import own_metric, unfair
-from benchmark.report.papers.paper import cells, choose_table, load_paper
+from benchmark.report.papers.paper import cells, load_paper
 from benchmark.report.papers.paper_table import layout, numbers
 from benchmark.report.papers.published import published
 from benchmark.results.files import read_rows
@@ -247,7 +247,7 @@ def test_nothing_of_the_server_is_in_the_result(finished: tuple[Any, Model, Path
 
 def test_the_papers_table_sets_both_scorers_beside_the_published_numbers(data: Path, tmp_path: Path) -> None:
     paper = load_paper("mmad")
-    table = choose_table(paper, "2")
+    table = paper.tables["2"]
     chosen = [m for m in table.methods if m.name in ("Qwen2.5-VL-7B", "gemini-1.5-pro")]
     with served(data) as (fake, model):
         extra = [
@@ -277,6 +277,6 @@ def test_the_papers_table_sets_both_scorers_beside_the_published_numbers(data: P
 
 def test_every_published_number_of_the_paper_has_a_cell() -> None:
     paper = load_paper("mmad")
-    shown = {row for cell in cells(paper, choose_table(paper, "2")) for row in cell.published if row is not None}
+    shown = {row for cell in cells(paper, paper.tables["2"]) for row in cell.published if row is not None}
     every = {row for row in published() if row.paper == "mmad_2025" and row.table != "quoted"}
     assert every <= shown and any(row.method == "human expert" for row in shown)

@@ -216,12 +216,10 @@ def test_table_two_composes_and_prints_the_paper_beside_what_was_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from benchmark.report.papers.availability import obstacles
-    from benchmark.report.papers.paper import cells, choose_table, load_paper
+    from benchmark.report.papers.paper import cells, load_paper
 
     paper = load_paper("domain_gap")
-    asked = [
-        c for c in cells(paper, choose_table(paper, "2")) if c.method.name.startswith("Gemini 2.5") and c.overrides
-    ]
+    asked = [c for c in cells(paper, paper.tables["2"]) if c.method.name.startswith("Gemini 2.5") and c.overrides]
     (basic, refined) = [c for c in asked if c.row.dataset == "mvtec"]
     for cell, prompt, printed in ((basic, "basic", "0.99"), (refined, "refined", "0.92")):
         composed, choices = compose(*cell.overrides)

@@ -49,10 +49,12 @@ def _probability(p: float | None) -> str:
 def run_folder(name: str, results_root: Path) -> Path | None:
     """Return the folder of a run given by path, id, or the beginning of an id; None where nothing fits.
 
+    A reference result has its name only where no run of one's own begins like it; ``reference/NAME`` is always it.
+
     Raises:
         ResultsError: several runs begin like this.
     """
-    for place in (Path(name), results_root / "runs" / name, results_root / "reference" / name):
+    for place in (Path(name), results_root / name, results_root / "runs" / name):
         if (place / files.RESULT).exists():
             return place
     there = (results_root / "runs").glob(f"*/{files.RESULT}")
@@ -62,7 +64,8 @@ def run_folder(name: str, results_root: Path) -> Path | None:
             f"{counted(len(found), 'run begins', 'runs begin')} with {name!r}: "
             f"{', '.join(map(_told, found[:5]))}; give more of the name"
         )
-    return found[0] if found else None
+    reference = results_root / "reference" / name
+    return found[0] if found else reference if (reference / files.RESULT).exists() else None
 
 
 def _told(folder: Path) -> str:
@@ -72,12 +75,23 @@ def _told(folder: Path) -> str:
 
 
 def choose_run(name: str, results_root: Path) -> Path:
-    """Return the folder of a run as :func:`run_folder` does; raises ResultsError with near names where nothing fits."""
+    """Return the folder of a run as :func:`run_folder` does.
+
+    Raises:
+        ResultsError: several runs begin like this, the one that does is not finished, or none does: near names are given.
+    """
     folder = run_folder(name, results_root)
-    if folder is None:
-        known = [p.name for p in (results_root / "runs").glob("*") if (p / files.RESULT).is_file()]
-        raise ResultsError(f"no run {name!r} below {results_root}; {near_matches(name, known)}")
-    return folder
+    if folder is not None:
+        return folder
+    runs = sorted((results_root / "runs").glob("*"))
+    begun = [path.name for path in runs if path.name.startswith(name) and not (path / files.RESULT).is_file()]
+    if name and begun:
+        raise ResultsError(
+            f"{begun[0]} is not finished; the command that began it goes on, of a run in parts (run.shard) that of "
+            "each part"
+        )
+    known = [path.name for path in runs if (path / files.RESULT).is_file()]
+    raise ResultsError(f"no run {name!r} below {results_root}; {near_matches(name, known)}")
 
 
 def compare(first: str, second: str, *, results_root: Path, force: bool) -> tuple[Grid, str]:

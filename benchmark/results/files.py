@@ -194,7 +194,10 @@ def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pd.DataFram
 
     path = folder / ROWS
     if not path.exists():
-        raise ResultsError(f"{path} does not exist; run the benchmark again with run.overwrite=always")
+        fix = "a reference result holds values alone, a run of your own has it"
+        if path.parent.parent.name != "reference":
+            fix = "run the benchmark again with run.overwrite=always"
+        raise ResultsError(f"{path} does not exist; {fix}")
     with reading(path):
         import pyarrow.parquet as pq
 

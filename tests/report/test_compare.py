@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,26 @@ def test_the_command_prints_and_writes_three_formats(
     assert 'make compare RUNS="FIRST SECOND"' in capsys.readouterr().err
     assert main(["compare", "sat", first.name, "--results-root", str(root)]) == 1
     assert "runs begin with 'sat'" in capsys.readouterr().err
+
+
+def test_a_name_means_ones_own_run_before_the_reference_result(first: Path, tmp_path: Path) -> None:
+    runs, reference = tmp_path / "runs", tmp_path / "reference"
+    reference.mkdir()
+    shutil.copytree(first, own := runs / "sat-patchcore-0123456789ab")
+    (reference / "sat-patchcore").mkdir()
+    shutil.copy(first / files.RESULT, reference / "sat-patchcore")
+    assert compare.choose_run("sat-patchcore", tmp_path) == own
+    assert compare.choose_run("reference/sat-patchcore", tmp_path) == reference / "sat-patchcore"
+    shutil.copytree(own, runs / "sat-patchcore-ffff")
+    with pytest.raises(ResultsError, match="2 runs begin with 'sat-patchcore'"):
+        compare.choose_run("sat-patchcore", tmp_path)
+    for folder in runs.iterdir():
+        (folder / files.RESULT).unlink()
+    assert compare.choose_run("sat-patchcore", tmp_path) == reference / "sat-patchcore"
+    with pytest.raises(ResultsError, match="sat-patchcore-0123456789ab is not finished; the command that began it"):
+        compare.choose_run("sat-patchcore-0", tmp_path)
+    with pytest.raises(ResultsError, match="a reference result holds values alone"):
+        files.read_rows(reference / "sat-patchcore")
 
 
 def test_markup_of_names_is_shown_and_never_rendered() -> None:

@@ -78,7 +78,7 @@ def choose_run(name: str, results_root: Path) -> Path:
     """Return the folder of a run as :func:`run_folder` does.
 
     Raises:
-        ResultsError: several runs begin like this, the one that does is not finished, or none does (near ones are named).
+        ResultsError: several runs begin like this, or none does, or one that is not finished.
     """
     folder = run_folder(name, results_root)
     if folder is not None:

@@ -7,6 +7,7 @@ description of IndustrialSAT in Baeuerle et al., "The domain gap of foundation m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -244,8 +245,9 @@ def _publish(partial_root: Path, root: Path) -> None:
 def _sweep(root: Path) -> None:
     """Remove what killed generations left behind; younger folders may belong to a living process."""
     for left in root.parent.glob(".*.partial"):
-        if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # it was somebody's, and is finished
+            if time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _samples(root: Path, shots: tuple[Shot, ...]) -> Iterator[Sample]:

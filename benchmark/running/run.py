@@ -70,8 +70,8 @@ def execute(
         return None
     if not finished.reused:
         track = track or functools.partial(config.tracking.log, results_root=config.run.results_root)
-        with Progress("tracking", 1) as progress:
-            progress.tell(finished.result.title)
+        with Progress(finished.result.title, 1) as progress:
+            progress.tell("tracking")
             try:
                 finished = replace(finished, tracking_id=track(finished.folder))
             except TrackingError as error:

@@ -8,8 +8,8 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -46,7 +46,8 @@ class Beside:
         self._waiting: deque[Then] = deque()
         self._near, far = get_context("fork").Pipe()
         self._process = get_context("fork").Process(target=_serve, args=(far, self._near, tracker, last), daemon=True)
-        self._process.start()
+        with _held(signal.SIGINT):  # it comes to the new process only when that one ignores it
+            self._process.start()
         far.close()
 
     def ask(self, method: str, *args: Any, then: Then, **named: Any) -> None:
@@ -79,10 +80,21 @@ class Beside:
             self._waiting.popleft()(told)
 
 
+@contextmanager
+def _held(number: signal.Signals) -> Iterator[None]:
+    """Let a signal wait until the block ends; a process that is forked meanwhile lets it wait too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(far: Connection, near: Connection, tracker: Mlflow, last: Callable[[], None]) -> None:
     """Carry out calls until the other side is gone; Ctrl-C is for that one, which says what becomes of the sweep."""
     near.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with suppress(EOFError, OSError):
         while True:
             method, args, named, point = far.recv()

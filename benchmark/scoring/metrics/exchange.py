@@ -167,7 +167,7 @@ class _Falling:
         """Sum permutations (r, n) from the highest rank down to each edge, (r, edges)."""
         sums = np.zeros((len(rows), self.edges.size))
         if self.order.size:
-            pieces = np.add.reduceat(rows[:, self.order], self.edges[:-1], axis=1, dtype=np.uint8)
+            pieces = np.add.reduceat(np.take(rows, self.order, axis=1), self.edges[:-1], axis=1, dtype=np.uint8)
             np.cumsum(pieces, axis=1, dtype=np.float64, out=sums[:, 1:])
         return sums
 

@@ -22,7 +22,7 @@ from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.labels import Confusion, MaskCounts
 from benchmark.scoring.metrics.pixel import ratio
 
-IMAGES = 2048
+IMAGES = 4096
 """Most images whose counts are held as floating-point numbers at a time."""
 ENTRIES = 1 << 18
 """Most such counts of one name and run, images × thresholds: 2 MB."""
@@ -167,6 +167,7 @@ class _Falling:
         """Sum permutations (r, n) from the highest rank down to each edge, (r, edges)."""
         sums = np.zeros((len(rows), self.edges.size))
         if self.order.size:
+            # take keeps the axes in order, which rows[:, order] does not: sums would be ten times slower
             pieces = np.add.reduceat(np.take(rows, self.order, axis=1), self.edges[:-1], axis=1, dtype=np.uint8)
             np.cumsum(pieces, axis=1, dtype=np.float64, out=sums[:, 1:])
         return sums
@@ -188,9 +189,9 @@ class _Ranked:
         """Sum what images add where permutations (r, n) are 1."""
         bad, good = self.bad.running(rows), self.good.running(rows)
         return {
-            "tp": bad[:, self.bad.at_or_above],
-            "fp": good[:, self.good.at_or_above],
-            "fp_above": good[:, self.good.above],
+            "tp": np.take(bad, self.bad.at_or_above, axis=1),
+            "fp": np.take(good, self.good.at_or_above, axis=1),
+            "fp_above": np.take(good, self.good.above, axis=1),
             "n_pos": bad[:, -1],
             "n_neg": good[:, -1],
         }

@@ -2,8 +2,8 @@
 
 Counts are multiplied with a block of permutations a few images at a time. Image scores have no counts of every image
 at every threshold: images are put in the order of their ranks once, and what lies at or above a threshold is a running
-sum of swaps. All but overlaps of regions and values of images are whole numbers far below 2^53, whose sums are the
-same in any order.
+sum of swaps. All but overlaps of regions, IoU of masks and values of images are whole numbers far below 2^53, whose
+sums are the same in any order.
 """
 
 from __future__ import annotations

@@ -217,7 +217,8 @@ def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
     got = problem["input"]
     if problem["type"] in ("tuple_type", "list_type"):
         return f"{key}: is a list (got {got!r}); write {key}=[{got}]"
-    looks = isinstance(got, bool | int | float) and problem["type"] in ("string_type", "path_type", "value_error")
+    text = problem["type"] in ("string_type", "path_type") or "the path of a" in problem["msg"]
+    looks = text and isinstance(got, bool | int | float)
     fix = "; a text that looks like a number, true or null is written in quotes" if looks else ""
     if isinstance(got, Mapping):  # what is wrong lies between its keys, which the message names
         return f"{key}: {problem['msg']}"

@@ -22,11 +22,11 @@ from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import bootstrap
 from benchmark.scoring.metrics.choices import ReleasedScorer, marks
 from benchmark.scoring.metrics.counts import Counts
+from benchmark.scoring.metrics.exchange import Parts
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.labels import image_iou
 from benchmark.scoring.metrics.registry import MetricSpec, metrics
 from benchmark.scoring.metrics.resampling import Multiplicities, side_by_side
-from benchmark.scoring.metrics.swap import Parts
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.scoring import AtomCache, Needs, ScoredImage, score
 from benchmark.scoring.spread import interval_of, interval_of_mean

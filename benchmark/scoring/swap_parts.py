@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from benchmark.scoring.estimates import Estimate, binary_counts, bound
 from benchmark.scoring.kept_images import KeptImage, tables_of
 from benchmark.scoring.metrics import swap
+from benchmark.scoring.metrics.exchange import Exchange, Parts, exchange
 from benchmark.scoring.metrics.pool import score_range
 from benchmark.scoring.metrics.registry import MetricSpec
-from benchmark.scoring.metrics.swap import Parts, Swapped
+from benchmark.scoring.metrics.swap import Swapped
+from benchmark.scoring.metrics.swap_draws import Swaps
 from benchmark.scoring.protocol import Protocol
 
 
@@ -80,7 +82,7 @@ def swapped(
     specs: Sequence[MetricSpec],
     protocol: Protocol,
     *,
-    swaps: NDArray[np.uint8],
+    swaps: Swaps | NDArray[np.uint8],
 ) -> dict[str, Swapped]:
     """Swap two runs over one set of images for every metric that both kept parts for.
 
@@ -89,21 +91,24 @@ def swapped(
         second: those of the other.
         specs: of the metrics.
         protocol: of both.
-        swaps: (R, n) of 0 and 1.
+        swaps: which images are swapped, drawn block by block, or given as (R, n) of 0 and 1.
     """
-    found: dict[str, Swapped] = {}
+    images = swaps.n if isinstance(swaps, Swaps) else swaps.shape[1]
+    exchanges: list[tuple[Exchange, Mapping[str, Callable[[Any], Any]]]] = []
     for kind in dict.fromkeys(kind_of(s) for s in specs):
         one, two = first.get(kind), second.get(kind)
         if one is None or two is None:
             continue
         shared = [name for name in one if name in two]  # only one of them may have looked at components
         one, two = ({name: parts[name] for name in shared} for parts in (one, two))
-        if any(one[name].shape != two[name].shape for name in shared) or one["used"].size != swaps.shape[1]:
+        if any(one[name].shape != two[name].shape for name in shared) or one["used"].size != images:
             continue
         of_kind = [s for s in specs if kind_of(s) == kind]
         masks = {"iou": swap.mask_iou, "iou_pooled": swap.mask_iou_pooled}
-        functions = {s.name: masks[s.name] if s.source == "masks" else bound(s, protocol) for s in of_kind}
+        functions: dict[str, Callable[[Any], Any]] = {
+            s.name: masks[s.name] if s.source == "masks" else bound(s, protocol) for s in of_kind
+        }
         if of_kind[0].source == "each_image":
             functions = {s.name: swap.mean for s in of_kind}
-        found |= swap.permuted(one, two, functions, source=of_kind[0].source, swaps=swaps)
-    return found
+        exchanges.append((exchange(one, two, of_kind[0].source), functions))
+    return swap.together(exchanges, swaps=swaps)

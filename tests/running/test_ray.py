@@ -158,7 +158,7 @@ def test_what_workers_answer_reaches_the_run(tmp_path: Path, caplog: pytest.LogC
         (("run.ray.actors=[0,2]",), "run.ray.actors: .*the fewest and the most"),
         (("run.ray.actors=2",), "run.ray.actors: .*the fewest and the most"),
         (("run.ray.actors=[a,b]",), "run.ray.actors: .*the fewest and the most"),
-        (("run.ray.gpus=1.5",), "run.ray.gpus: .*a part of one GPU, such as 0.5, or whole ones"),
+        (("run.ray.gpus=1.5",), r"run.ray.gpus: .*a part of one GPU, such as 0.5, or whole ones \(got 1.5\)$"),
         (("run.ray.address=ray://head:10001",), "run.ray.address: .*give local, auto, or host:port"),
         (("run.ray.batch=0",), "run.ray.batch"),
         (("run.ray.gpus=-1",), "run.ray.gpus"),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.core import mapped
 from benchmark.results.replicates import Replicates
 from benchmark.results.schema import RunResult
 from benchmark.scoring.metric_record import MetricRecord
 from benchmark.scoring.metrics import intervals
 from benchmark.scoring.metrics.intervals import FEWEST, Interval
 from benchmark.scoring.metrics.registry import METRICS
-from benchmark.scoring.metrics.resampling import side_by_side
-from benchmark.scoring.metrics.swap import ROWS, Swapped
+from benchmark.scoring.metrics.swap import Swapped
+from benchmark.scoring.metrics.swap_draws import Swaps
 from benchmark.scoring.protocol import Protocol
 from benchmark.scoring.swap_parts import swapped
 
@@ -120,18 +118,14 @@ def p_values(both: Pair) -> dict[Key, float]:
     protocol = Protocol.model_validate(both.first.protocol.settings)
     found: dict[Key, float] = {}
     by_category: dict[str, dict[str, Swapped]] = {}
-    drawn: dict[str, NDArray[np.uint8]] = {}
+    sizes = {c: next(iter(_of(both.one.parts, c).values()))["used"].size for c in sets}
     for category in (*sets, "pooled"):
         one, two = (_of(kept.parts, category) for kept in (both.one, both.two))
         if not one or not two:
             continue
-        drawn[category] = (
-            side_by_side([drawn[c] for c in sets])
-            if category == "pooled"
-            else _swaps(category, number, next(iter(one.values()))["used"].size)
-        )
         wanted = [s for s in specs if (s.name, category) in both.rows]
-        by_category[category] = swapped(one, two, wanted, protocol, swaps=drawn[category])
+        swaps = Swaps(number=number, sizes=sizes if category == "pooled" else {category: sizes[category]})
+        by_category[category] = swapped(one, two, wanted, protocol, swaps=swaps)
         found |= {(name, category): result.p for name, result in by_category[category].items()}
     for spec in specs:
         parts = [by_category.get(c, {}).get(spec.name) for c in both.categories(spec.name)]
@@ -145,17 +139,6 @@ def _of(
     parts: Mapping[Key, Mapping[str, NDArray[np.generic]]], category: str
 ) -> dict[str, Mapping[str, NDArray[np.generic]]]:
     return {kind: values for (kind, of), values in parts.items() if of == category}
-
-
-def _swaps(category: str, number: int, n: int) -> NDArray[np.uint8]:
-    """Draw which images are swapped, (number, n) of 0 and 1; those of many images lie in a file."""
-    rng = np.random.default_rng([zlib.crc32(category.encode()), n])
-    made = mapped.zeros((number, n), np.uint8)
-    for start in range(0, number, ROWS):
-        rows = made[start : start + ROWS]
-        rows[:] = rng.integers(0, 2, rows.shape, dtype=np.uint8)
-        mapped.let_go(made)
-    return made
 
 
 def _mean(parts: Sequence[Swapped]) -> Swapped:

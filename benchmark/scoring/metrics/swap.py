@@ -18,27 +18,18 @@ from numpy.typing import NDArray
 
 from benchmark.core import mapped
 from benchmark.core.samples import evenly
-from benchmark.scoring.metrics.choices import ChoiceCounts
-from benchmark.scoring.metrics.counts import Counts
-from benchmark.scoring.metrics.labels import Confusion, MaskCounts
+from benchmark.scoring.metrics.exchange import Exchange, Parts, Sums, exchange
 from benchmark.scoring.metrics.pixel import ratio
 from benchmark.scoring.metrics.pool import GROUP, image_counts, in_groups
-from benchmark.scoring.metrics.resampling import ENTRIES
+from benchmark.scoring.metrics.swap_draws import Swaps, blocks
 from benchmark.scoring.metrics.tables import ImageTable
 
 LEVELS = 128
 """Thresholds at which pixels are counted."""
-MOST_RANKS = 512
-"""Most thresholds of image scores."""
 CANDIDATES = 2048
 """Thresholds that those of pixels are chosen from."""
 DRAWN = 8192
 """Most images that those are drawn from, spread evenly."""
-ROWS = 256
-"""Most permutations that are worked on at a time: a multiple of 4, so that drawing them so gives the same ones."""
-
-Parts = Mapping[str, NDArray[Any]]
-"""What every image adds, by name; the leading axis of each array is the images of a category, sorted by id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +157,12 @@ def spread_out(parts: Parts, used: Sequence[int], n: int) -> dict[str, NDArray[A
 
 
 def permuted(
-    first: Parts, second: Parts, functions: Mapping[str, Callable[[Any], Any]], *, source: str, swaps: NDArray[np.uint8]
+    first: Parts,
+    second: Parts,
+    functions: Mapping[str, Callable[[Any], Any]],
+    *,
+    source: str,
+    swaps: Swaps | NDArray[np.uint8],
 ) -> dict[str, Swapped]:
     """Swap the images of two runs and evaluate their difference on every permutation.
 
@@ -175,90 +171,34 @@ def permuted(
         second: those of the other, over the same images.
         functions: metric name to its function of counts.
         source: ``pixels``, ``masks``, ``image_scores``, ``labels``, ``each_image`` or ``choices``.
-        swaps: (R, n) of 0 and 1, which images are swapped.
+        swaps: which images are swapped, drawn block by block, or given as (R, n) of 0 and 1.
     """
-    one, two, build = _ready(first, second, source)
-    totals = {name: (one[name].sum(axis=0), two[name].sum(axis=0), two[name] - one[name]) for name in one}
-    pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for name in functions}
-    still = np.zeros((1, swaps.shape[1]), dtype=np.uint8)
-    step = max(1, min(ROWS, ENTRIES // max(1, swaps.shape[1])))
-    for rows in (still, *(swaps[at : at + step] for at in range(0, swaps.shape[0], step))):
-        moved = {name: np.tensordot(rows.astype(np.float64), gap, axes=1) for name, (_, _, gap) in totals.items()}
-        mapped.let_go(swaps)
-        a = build({name: total + moved[name] for name, (total, _, _) in totals.items()})
-        b = build({name: total - moved[name] for name, (_, total, _) in totals.items()})
+    return together([(exchange(first, second, source), functions)], swaps=swaps)
+
+
+def together(
+    exchanges: Sequence[tuple[Exchange, Mapping[str, Callable[[Any], Any]]]], *, swaps: Swaps | NDArray[np.uint8]
+) -> dict[str, Swapped]:
+    """Evaluate all metrics of two runs on every permutation, each block of which is drawn once.
+
+    Args:
+        exchanges: what swaps make of the sums of both runs, with the metrics that are functions of these, by name.
+        swaps: as ``permuted``.
+    """
+    pieces: dict[str, list[NDArray[np.float64]]] = {name: [] for _, functions in exchanges for name in functions}
+    for rows in blocks(swaps):
+        for pair, functions in exchanges:
+            a, b = pair.after(rows)
+            for name, function in functions.items():
+                gaps = np.asarray(function(a), dtype=np.float64) - np.asarray(function(b), dtype=np.float64)
+                pieces[name].append(gaps)
+    found = {}
+    for pair, functions in exchanges:
+        a, b = pair.after(np.zeros((1, pair.n), dtype=np.uint8))
         for name, function in functions.items():
-            pieces[name].append(np.asarray(function(a), dtype=np.float64) - np.asarray(function(b), dtype=np.float64))
-    found = {name: np.concatenate(values) for name, values in pieces.items()}
-    return {name: Swapped(observed=float(values[0]), permuted=values[1:]) for name, values in found.items()}
-
-
-Sums = dict[str, NDArray[np.float64]]
-
-
-def _ready(first: Parts, second: Parts, source: str) -> tuple[Sums, Sums, Callable[[Sums], Any]]:
-    """The addends of both runs as float64, and what makes a metric's argument of their sums."""
-    if source == "pixels":
-        names = [name for name in first if name != "used"]
-        return _floats(first, names), _floats(second, names), _pixel_sums
-    if source == "image_scores":
-        grid = _thresholds(first, second)
-        return _score_addends(first, grid), _score_addends(second, grid), _pixel_sums
-    if source == "labels":
-        return _cells(first), _cells(second), lambda sums: Confusion(**sums)
-    if source == "each_image":
-        names = ["value", "defined"]
-        return _floats(first, names), _floats(second, names), lambda sums: sums
-    if source == "choices":
-        return _floats(first, ["marks"]), _floats(second, ["marks"]), lambda sums: ChoiceCounts.of(sums["marks"])
-    return _mask_addends(first), _mask_addends(second), lambda sums: sums
-
-
-def _floats(parts: Parts, names: Sequence[str]) -> Sums:
-    return {name: parts[name].astype(np.float64) for name in names}
-
-
-def _pixel_sums(sums: Sums) -> Counts:
-    fp = sums["fp"]
-    before = np.concatenate((np.zeros_like(fp[..., :1]), fp[..., :-1]), axis=-1)
-    return Counts(
-        score=np.zeros(fp.shape[-1]),
-        tp=sums["tp"],
-        fp=fp,
-        fp_above=sums.get("fp_above", before),
-        n_pos=sums["n_pos"],
-        n_neg=sums["n_neg"],
-        overlap=sums.get("overlap"),
-        n_components=sums.get("n_components"),
-    )
-
-
-def _thresholds(first: Parts, second: Parts) -> NDArray[np.float64]:
-    """Ranks of defective images in either run, descending, at most so many that a permutation stays cheap."""
-    both = np.concatenate([p["rank"][p["defective"] & p["used"]] for p in (first, second)]).astype(np.float64)
-    grid = np.unique(both)[::-1]
-    return grid if grid.size <= MOST_RANKS else grid[np.linspace(0, grid.size - 1, MOST_RANKS).astype(int)]
-
-
-def _score_addends(parts: Parts, grid: NDArray[np.float64]) -> Sums:
-    rank, bad, used = parts["rank"].astype(np.float64), parts["defective"], parts["used"]
-    at, above = rank[:, None] >= grid, rank[:, None] > grid
-    good, bad = ~bad & used, bad & used
-    addends = {"tp": at & bad[:, None], "fp": at & good[:, None], "fp_above": above & good[:, None]}
-    return _floats({**addends, "n_pos": bad, "n_neg": good}, [*addends, "n_pos", "n_neg"])
-
-
-def _cells(parts: Parts) -> Sums:
-    called, bad, used = parts["called"].astype(bool), parts["defective"].astype(bool), parts["used"]
-    cells = {"tp": called & bad, "fp": called & ~bad, "fn": ~called & bad, "tn": ~called & ~bad}
-    return {name: (cell & used).astype(np.float64) for name, cell in cells.items()}
-
-
-def _mask_addends(parts: Parts) -> Sums:
-    counts = MaskCounts(tp=parts["tp"], fp=parts["fp"], n_pos=parts["n_pos"])
-    marked = (counts.n_pos > 0).astype(np.float64)
-    iou = np.nan_to_num(ratio(counts.tp, counts.n_pos + counts.fp)) * marked
-    return {**_floats(parts, ["tp", "fp", "n_pos"]), "iou": iou, "marked": marked}
+            observed = float((np.asarray(function(a)) - np.asarray(function(b)))[0])
+            found[name] = Swapped(observed=observed, permuted=np.concatenate([np.zeros(0), *pieces[name]]))
+    return found
 
 
 def mask_iou(sums: Sums) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def propose(image: np.ndarray, *, count: int = 8) -> Artifact:
 def slow_stage(
     *, seconds: float = 0.0, count: int = 8, version: int = 1, batch_size: int = 1, log: Path | None = None
 ) -> Stage:
-    """A stage that takes this many seconds per image and appends each image's id to ``log`` when it starts on it."""
+    """A stage that takes this many seconds an image; ``log``, and one of each process, get the id that it begins."""
 
     def compute(inputs: Sequence[Inputs]) -> list[Artifact]:
         made = []
@@ -43,8 +44,9 @@ def slow_stage(
             assert item.image is not None
             assert item.sample is not None
             if log is not None:
-                with log.open("a") as file:
-                    file.write(f"{item.sample.id}\n")
+                for path in (log, log.with_name(f"{log.name}-{os.getpid()}")):
+                    with path.open("a") as file:
+                        file.write(f"{item.sample.id}\n")
             end = time.perf_counter() + seconds
             artifact = propose(item.image, count=count)
             time.sleep(max(0.0, end - time.perf_counter()))

@@ -251,11 +251,14 @@ def test_a_node_lost_in_the_middle_changes_nothing(
         others = cluster.add_node(**node), cluster.add_node(**node)
         cluster.wait_for_nodes()
 
-        def kill() -> None:  # three actors keep step: in the middle of the fourth batch of each, not between two
+        def kill() -> None:
+            """Kill a node whose actor is in the middle of a batch."""
             wait_for(lambda: log.exists() and len(log.read_text().split()) > number // 2, seconds=600)
-            actors = [one for one in state.actors().values() if one["State"] == "ALIVE"]
-            at_work = Counter(one["Address"]["NodeID"] for one in actors)
-            cluster.remove_node(max(others, key=lambda one: at_work[one.node_id]), allow_graceful=False)
+            actors = {one["Address"]["NodeID"]: one["Pid"] for one in state.actors().values()}
+            at_work = [(node, log.with_name(f"{log.name}-{actors[node.node_id]}")) for node in others]
+            node, own = next((node, own) for node, own in at_work if own.exists())
+            wait_for(lambda: 2 < len(own.read_text().split()) % batch < batch // 2, seconds=600)
+            cluster.remove_node(node, allow_graceful=False)
 
         killer = threading.Thread(target=kill)
         killer.start()

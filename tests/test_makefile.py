@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -21,7 +22,13 @@ def reads_all(text: str) -> set[str]:
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:
     """Say what make would do, without doing it."""
-    return subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["make", "-n", *words]
+    return subprocess.run(command, cwd=ROOT, env=alone(), capture_output=True, text=True, check=False)
+
+
+def alone() -> dict[str, str]:
+    """The environment without that of a make which runs the tests."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
 
 
 @pytest.mark.parametrize("word", ["DATSET=folder", "ARG=run.limit=3", "pipeline=constant", "pipeline.top_k=5"])
@@ -57,7 +64,7 @@ def test_what_a_target_is_said_to_read_is_what_it_uses() -> None:
     asked = "\n".join(f"$(info {target} $(sort $(READS_{target})))" for target in TARGETS.findall(text))
     told = subprocess.run(
         ["make", "-f", "Makefile", "-f", "-", "help"],
-        cwd=ROOT, input=asked, capture_output=True, text=True, check=True,
+        cwd=ROOT, env=alone(), input=asked, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     reads = {line.split()[0]: set(line.split()[1:]) for line in told.splitlines() if not line.startswith(" ")}
     assert reads["submit"] == {"RUN", "ARGS"}

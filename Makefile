@@ -54,6 +54,8 @@ OUT ?=
 ARGS ?=
 CHOICES = $(if $(EXPERIMENT),experiment=$(EXPERIMENT)) $(if $(DATASET),dataset=$(DATASET)) $(if $(PIPELINE),pipeline=$(PIPELINE)) \
 	$(if $(PROTOCOL),protocol=$(PROTOCOL)) $(if $(METRIC),metric=$(METRIC))
+# One word of the shell, whatever is in it.
+quoted = '$(subst ','\'',$1)'
 # DATA_ROOT, RESULTS_ROOT, BENCH_CACHE, BENCH_CACHE_LOCAL and BENCH_WEIGHTS given to make reach the program as environment variables.
 export MLFLOW_DISABLE_TELEMETRY = true
 # What an import compiles is kept beside the packages: it is done once, and not in every process of a test.
@@ -67,6 +69,24 @@ PASSED_ON := DATA_ROOT RESULTS_ROOT BENCH_CACHE BENCH_CACHE_LOCAL BENCH_WEIGHTS 
 environment = $(if $(findstring .,$1),,$(findstring _,$1))
 $(foreach v,$(filter-out $(READ) $(PASSED_ON),$(GIVEN)),$(if $(call environment,$v),,$(error $v=… means nothing to make. \
 	It knows $(READ) and $(PASSED_ON); a key of the config goes into ARGS="key=value")))
+
+# What each target reads of them. A variable that none of the targets reads would go unread, too.
+CHOSEN := EXPERIMENT DATASET PIPELINE PROTOCOL METRIC
+READS_bench := $(CHOSEN) ARGS
+READS_sweep := $(CHOSEN) SWEEP ARGS
+READS_latency := $(CHOSEN) ARGS
+READS_predict := DATASET PIPELINE IN OUT ARGS
+READS_reproduce := PAPER TABLE ARGS
+$(foreach t,compare decide rows,$(eval READS_$t := RUNS ARGS))
+$(foreach t,submit export,$(eval READS_$t := RUN ARGS))
+READS_verify-submission := FILE MAPS ARGS
+READS_data := DATASET ARGS
+READS_weights := PIPELINE ARGS
+$(foreach t,report doctor answers cache ui reference test lock,$(eval READS_$t := ARGS))
+WORDS := $(CHOSEN) SWEEP PAPER TABLE RUNS RUN FILE MAPS IN OUT ARGS
+UNREAD := $(filter-out $(foreach t,$(MAKECMDGOALS),$(READS_$t)),$(filter $(WORDS),$(foreach v,$(GIVEN),$(if $($v),$v))))
+$(if $(MAKECMDGOALS),$(foreach v,$(UNREAD),$(error make $(MAKECMDGOALS) does not read $v=…; it reads \
+	$(or $(sort $(foreach t,$(MAKECMDGOALS),$(READS_$t))),no variable))))
 
 .PHONY: help setup bench sweep reproduce compare decide rows predict latency submit verify-submission export report doctor data weights answers cache ui tables reference docs test lint lock extras clean
 
@@ -97,7 +117,7 @@ rows: $(READY) ## a run's images as CSV, each with found, missed, passed or fals
 	@$(PY) -m benchmark rows $(RUNS) $(ARGS)
 
 predict: $(READY) ## images without labels, to maps, masks, scores: make predict PIPELINE=patchcore IN=new [OUT=found] [ARGS="train=good_parts good=more_good_parts"]
-	@$(PY) -m benchmark predict $(if $(PIPELINE),pipeline=$(PIPELINE)) $(if $(filter command line environment,$(origin DATASET)),dataset=$(DATASET)) $(if $(IN),'in=$(IN)') $(if $(OUT),'out=$(OUT)') $(ARGS)
+	@$(PY) -m benchmark predict $(if $(PIPELINE),pipeline=$(PIPELINE)) $(if $(filter command line environment,$(origin DATASET)),dataset=$(DATASET)) $(if $(IN),$(call quoted,in=$(IN))) $(if $(OUT),$(call quoted,out=$(OUT))) $(ARGS)
 
 latency: $(READY) ## how long one image takes, and many: make latency DATASET=sat PIPELINE=patchcore [ARGS="run.limit=100"]
 	@$(PY) -m benchmark latency $(CHOICES) $(ARGS)
@@ -106,7 +126,7 @@ submit: $(READY) ## a finished run as a small public result for a pull request: 
 	@$(PY) -m benchmark submit $(RUN) $(ARGS)
 
 verify-submission: $(READY) ## what can be checked of submitted results: make verify-submission FILE=results/community/sat/F.json [MAPS=FOLDER] [ARGS=quick]
-	@$(PY) -m benchmark verify-submission $(FILE) $(if $(MAPS),'maps=$(MAPS)') $(ARGS)
+	@$(PY) -m benchmark verify-submission $(FILE) $(if $(MAPS),$(call quoted,maps=$(MAPS))) $(ARGS)
 
 export: $(READY) ## results for other places: make export RUN=sat-patchcore ARGS="form=csv", or form=huggingface dataset_id=OWNER/NAME
 	@$(PY) -m benchmark export $(RUN) $(ARGS)
@@ -166,7 +186,7 @@ COMPILE = env -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE $(VENV)/bin/uv pi
 	--universal --generate-hashes --python-version 3.11 --override overrides.txt --extra dev
 
 lock: ## compile both lock files anew; ARGS=--upgrade moves the pins
-	@test -x $(VENV)/bin/uv || $(MAKE) setup # an environment that lacks what pyproject.toml now asks for cannot be set up before
+	@test -x $(VENV)/bin/uv || $(MAKE) setup ARGS= # an environment that lacks what pyproject.toml now asks for cannot be set up before
 	@$(COMPILE) -o requirements.lock --quiet $(ARGS)
 	@$(COMPILE) --extra optuna --extra postgres --extra fiftyone --extra huggingface --extra anomalib \
 		--no-emit-package opencv-python-headless -o requirements-extras.lock --quiet $(ARGS)

@@ -26,6 +26,7 @@ def latency(
     found = measure_latency(config)
     show(grid(found))
     target = out or config.run.results_root / "latency" / f"{found.dataset}-{found.pipeline}.json"
-    files.write_atomically(target, found.model_dump_json(indent=1).encode() + b"\n")
+    text = found.model_dump_json(indent=1).encode() + b"\n"
+    files.write_atomically(target, text, setting="out" if out else "run.results_root")
     print(f"written: {target}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
 
 import typer
@@ -27,6 +28,7 @@ def predict(
 ) -> int:
     """Predict images without labels: predict pipeline=patchcore in=new_parts train=good_parts good=more_good_parts."""
     from benchmark.config.compose import compose
+    from benchmark.config.options import groups
     from benchmark.config.schema import build
     from benchmark.core.terminal import printable
     from benchmark.report.compare import choose_run
@@ -38,6 +40,9 @@ def predict(
     rest = [word for word in settings if word.partition("=")[0] not in KEYS]
     if names:
         raise ConfigError(f"{names[0]!r} has no key; {near_matches(names[0], KEYS)}; images are given as in=<folder>")
+    for key in (word.partition("=")[0] for word in rest):
+        if key not in groups() and difflib.get_close_matches(key, KEYS, n=1, cutoff=0.65):
+            raise ConfigError(f"predict has no {key}=…; {near_matches(key, KEYS)}")
     of_dataset = any(word.startswith("dataset=") for word in rest)
     if not own.get("in") and not of_dataset:
         raise ConfigError(

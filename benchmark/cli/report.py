@@ -25,7 +25,7 @@ def report(
 
     count, points, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
     target = out or results_root / "report.html"
-    files.write_atomically(target, page.encode())
+    files.write_atomically(target, page.encode(), setting="out" if out else "results_root")
     within = f" and {counted(points, 'point')} of sweeps" if points else ""
     print(f"{counted(count, 'run')}{within}, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")
     return 0

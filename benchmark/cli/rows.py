@@ -38,7 +38,7 @@ def rows(
         )
     text, count = csv_of(table, only=only)
     target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
-    files.write_atomically(target, text.encode())
+    files.write_atomically(target, text.encode(), setting="out")
     print(
         f"written: {target} "
         f"({counted(count, 'image')}{'' if judged else '; without predicted labels there is no verdict'})"

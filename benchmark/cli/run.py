@@ -79,6 +79,8 @@ def run_one(composed: dict[str, Any], choices: dict[str, str], overrides: list[s
         print(f"shard {typed.run.shard} is done; the last shard to finish writes the result")
         return {"folder": None}
     print_result(finished)
+    if typed.run.results_copy is not None:
+        print(f"copy: {typed.run.results_copy}/runs/{finished.folder.name}")
     if finished.tracking_error:
         raise TrackingError(finished.tracking_error)
     return {"folder": str(finished.folder)}

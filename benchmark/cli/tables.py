@@ -21,4 +21,6 @@ def tables(
     drifted = update(root, {**BLOCKS, **TABLES}, write=not check)
     if check and drifted:
         raise DataError(f"tables are out of date in {', '.join(drifted)}; run `make tables`")
+    if not check:
+        print(f"written anew: {', '.join(drifted)}" if drifted else "all tables are up to date already")
     return 0

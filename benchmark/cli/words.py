@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
@@ -14,6 +16,9 @@ from benchmark.core.commands import fail
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.resources import CHECKOUT
 from benchmark.core.settings import expanded
+
+NO_NUMBERS = {"Input should be a valid integer": "is no whole number", "Input should be a valid number": "is no number"}
+"""How Typer begins to say that a value is no number, and how that is said here."""
 
 
 class Command(TyperCommand):
@@ -27,12 +32,58 @@ class Command(TyperCommand):
         for at, word in enumerate(args):
             key, equals, _ = word.partition("=")
             known = options.get(key)
-            if known is not None and (at == 0 or args[at - 1] not in takes_value):
+            is_value = at > 0 and args[at - 1] in takes_value
+            if known is not None and not is_value:
                 named = bool(equals) != bool(known.is_flag)  # type: ignore[attr-defined]
                 dashed.append(f"{known.opts[0]}{word[len(key) :]}" if named else word)
             else:
+                if equals and not is_value:
+                    self._refuse_unknown(ctx, word, list(options))
                 dashed.append(word)
-        return super().parse_args(ctx, dashed)
+        ctx.allow_extra_args = True
+        try:
+            left = super().parse_args(ctx, list(dashed))
+        except typer.BadParameter as error:
+            if error.param is None:
+                raise
+            ctx.fail(self._explain(error, _value_of(error.param, dashed)))
+        if left:
+            self._refuse_extra(ctx, left[0], args, options)
+        return left
+
+    def _refuse_unknown(self, ctx: typer.Context, word: str, options: Sequence[str]) -> None:
+        """Refuse ``wo=3``, but no path (``./a=b``, or what is there), and no setting of a command that reads such."""
+        key = word.partition("=")[0]
+        reads_settings = any("=" in (p.metavar or "") for p in self.params if p.param_type_name == "argument")
+        is_near = bool(difflib.get_close_matches(key, options, n=1, cutoff=0.75))
+        if re.fullmatch(r"[A-Za-z_]\w*", key) and (is_near or not reads_settings) and not Path(word).exists():
+            ctx.fail(f"{word}: {ctx.info_name} has no {key}=…; {near_matches(key, options)}")
+
+    def _refuse_extra(self, ctx: typer.Context, word: str, args: Sequence[str], options: Iterable[str]) -> None:
+        """Refuse a word that nothing takes; behind ``key=value`` it is the rest of a value with a blank."""
+        at = list(args).index(word) if word in args else 0
+        before = args[at - 1] if at else ""
+        if "=" in before and "=" not in word:
+            quotes = f'a value with a blank takes quotes: "{before} {word}", and with make ARGS=\'"{before} {word}"\''
+            ctx.fail(f"{word!r} is one word too many; {quotes}")
+        ctx.fail(f"{word!r} is one word too many for {ctx.info_name}; {near_matches(word, options)}")
+
+    def _explain(self, error: typer.BadParameter, given: str | None) -> str:
+        """Say of which word an error is, as people write it, and what the word means."""
+        param = error.param
+        assert param is not None
+        is_option = param.param_type_name == "option"
+        name = str(param.name) if is_option else re.split(r"[ .]", param.metavar or str(param.name).upper())[0]
+        means = str(getattr(param, "help", None) or "").partition(". ")[0].rstrip(".")
+        if type(error).__name__ != "MissingParameter":
+            told = error.message.removeprefix("Value error, ").rstrip(".")
+            for begins, plain in NO_NUMBERS.items():
+                told = plain if told.startswith(begins) else told
+            return f"{name}={given or '…'}: {told}" if is_option else f"{name}: {told}"
+        choices = " or ".join(f"{name}={choice}" for choice in _choices(param.type_descriptor.annotation))
+        missing = f"{choices or f'{name}=…'} is not given" if is_option else f"{name} is not given"
+        _, has_example, example = (self.help or "").rstrip(".").rpartition(": ")
+        return f"{missing}{f' ({means})' if means else ''}{f'; write {example}' if has_example else ''}"
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Call the command; Ctrl-C ends it with one message."""
@@ -40,6 +91,24 @@ class Command(TyperCommand):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             return fail("interrupted", status=130)
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    """Return the words of a ``Literal``, alone or in a union."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(choice for part in get_args(annotation) for choice in _choices(part))
+
+
+def _value_of(param: Any, dashed: Sequence[str]) -> str | None:
+    """Return what was given for an option, if it was."""
+    for before, word in zip(("", *dashed), dashed, strict=False):
+        flag, equals, value = word.partition("=")
+        if equals and flag in param.opts:
+            return value
+        if before in param.opts:
+            return word
+    return None
 
 
 def path(value: str) -> Path:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from benchmark.config.moved import new_place
 from benchmark.config.pipeline import Pipeline
 from benchmark.config.tiling import Tiling
+from benchmark.config.value_words import problems_of, takes_text
 from benchmark.core.addresses import Place
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.settings import FolderPath, Settings
@@ -86,11 +87,11 @@ class RunSettings(Settings):
     weights_root: FolderPath
     seed: int = Field(ge=0)
     limit: int | None = Field(gt=0)
-    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1")
     workers: int = Field(ge=0)
     batch_size: Literal["auto"] | Annotated[int, Field(ge=1)]
     """Images at once in every stage that takes several; ``auto``: see ``benchmark.stages.batching``."""
-    shard: str | None = Field(pattern=r"^\d+/\d+$")
+    shard: str | None = Field(pattern=r"^\d+/\d+$", description="one of how many, such as 0/4")
     engine: Literal["local", "ray"]
     ray: RaySettings
     overwrite: Literal["never", "only_missing", "always"]
@@ -202,11 +203,15 @@ def settings_from(path: str, cls: type[AnySettings], values: Mapping[str, Any]) 
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        lines = [_explain(path, cls, dict(problem)) for problem in error.errors()]
+        lines = [_explain(path, cls, problem, may_be) for problem, may_be in problems_of(cls, error)]
         raise ConfigError("\n".join(lines)) from None
 
 
-def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
+GIVE = {"string_type": "give a text", "path_type": "give a path"}
+"""What is said in place of pydantic's words, by kind of problem."""
+
+
+def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any], may_be: str | None) -> str:
     key = ".".join([path, *(str(part) for part in problem["loc"])])
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}; {near_matches(str(problem['loc'][-1]), _keys_at(cls, problem['loc'][:-1]))}"
@@ -215,14 +220,17 @@ def _explain(path: str, cls: type[Settings], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{key} is not set; give it as {key}=…"
     got = problem["input"]
+    if may_be is not None:
+        return f"{key}: give {may_be} (got {got!r})"
     if problem["type"] in ("tuple_type", "list_type"):
         return f"{key}: is a list (got {got!r}); write {key}=[{got}]"
-    text = problem["type"] in ("string_type", "path_type") or "the path of a" in problem["msg"]
-    looks = text and isinstance(got, bool | int | float)
+    is_text = problem["type"] in ("string_type", "path_type", "value_error") and takes_text(cls, problem["loc"])
+    looks = isinstance(got, bool | int | float) and is_text
     fix = "; a text that looks like a number, true or null is written in quotes" if looks else ""
+    says = GIVE.get(problem["type"], problem["msg"].removeprefix("Value error, "))
     if isinstance(got, Mapping):  # what is wrong lies between its keys, which the message names
-        return f"{key}: {problem['msg']}"
-    return f"{key}: {problem['msg']} (got {got!r}{fix})"
+        return f"{key}: {says}"
+    return f"{key}: {says} (got {got!r}{fix})"
 
 
 def _keys_at(cls: type[Settings], place: Sequence[str | int]) -> list[str]:

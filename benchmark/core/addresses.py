@@ -16,6 +16,11 @@ from benchmark.core.settings import expanded, folder_of, is_address
 _LOCAL = ("file", "local")
 _WITH_USER = frozenset({"abfs", "abfss", "adl", "az", "hdfs", "webhdfs", "sftp", "ssh", "smb", "ftp"})
 """Where what stands before an ``@`` is a container or the name of a user, and no secret."""
+_ALMOST = re.compile(
+    r"(?P<protocol>s3a?|gs|gcs|az|abfss?|adl|hdfs|webhdfs|sftp|ssh|smb|ftp|https?|memory|file)(//+|:)(?!/)",
+    re.IGNORECASE,
+)
+"""How an address begins whose colon or slashes were left out."""
 _OWN_CHAIN = (
     "credentials come from the provider's own chain: for S3 AWS_PROFILE, ~/.aws or the role of the machine, "
     "for gs `gcloud auth application-default login`, for az AZURE_STORAGE_… variables"
@@ -54,6 +59,10 @@ def place(value: object) -> str | Path:
     if not isinstance(value, str | Path):
         raise ValueError("must be the path of a folder, or an address such as s3://bucket/prefix")
     if isinstance(value, Path) or not is_address(value):
+        meant = _ALMOST.match(str(value))
+        if meant:
+            address = f"{meant['protocol']}://{str(value)[meant.end() :]}"
+            raise ValueError(f"is no address; write {address}, or ./{value} for a folder of that name")
         return expanded(value)
     address = checked_address(value)
     protocol, _, path = address.partition("://")

@@ -23,6 +23,8 @@ from benchmark.data.mvtec import LIKE_GOOD
 from benchmark.data.record_files import size_as_read
 from benchmark.data.records import Record, Scan
 
+TABLES = (".csv", ".tsv", ".txt", ".jsonl")
+"""How files end that ``dataset=table`` reads."""
 LARGEST = 2**30
 """Bytes of a JSON file at most."""
 FARTHEST = 1e6
@@ -249,7 +251,9 @@ def read_json(path: Path) -> Any:
     except RecursionError:
         raise DataError(f"{path}: nested too deep to be annotations; write it anew") from None
     except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); write it anew") from None
+        is_table = path.suffix.casefold() in TABLES
+        fix = "a table is read by dataset=table" if is_table else "give a JSON file, or write it anew"
+        raise DataError(f"{path}: not JSON ({error}); {fix}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the path of a JSON file") from None
 

@@ -81,7 +81,7 @@ def _check_own(settings: Settings, request: Request) -> int:
     status = _report(found, title=f"dataset {settings.name}", right="nothing is wrong")
     place = cache_folder() / "verify" / f"{found.root.name}.png"
     try:
-        print(f"images with their masks: {contact_sheet(found, place)}")
+        print(f"images{' with their masks' if found.n_masks else ''}: {contact_sheet(found, place)}")
     except OSError as error:
         print(f"no picture of them: {place} cannot be written ({error.strerror}); set BENCH_CACHE=<a folder>")
     return status
@@ -151,6 +151,10 @@ def _report(found: Verification, *, title: str, right: str = "all as the card sa
         (r.category, r.split, r.label, "?" if r.expected is None else str(r.expected), str(r.found), r.remark)
         for r in found.rows
     ]
+    columns = ("category", "split", "label", "expected", "found", "remark")
+    kept = [
+        i for i, name in enumerate(columns) if name != "expected" or any(r.expected is not None for r in found.rows)
+    ]
     wrong = [i for i, row in enumerate(found.rows) if row.remark]
     more = len(found.problems) - _SHOWN_PROBLEMS
     notes = [f"note: {note}" for note in found.notes]
@@ -167,10 +171,10 @@ def _report(found: Verification, *, title: str, right: str = "all as the card sa
     show(
         Grid(
             title=f"{title} in {found.root}",
-            columns=("category", "split", "label", "expected", "found", "remark"),
-            rows=tuple(rows),
+            columns=tuple(columns[i] for i in kept),
+            rows=tuple(tuple(row[i] for i in kept) for row in rows),
             notes=tuple(notes),
-            left=frozenset({0, 1, 2, 5}),
+            left=frozenset({0, 1, 2, len(kept) - 1}),
             marked=frozenset(wrong),
         )
     )

@@ -63,6 +63,8 @@ def print_result(finished: Finished) -> None:
         console.print("[bold red]random weights: these numbers mean nothing[/bold red]")
     for note in result.dataset.notes:
         console.print(f"note: {literal(note)}")
+    if one_sided := _one_sided(result):
+        console.print(f"note: {one_sided}", soft_wrap=True)
     show(_metrics(result))
     if reasons := "; ".join(_unfair(result)):
         console.print(f"[bold red]not comparable with them: {literal(reasons)}[/bold red]")
@@ -113,6 +115,18 @@ def weights_lines(result: RunResult) -> list[str]:
         ]
         lines.append("; ".join(part for part in parts if part))
     return lines
+
+
+def _one_sided(result: RunResult) -> str:
+    """Say that a part of the images has none of one class; empty where both are there, or all images were taken."""
+    data = result.dataset
+    if data.n_samples_effective == data.n_samples_original or (data.n_good and data.n_defective):
+        return ""
+    lacks = "defective" if data.n_good else "good"
+    return (
+        f"none of these {data.n_samples_effective} images is {lacks}; raise run.limit, which takes images evenly from "
+        f"all {data.n_samples_original}: most metrics need both classes"
+    )
 
 
 def _size(result: RunResult) -> str:

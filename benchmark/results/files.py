@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import sys
@@ -37,25 +38,31 @@ def ensure_writable(folder: Path, *, setting: str = "run.results_root") -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ResultsError(
-            f"the results folder {folder} cannot be written ({error.strerror}); "
-            f"give another one with {setting}=… or fix its permissions"
-        ) from None
+        raise unwritable(folder, error, setting=setting) from None
 
 
-def write_atomically(path: Path, content: bytes | Iterable[bytes | memoryview]) -> None:
+def unwritable(place: Path, error: OSError, *, setting: str = "run.results_root") -> ResultsError:
+    """Return what is said of a place that cannot be written, and which word of the command line gives another one."""
+    first = {errno.ENOSPC: "free space or ", errno.EDQUOT: "free space or ", errno.EACCES: "fix its permissions or "}
+    return ResultsError(
+        f"{place} cannot be written ({error.strerror}); "
+        f"{first.get(error.errno or 0, '')}give another place: {setting}=…"
+    )
+
+
+def write_atomically(
+    path: Path, content: bytes | Iterable[bytes | memoryview], *, setting: str = "run.results_root"
+) -> None:
     """Write a file, as a whole or in pieces; no reader sees half of it.
 
-    Raises ResultsError where the folder cannot be written.
+    Raises ResultsError where the folder cannot be written, which names the ``setting`` that chose it.
     """
     try:
         with replacing(path) as file:
             for piece in (content,) if isinstance(content, bytes) else content:
                 file.write(piece)
     except OSError as error:
-        raise ResultsError(
-            f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
-        ) from None
+        raise unwritable(path, error, setting=setting) from None
 
 
 def rows_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -93,9 +100,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
                 frame = rows_frame(rows[start : start + GROUP]).reindex(columns=schema.names)
                 writer.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False))
     except OSError as error:
-        raise ResultsError(
-            f"{path} cannot be written ({error.strerror}); free space or give run.results_root=…"
-        ) from None
+        raise unwritable(path, error) from None
 
 
 def _widen(kinds: dict[str, pa.DataType], schema: pa.Schema, first: bool) -> None:

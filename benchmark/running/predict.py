@@ -117,6 +117,7 @@ def predict(config: RunConfig, composed: Mapping[str, Any], asked: Asked) -> Pre
     out = place / name if asked.out is None else asked.out
     found = {} if asked.run is None else _named(*of_run(asked.run, settings, asked.rate))
     _refuse_other(out, name)
+    files.ensure_writable(out, setting="run.results_root" if asked.out is None else "out")
     found |= {
         kind: Threshold(value=value, origin="given")
         for kind, value in (("image", asked.threshold), ("pixel", asked.pixel_threshold))

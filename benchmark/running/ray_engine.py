@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config.schema import RaySettings, RunConfig
 from benchmark.core import errors
 from benchmark.core.errors import BenchmarkError, ConfigError, reason
+from benchmark.core.text import counted
 from benchmark.running.pools import Entry, Pool, batches, missing_pools, stages_of
 from benchmark.running.ray_worker import Attempts, Job, Prepare, StageWorker
 from benchmark.stages.stage_cache import StageStats
@@ -141,6 +142,7 @@ class _Work:
                 self.names |= {name}
                 stats = context.stats.setdefault(name, StageStats())
                 stats.computed += found["computed"]
+                stats.elsewhere += found["computed"]
                 stats.dropped_corrupt += found["dropped_corrupt"]
                 stats.seconds += found["seconds"]
             for name, value in report["counters"].items():
@@ -238,10 +240,8 @@ def _check_size(settings: RaySettings, there: dict[str, float]) -> None:
     for name, number in wanted.items():
         if number <= there.get(name, 0.0):
             continue
-        text = (
-            f"{settings.actors[0]} actors want {number:g} {name}, and Ray at run.ray.address={settings.address} has "
-            f"{there.get(name, 0.0):g}"
-        )
+        want = counted(settings.actors[0], "actor wants", "actors want")
+        text = f"{want} {number:g} {name}, and Ray at run.ray.address={settings.address} has {there.get(name, 0.0):g}"
         if settings.address == "local":
             raise ConfigError(f"{text}: give run.ray.gpus or run.ray.actors smaller numbers")
         log.warning("%s; the run waits until there are more", text)

@@ -176,7 +176,7 @@ def measure(context: Context, *, started: str, seconds: float, told: Mapping[str
         seconds=round(seconds, 3),
         seconds_per_stage={name: round(s.seconds, 3) for name, s in sorted(context.stats.items())},
         samples_computed={name: s.computed for name, s in sorted(context.stats.items())},
-        samples_reused={name: s.reused for name, s in sorted(context.stats.items())},
+        samples_reused={name: s.there_before for name, s in sorted(context.stats.items())},
         seconds_waiting={name: round(s.waiting, 3) for name, s in sorted(context.stats.items())},
         seconds_storing={name: round(s.storing, 3) for name, s in sorted(context.stats.items())},
         images_at_once={name: s.images_at_once for name, s in sorted(context.stats.items()) if s.images_at_once},

@@ -29,7 +29,8 @@ class Costs:
     def __post_init__(self) -> None:
         """Refuse costs that are negative, not finite, or both 0."""
         if not all(math.isfinite(c) and c >= 0 for c in (self.miss, self.overkill)) or self.miss + self.overkill == 0:
-            raise ConfigError(f"costs are positive numbers, got miss={self.miss} and overkill={self.overkill}")
+            given = f"miss={self.miss:g} and overkill={self.overkill:g}"
+            raise ConfigError(f"costs are numbers of 0 or more, and not both 0; got {given}")
 
 
 @dataclass(frozen=True, kw_only=True)

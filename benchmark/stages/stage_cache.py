@@ -32,6 +32,8 @@ class StageStats:
     computed: int = 0
     reused: int = 0
     """Read from the store, or shared with an equal image beside it."""
+    elsewhere: int = 0
+    """Of those computed, by other processes of this run, which put them into the store for this one to read."""
     dropped_corrupt: int = 0
     """Damaged entries met, removed and computed again."""
     seconds: float = 0.0
@@ -42,6 +44,11 @@ class StageStats:
     """Seconds of reading and writing its entries."""
     images_at_once: int = 0
     """Images of its largest batch."""
+
+    @property
+    def there_before(self) -> int:
+        """Those reused that no process of this run computed."""
+        return max(0, self.reused - self.elsewhere)
 
 
 class StageCache:

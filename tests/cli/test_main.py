@@ -84,7 +84,7 @@ def test_unwritable_results_folder_is_refused_before_any_work(tmp_path: Path) ->
     (tmp_path / "results").write_text("a file stands where the folder should be")
     done = command(*SMALL_SAT, "pipeline=constant", folder=tmp_path)
     assert done.returncode == 1
-    assert "results folder" in done.stderr and "run.results_root" in done.stderr
+    assert "cannot be written" in done.stderr and "run.results_root=…" in done.stderr
     assert not (tmp_path / "cache").exists() and not (tmp_path / "data").exists()
 
 

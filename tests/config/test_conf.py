@@ -87,9 +87,9 @@ def test_defaults_are_those_the_readme_names() -> None:
     [
         ("+dataset.sead=1", "dataset.sead", "'seed'"),
         ("+run.seeed=1", "run.seeed", "'seed'"),
-        ("run.seed=abc", "run.seed", "integer"),
-        ("run.overwrite=sometimes", "run.overwrite", "'only_missing'"),
-        ("run.shard=1of4", "run.shard", "match pattern"),
+        ("run.seed=abc", "run.seed", "a whole number of 0 or more"),
+        ("run.overwrite=sometimes", "run.overwrite", "never, only_missing or always"),
+        ("run.shard=1of4", "run.shard", "give one of how many, such as 0/4"),
         ("+datset.seed=1", "datset", "'dataset'"),
         ("protocol.size=[64]", "protocol.size: needs more values", "[64]"),
     ],

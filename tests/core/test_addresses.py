@@ -42,6 +42,8 @@ def test_addresses_are_texts_and_folders_paths(text: str, found: object) -> None
         ("s3://bucket/../x", "one place"),
         ("s3://", "s3://bucket/prefix"),
         ("s3:/bucket", "protocol://"),
+        ("s3//bucket/x", "write s3://bucket/x, or ./s3//bucket/x for a folder"),
+        ("gs:bucket/x", "write gs://bucket/x"),
     ],
 )
 def test_an_address_with_a_key_or_of_no_place_is_refused_with_the_fix(text: str, fix: str) -> None:

@@ -230,6 +230,12 @@ def test_what_is_wrong_is_named_with_its_place(folder: Path, kind: str) -> None:
     assert ";" in str(caught.value) or ", or " in str(caught.value), "says no fix"
 
 
+def test_a_table_is_told_how_tables_are_read(folder: Path) -> None:
+    path = write(folder / "a.json", "image,label\n").rename(folder / "a.csv")
+    with pytest.raises(BenchmarkError, match="a table is read by dataset=table"):
+        read("coco", path)
+
+
 def test_a_folder_without_annotations_and_no_path(folder: Path) -> None:
     for path, said in (
         (folder, "no COCO JSON file in it"),

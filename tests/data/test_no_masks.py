@@ -135,6 +135,16 @@ def test_train_images_under_another_good_name_are_not_sent_to_test(tmp_path: Pat
         dataset("folder", path=root).manifest(tmp_path)
 
 
+def test_own_data_have_no_counts_of_a_card_and_no_masks_to_show(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    root = parts(tmp_path / "mine", masks=0)
+    assert main(["data", "folder", "verify", f"dataset.path={root}"]) == 0
+    told = capsys.readouterr().out
+    assert "expected" not in told and "with their masks" not in told and "\nimages: " in told
+
+
 def test_a_folder_without_images_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "mine/part/OK/0.png", np.zeros((4, 4), dtype=np.uint8))
     assert main(["data", "folder", "verify", f"dataset.path={tmp_path / 'mine'}"]) == 1

@@ -61,3 +61,13 @@ def test_a_run_says_where_the_time_of_its_stages_went(tmp_path: Path, capsys: py
     assert "12 computed" in cost and "% computing, " in cost
     assert finished.result.measured.seconds_storing["patchcore_distances"] > 0
     assert finished.result.measured.settings["batch_size"] == "auto"
+
+
+@pytest.mark.parametrize(("limit", "told"), [(2, True), (12, False)])
+def test_a_part_without_one_class_says_so(
+    limit: int, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ("dataset.size=64", "dataset.n_train=1", "dataset.n_good=10", "dataset.n_defective=2")
+    print_result(run(tmp_path, "dataset=sat", "pipeline=constant", *sizes, f"run.limit={limit}"))
+    said = "none of these 2 images is defective; raise run.limit, which takes images evenly from all 12"
+    assert (said in capsys.readouterr().out) is told

@@ -58,6 +58,7 @@ def test_one_process_and_ray_have_one_digest(started: None, tmp_path: Path) -> N
     alone = run(tmp_path / "alone", *sat(12))
     log = tmp_path / "log"
     on_ray = run(tmp_path / "ray", *sat(12), *ON_RAY, f"pipeline.log={log}")
+    assert set(on_ray.result.measured.samples_reused.values()) == {0}, "what actors computed was there before"
     assert facts(on_ray) == facts(alone)
     assert sorted(Counter(log.read_text().split()).values()) == [1] * 12
     assert on_ray.result.measured.samples_computed == {"slow": 12}

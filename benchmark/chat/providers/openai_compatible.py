@@ -100,8 +100,8 @@ class OpenAICompatible:
             raise CallError(str(error), kind="transport") from None
         except requests.RequestException as error:
             kind = _connected(error)
-            where = f"pipeline.provider.access.base_url={redact(address)}: " if kind == "unreachable" else ""
-            raise CallError(f"{where}{type(error).__name__}: {redact(str(error))}", kind=kind) from None
+            text = _no_server(address, error) if kind == "unreachable" else f"{type(error).__name__}: {error}"
+            raise CallError(redact(text), kind=kind) from None
         if reply.status_code != 200:
             raise _explained(reply)
         return Raw(body=body_text(reply.content), software="chat-completions")
@@ -181,6 +181,15 @@ def _connected(error: requests.RequestException) -> Kind:
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "unreachable"
     return "unreachable" if isinstance(error, requests.ConnectionError) and tried is not None else "transport"
+
+
+def _no_server(address: str, error: requests.RequestException) -> str:
+    """Say that nothing answers at an address, why, and what to do."""
+    cause = getattr(error.args[0], "reason", error.args[0]) if error.args else error
+    return (
+        f"no server answers at {address} ({str(cause).rpartition(': ')[2]}); start it, or give the address of one as "
+        "pipeline.provider.access.base_url=…"
+    )
 
 
 def _explained(reply: Any) -> CallError:

@@ -12,7 +12,9 @@ from benchmark.core.text import counted
 
 
 def submit(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")
+    ],
     *,
     who: Annotated[str, typer.Option(help="Who gives it, as the leaderboard shows it.")],
     licence: Annotated[str, typer.Option(help="Of the numbers, an identifier of SPDX: CC-BY-4.0.")],
@@ -27,12 +29,20 @@ def submit(
     ] = None,
 ) -> int:
     """Write a run as a result to add by pull request: submit sat-patchcore who=NAME licence=CC-BY-4.0 [source=…]."""
+    from benchmark.core.errors import ConfigError
+    from benchmark.core.terminal import printable
     from benchmark.report.compare import choose_run
     from benchmark.results import files
     from benchmark.results.submission import COMMUNITY
     from benchmark.running.checking import content_checks, show_checks
     from benchmark.running.submitting import submission_of
 
+    run, *stray = words
+    if stray:
+        raise ConfigError(
+            f"{stray[0]!r} is no word of this command, which takes one RUN; a value with a blank takes quotes of "
+            f"its own: make submit RUN={run} ARGS='\"who=First Last\" licence=CC-BY-4.0'"
+        )
     result = files.read_result(choose_run(run, results_root))
     made = submission_of(result, who=who, licence=licence, method=method, source=source, private=private_data)
     target = (out or results_root / COMMUNITY) / made.place
@@ -42,9 +52,13 @@ def submit(
     files.write_atomically(target, made.model_dump_json(indent=1).encode() + b"\n")
     print(f"written: {target} ({counted(len(made.values), 'value')})")
     print(
-        f"public with it: {made.who}, {made.licence}, the names and values of its settings, digests of data, weights "
-        "and files, the version and commit of the code, the processor; no image, no path, no name of the machine"
+        f"public with it: {made.who}, {made.licence}, the names of the data and its categories, the names and values "
+        "of its settings, names and digests of weights, digests of data and files, the version and commit of the code, "
+        "the processor; no image, no path, no name of the machine"
     )
+    if made.data.private:
+        names = [made.data.option, *made.data.categories, *(f"{key}={value}" for key, value in made.settings.items())]
+        print(f"of your private data, these become public: {printable(', '.join(names))}")
     print(
         f"give it by a pull request that adds this file; make verify-submission FILE={target} says what can be checked"
     )

@@ -164,7 +164,7 @@ def read_result(folder: Path) -> RunResult:
         raise ResultsError(f"{path} cannot be read ({error.strerror}); move it away") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ResultsError(
             f"{path} is not a result file of this version ({place}: {first['msg']}); "
             "run.overwrite=only_missing writes it anew"

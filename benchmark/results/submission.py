@@ -158,7 +158,7 @@ def read_submission(path: Path) -> Submission:
         return Submission.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = printable(".".join(str(part)[:60] for part in first["loc"][:6]))
+        where = printable(".".join(str(part)[:60] for part in first["loc"][:6])) or "the file"
         raise ResultsError(f"{path}: not a submission of this version ({where}: {first['msg'][:200]})") from None
     except RecursionError:
         raise ResultsError(f"{path}: nested more than {DEEPEST} deep; a submission is not") from None
@@ -166,6 +166,23 @@ def read_submission(path: Path) -> Submission:
         raise ResultsError(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ResultsError(f"{path}: not the JSON of a submission ({printable(str(error))[:200]})") from None
+
+
+def spdx(licence: str) -> str:
+    """Return an identifier of SPDX as SPDX writes it (``cc-by-4.0`` is ``CC-BY-4.0``).
+
+    Raises:
+        ResultsError: SPDX lists no such licence.
+    """
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        usual = canonicalize_license_expression(licence)
+    except InvalidLicenseExpression:
+        usual = None
+    if usual is None or usual.startswith("LicenseRef-") or not re.fullmatch(r"[A-Za-z0-9.+-]+", usual):
+        raise ResultsError(f"{licence!r} is no licence that SPDX lists; give one as CC-BY-4.0: spdx.org/licenses")
+    return str(usual)
 
 
 def unfit_texts(submission: Submission) -> list[str]:

@@ -105,8 +105,8 @@ def _alone(submission: Submission, path: Path) -> Iterator[Check]:
             file = f"{other.parent.name}/{other.name}"
             of = "is of the same run" if same_run else f"has the same {ENTRY}"
             told = (
-                f"{file} {of}; there can be one. Who ran it too says so with make verify-submission FILE=…/{file}; "
-                "who corrects an own one removes that file first"
+                f"{file} {of}; there can be one. To confirm its values: make verify-submission FILE=…/{file}; to "
+                "correct one of your own, remove that file first"
             )
             yield Check(what="unique", state="refused", told=told)
             return

@@ -141,7 +141,7 @@ def test_one_experiment_has_one_submission_whoever_gives_it(
     assert (lines == []) == is_another
     if not is_another:
         told = f"sat/{first.name} has the same options"
-        assert told in lines[0] and "verify-submission FILE=…/" in lines[0] and "removes that file first" in lines[0]
+        assert told in lines[0] and "verify-submission FILE=…/" in lines[0] and "remove that file first" in lines[0]
 
 
 @pytest.mark.parametrize("licence", ["CC-BY-9.9", "MYLICENCE", "LicenseRef-mine", "MIT OR Apache-2.0", "my own", ""])

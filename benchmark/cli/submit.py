@@ -12,9 +12,7 @@ from benchmark.core.text import counted
 
 
 def submit(
-    words: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or the beginning of it.")],
     *,
     who: Annotated[str, typer.Option(help="Who gives it, as the leaderboard shows it.")],
     licence: Annotated[str, typer.Option(help="Of the numbers, an identifier of SPDX: CC-BY-4.0.")],
@@ -29,7 +27,6 @@ def submit(
     ] = None,
 ) -> int:
     """Write a run as a result to add by pull request: submit sat-patchcore who=NAME licence=CC-BY-4.0 [source=…]."""
-    from benchmark.core.errors import ConfigError
     from benchmark.core.terminal import printable
     from benchmark.report.compare import choose_run
     from benchmark.results import files
@@ -37,12 +34,6 @@ def submit(
     from benchmark.running.checking import content_checks, show_checks
     from benchmark.running.submitting import submission_of
 
-    run, *stray = words
-    if stray:
-        raise ConfigError(
-            f"{stray[0]!r} is no word of this command, which takes one RUN; a value with a blank takes quotes of "
-            f"its own: make submit RUN={run} ARGS='\"who=First Last\" licence=CC-BY-4.0'"
-        )
     result = files.read_result(choose_run(run, results_root))
     made = submission_of(result, who=who, licence=licence, method=method, source=source, private=private_data)
     target = (out or results_root / COMMUNITY) / made.place

@@ -249,10 +249,6 @@ def read_json(path: Path) -> Any:
     except RecursionError:
         raise DataError(f"{path}: nested too deep to be annotations; write it anew") from None
     except ValueError as error:
-        if path.suffix.lower() == ".csv":
-            raise DataError(
-                f"{path}: a CSV, no JSON; a table of images is dataset=table, one of predictions pipeline.table"
-            ) from None
         raise DataError(f"{path}: not JSON ({error}); write it anew") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); give the path of a JSON file") from None

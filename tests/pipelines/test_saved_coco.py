@@ -223,9 +223,3 @@ def test_a_json_file_given_as_the_folder_is_told(data: Path) -> None:
     (data.parent / "r.json").write_text("[]")
     with pytest.raises(DataError, match=r"r\.json: a file; give it as pipeline\.coco"):
         ran(data, "pipeline=saved", f"pipeline.path={data.parent / 'r.json'}")
-
-
-def test_a_csv_given_as_coco_is_told_where_it_belongs(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("image,score\na.png,1\n")
-    with pytest.raises(DataError, match=r"r\.csv: a CSV, no JSON; .* one of predictions pipeline\.table"):
-        read_coco(tmp_path / "r.csv", [], PLAIN)

@@ -29,6 +29,14 @@ A_FILE = "(a file, see files)"
 """What stands in the place of a path of somebody's machine."""
 _PATH = re.compile(r"(?:^|[\s\"'(=:,\[])(?:/(?!/)[\w.]|~[\w/]|\.\.?/|[A-Za-z]:[\\/](?!/)|\\\\\w|file:)")
 
+FORMS = {
+    "who": "a name begins with a letter or digit, and has up to 80 of letters, digits, blanks and .,'&()+-",
+    "licence": "give an identifier of SPDX such as CC-BY-4.0",
+    "source": "give an address, https://…, of up to 200 characters without blanks, brackets and quotes",
+    "method": "a name begins with a letter or digit, and has up to 80 of a-z, A-Z, 0-9 and ._-",
+}
+"""What the giver's own words look like, for people."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 Text = Annotated[str, Field(max_length=400)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -159,7 +167,10 @@ def read_submission(path: Path) -> Submission:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = printable(".".join(str(part)[:60] for part in first["loc"][:6])) or "the file"
-        raise ResultsError(f"{path}: not a submission of this version ({where}: {first['msg'][:200]})") from None
+        told = (
+            FORMS.get(where, first["msg"][:200]) if first["type"] == "string_pattern_mismatch" else first["msg"][:200]
+        )
+        raise ResultsError(f"{path}: not a submission of this version ({where}: {told})") from None
     except RecursionError:
         raise ResultsError(f"{path}: nested more than {DEEPEST} deep; a submission is not") from None
     except OSError as error:

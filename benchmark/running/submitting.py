@@ -15,6 +15,7 @@ from benchmark.report.papers.fairness import preset_hash, unfair_run
 from benchmark.results.schema import RunResult, plain
 from benchmark.results.submission import (
     A_FILE,
+    FORMS,
     Submission,
     SubmittedCode,
     SubmittedData,
@@ -172,9 +173,4 @@ def _without_paths(value: Any) -> Any:
 
 def _fix(field: str) -> str:
     """Say how a field of the command is given."""
-    fixes = {
-        "who": "a name begins with a letter or digit, and has up to 80 of letters, digits, blanks and .,'&()+-",
-        "source": "give an address, https://…, of up to 200 characters without blanks, brackets and quotes",
-        "method": "a name begins with a letter or digit, and has up to 80 of a-z, A-Z, 0-9 and ._-",
-    }
-    return fixes.get(field, "must not be public as it is; submit a run whose settings are numbers and short words")
+    return FORMS.get(field, "must not be public as it is; submit a run whose settings are numbers and short words")

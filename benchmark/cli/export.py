@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from benchmark.cli.words import RunsFolder, path
+
+MOST_LETTERS = 200
+"""Of a file's name; file systems take 255 bytes."""
 
 
 def export(
@@ -32,9 +37,11 @@ def export(
 
     found = [files.read_result(choose_run(run, results_root)) for run in runs]
     folder = out or results_root / "exports"
+    if form == "huggingface" and out is None:
+        folder /= found[0].id
     written: dict[Path, str] = {}
     if form == "csv":
-        written[folder / "results.csv"] = result_forms.as_csv(found)
+        written[folder / f"{_name([result.id for result in found])}.csv"] = result_forms.as_csv(found)
     else:
         if dataset_id is None or len(found) != 1:
             raise ConfigError(
@@ -49,8 +56,17 @@ def export(
         written[folder / "eval.yaml"] = result_forms.as_yaml(result_forms.benchmark_of(found[0]))
         written[folder / ".eval_results" / name] = result_forms.as_yaml(entries)
     for place, text in written.items():
+        other = place.is_file() and place.read_bytes() != text.encode()
         files.write_atomically(place, text.encode())
-        print(f"written: {place}")
+        print(f"{'written in place of another content' if other else 'written'}: {place}")
     if form == "huggingface":
         print(f"eval.yaml belongs into the dataset repository {dataset_id}, .eval_results into that of the model")
     return 0
+
+
+def _name(ids: Sequence[str]) -> str:
+    """Return the name of a file of these runs; one of very many runs ends with a digest of their ids."""
+    name = "+".join(ids)
+    if len(name) <= MOST_LETTERS:
+        return name
+    return f"{ids[0]}+{len(ids) - 1}-more-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -27,6 +27,7 @@ def submit(
     ] = None,
 ) -> int:
     """Write a run as a result to add by pull request: submit sat-patchcore who=NAME licence=CC-BY-4.0 [source=…]."""
+    from benchmark.core.terminal import printable
     from benchmark.report.compare import choose_run
     from benchmark.results import files
     from benchmark.results.submission import COMMUNITY
@@ -42,9 +43,13 @@ def submit(
     files.write_atomically(target, made.model_dump_json(indent=1).encode() + b"\n")
     print(f"written: {target} ({counted(len(made.values), 'value')})")
     print(
-        f"public with it: {made.who}, {made.licence}, the names and values of its settings, digests of data, weights "
-        "and files, the version and commit of the code, the processor; no image, no path, no name of the machine"
+        f"public with it: {made.who}, {made.licence}, the names of the data and its categories, the names and values "
+        "of its settings, names and digests of weights, digests of data and files, the version and commit of the code, "
+        "the processor; no image, no path, no name of the machine"
     )
+    if made.data.private:
+        names = [made.data.option, *made.data.categories, *(f"{key}={value}" for key, value in made.settings.items())]
+        print(f"of your private data, these become public: {printable(', '.join(names))}")
     print(
         f"give it by a pull request that adds this file; make verify-submission FILE={target} says what can be checked"
     )

@@ -30,10 +30,15 @@ def verify_submission(
     ] = False,
     markdown: Annotated[Path | None, typer.Option(parser=path, help="Write the comment of a pull request.")] = None,
 ) -> int:
-    """Check submitted results: verify-submission FILE [maps=FOLDER] [quick] [record] [markdown=FILE]."""
+    """Check submitted results: verify-submission FILE [maps=FOLDER] [quick] [record] [markdown=FILE].
+
+    The exit status is 1 where a line is refused, and where maps, settings or record were given and the values could not
+    be made again.
+    """
     from benchmark.core.errors import ConfigError
     from benchmark.report.submission_comment import comment, of_file
     from benchmark.results import files
+    from benchmark.running.recomputing import WHAT
 
     settings, names = settings_and_names([word for word in words if not _is_file(word)])
     names += [word for word in words if _is_file(word)]
@@ -41,21 +46,32 @@ def verify_submission(
         raise ConfigError("name a submission: make verify-submission FILE=results/community/….json")
     if maps is not None and (len(names) != 1 or quick):
         raise ConfigError("maps=… are those of one submission: give one FILE, without quick")
+    if maps is not None and not maps.is_dir():
+        raise ConfigError(
+            f"maps={maps}: no such folder; give the one that run.export=[maps,masks,csv] wrote, RUN/export"
+        )
+    if quick and (settings or record):
+        raise ConfigError(f"quick makes no value again, so that {' '.join(settings) or 'record'} would go unread")
     for name in names:
         if not (Path(name).exists() or Path(name).is_symlink()):
             raise ConfigError(f"{name} cannot be read: there is no such file; submissions lie in results/community")
-    status, parts = 0, []
+    status, undone, parts = 0, False, []
     for place in map(Path, names):
         print(f"{place.name}:")
         one, checks = _looked_at(place, maps=maps, quick=quick, record=record, settings=settings)
         status |= any(check.state == "refused" for check in checks)
+        undone |= any(check.what == WHAT and check.state == "not verified" for check in checks)
         if markdown is not None:
             told = [(check.state, check.what, check.told) for check in checks]
             parts.append(of_file(place.name, told, _beside_others(one, place)))
     if markdown is not None:
         files.write_atomically(markdown, comment(parts).encode())
-    print("refused" if status else "nothing speaks against it")
-    return status
+    asked = [*([] if maps is None else [f"maps={maps}"]), *settings, *(["record"] if record else [])]
+    if status or not (asked and undone):
+        print("refused" if status else "nothing speaks against it")
+        return status
+    print(f"not done: {' '.join(asked)} asked for {WHAT}; the lines 'not verified: {WHAT}' say why they were not")
+    return 1
 
 
 def _is_file(word: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 from benchmark.core.errors import ConfigError
@@ -124,6 +124,12 @@ class Settings(BaseModel):
     cannot be replaced, as those of a service."""
     toy_option: ClassVar[str] = ""
     """Group whose option ``toy`` takes the place of these settings for that."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return where a file is not what was to be read, and why: ``id: Field required``, ``the file: Invalid JSON``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 
 
 class Record(BaseModel):

@@ -104,7 +104,9 @@ def _array(path: Path) -> NDArray[Any]:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{path}: cannot be read as a NumPy array ({error}); write it with numpy.save") from error
+        # NumPy's own words on what is no array advise to load it unsafely
+        told = "it holds no array of numbers" if "pickle" in str(error) else error
+        raise DataError(f"{path}: cannot be read as a NumPy array ({told}); write it with numpy.save") from error
     return np.asarray(read)
 
 

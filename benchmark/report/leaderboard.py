@@ -29,8 +29,9 @@ from benchmark.scoring.metrics.registry import METRICS
 WHOLE = ("mean", "all", "average")
 """Published categories that are all of a data set."""
 FIRST = ("image_auroc", "auroc", "ap", "f1_max", "aupro", "image_ap", "image_f1_max", "iou", "f2")
-"""Metrics in the order of columns, where equally many methods have them."""
+"""Metrics in the order of columns; each that any row has is shown."""
 MOST_COLUMNS = 7
+"""Up to which other metrics of submissions fill a table up."""
 Values = dict[str, tuple[float, float | None, float | None]]
 
 
@@ -59,11 +60,19 @@ class Board:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Columns: the metrics that most entries have; the first one ranks."""
-        have = Counter(metric for entry in self.entries for metric in entry.values)
-        order = {name: at for at, name in enumerate(FIRST)}
-        names = sorted(have, key=lambda name: (-have[name], order.get(name, len(order)), name))
-        return tuple(names[:MOST_COLUMNS])
+        """Columns in a fixed order, behind the one that ranks: what most published rows have, else the first one.
+
+        No submission takes a column of ``FIRST`` or of papers from the others, nor changes how published rows rank.
+        """
+        have = {metric for entry in self.entries for metric in entry.values}
+        printed = Counter(metric for entry in self.entries if not entry.digest for metric in entry.values)
+        order = {name: at for at, name in enumerate(dict.fromkeys((*FIRST, *METRICS)))}
+        names = sorted(have, key=lambda name: (order.get(name, len(order)), name))
+        kept = [name for name in names if name in FIRST or name in printed]
+        filling = [name for name in names if name not in kept][: max(0, MOST_COLUMNS - len(kept))]
+        shown = [name for name in names if name in kept or name in filling]
+        ranks = max(shown, key=lambda name: printed[name])  # the first of equals
+        return (ranks, *(name for name in shown if name != ranks))
 
     @property
     def ranked(self) -> tuple[Entry, ...]:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from benchmark.core.errors import DataError
-from benchmark.core.settings import Record
+from benchmark.core.settings import Record, first_problem
 
 Form = Literal["maps", "masks", "csv", "coco", "mvtec_ad2", "fiftyone"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -50,9 +50,9 @@ def read_index(folder: Path) -> ExportIndex | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValidationError) as error:
+        told = first_problem(error) if isinstance(error, ValidationError) else error.strerror
         raise DataError(
-            f"{path}: not the index of an export of this version ({str(error).splitlines()[0]}); remove it, and export "
-            "the run again"
+            f"{path}: not the index of an export of this version ({told}); remove it, and export the run again"
         ) from None
 
 

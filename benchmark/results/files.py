@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from benchmark.core.atomic import remove_leftovers, replacing
 from benchmark.core.errors import BenchmarkError, ResultsError
+from benchmark.core.settings import first_problem
 from benchmark.results.replicates import REPLICATES
 from benchmark.results.schema import RunResult
 
@@ -168,10 +169,8 @@ def read_result(folder: Path) -> RunResult:
     except OSError as error:
         raise ResultsError(f"{path} cannot be read ({error.strerror}); move it away") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise ResultsError(
-            f"{path} is not a result file of this version ({place}: {first['msg']}); "
+            f"{path} is not a result file of this version ({first_problem(error)}); "
             "run.overwrite=only_missing writes it anew"
         ) from None
 

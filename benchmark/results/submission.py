@@ -29,6 +29,14 @@ A_FILE = "(a file, see files)"
 """What stands in the place of a path of somebody's machine."""
 _PATH = re.compile(r"(?:^|[\s\"'(=:,\[])(?:/(?!/)[\w.]|~[\w/]|\.\.?/|[A-Za-z]:[\\/](?!/)|\\\\\w|file:)")
 
+FORMS = {
+    "who": "a name begins with a letter or digit, and has up to 80 of letters, digits, blanks and .,'&()+-",
+    "licence": "give an identifier of SPDX such as CC-BY-4.0",
+    "source": "give an address, https://…, of up to 200 characters without blanks, brackets and quotes",
+    "method": "a name begins with a letter or digit, and has up to 80 of a-z, A-Z, 0-9 and ._-",
+}
+"""What the giver's own words look like, for people."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 Text = Annotated[str, Field(max_length=400)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -158,14 +166,34 @@ def read_submission(path: Path) -> Submission:
         return Submission.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = printable(".".join(str(part)[:60] for part in first["loc"][:6]))
-        raise ResultsError(f"{path}: not a submission of this version ({where}: {first['msg'][:200]})") from None
+        where = printable(".".join(str(part)[:60] for part in first["loc"][:6])) or "the file"
+        told = (
+            FORMS.get(where, first["msg"][:200]) if first["type"] == "string_pattern_mismatch" else first["msg"][:200]
+        )
+        raise ResultsError(f"{path}: not a submission of this version ({where}: {told})") from None
     except RecursionError:
         raise ResultsError(f"{path}: nested more than {DEEPEST} deep; a submission is not") from None
     except OSError as error:
         raise ResultsError(f"{path} cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ResultsError(f"{path}: not the JSON of a submission ({printable(str(error))[:200]})") from None
+
+
+def spdx(licence: str) -> str:
+    """Return an identifier of SPDX as SPDX writes it (``cc-by-4.0`` is ``CC-BY-4.0``).
+
+    Raises:
+        ResultsError: SPDX lists no such licence.
+    """
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        usual = canonicalize_license_expression(licence)
+    except InvalidLicenseExpression:
+        usual = None
+    if usual is None or usual.startswith("LicenseRef-") or not re.fullmatch(r"[A-Za-z0-9.+-]+", usual):
+        raise ResultsError(f"{licence!r} is no licence that SPDX lists; give one as CC-BY-4.0: spdx.org/licenses")
+    return str(usual)
 
 
 def unfit_texts(submission: Submission) -> list[str]:

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.config.options import options
-from benchmark.core.errors import BenchmarkError
+from benchmark.core.errors import BenchmarkError, ResultsError
 from benchmark.core.resources import REFERENCE
 from benchmark.core.terminal import printable
 from benchmark.core.text import counted
 from benchmark.data.card import find_card
 from benchmark.results import files
 from benchmark.results.schema import OWN_DATA
-from benchmark.results.submission import Submission, SubmittedValue, read_submission, unfit_texts
+from benchmark.results.submission import Submission, SubmittedValue, read_submission, spdx, unfit_texts
 from benchmark.running.submitting import preset_hash_of
 from benchmark.scoring.metrics.registry import METRICS
 
 State = Literal["verified", "not verified", "refused"]
+ENTRY = "options, settings, files, protocol, weights and images"
+"""What makes a submission another one; there is one of each."""
+NO_VALUE = ("dataset.name", "run.on_error")
+"""Settings that change no value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,9 @@ def content_checks(submission: Submission, path: Path | None) -> Iterator[Check]
         path: where it stands, beside others; None: nowhere yet.
     """
     digest = submission.computed_digest()
-    yield _if(submission.digest == digest, "digest", "fits the content", f"the content has {digest[:12]}")
+    edited = f"the content has {digest[:12]}, so it was edited after it was written; write it anew with make submit"
+    yield _if(submission.digest == digest, "digest", "fits the content", edited)
+    yield _licence(submission.licence)
     yield from (Check(what="texts", state="refused", told=text) for text in unfit_texts(submission)[:20])
     if path is not None:
         yield _stands_where_it_says(submission, path)
@@ -75,10 +81,20 @@ def _stands_where_it_says(submission: Submission, path: Path) -> Check:
     return _if(place == submission.place, "place", wanted, f"{place.as_posix()}; its content says {wanted}")
 
 
+def _licence(given: str) -> Check:
+    try:
+        usual = spdx(given)
+    except ResultsError as error:
+        return Check(what="licence", state="refused", told=str(error))
+    return _if(usual == given, "licence", f"{given} is an identifier of SPDX", f"{given} is written {usual} by SPDX")
+
+
 def _alone(submission: Submission, path: Path) -> Iterator[Check]:
-    """Refuse what is there already: the same run, or another one of the same method, settings, protocol and images."""
-    for other in sorted(path.parent.glob("*.json")):
-        if other.name == path.name:
+    """Refuse what is there already, whoever gave it and whatever it is called there."""
+    own = path.absolute()
+    in_place = own.parent.name == submission.place.parent.name
+    for other in sorted(own.parent.parent.glob("*/*.json") if in_place else own.parent.glob("*.json")):
+        if other == own:
             continue
         try:
             known = read_submission(other)
@@ -86,15 +102,27 @@ def _alone(submission: Submission, path: Path) -> Iterator[Check]:
             continue  # it has a check of its own
         same_run = known.run_digest == submission.run_digest
         if same_run or _same_entry(known, submission):
-            of = "run" if same_run else "method, settings, images and giver"
-            yield Check(what="unique", state="refused", told=f"{other.name} is of the same {of}; there can be one")
+            file = f"{other.parent.name}/{other.name}"
+            of = "is of the same run" if same_run else f"has the same {ENTRY}"
+            told = (
+                f"{file} {of}; there can be one. To confirm its values: make verify-submission FILE=…/{file}; to "
+                "correct one of your own, remove that file first"
+            )
+            yield Check(what="unique", state="refused", told=told)
             return
-    yield Check(what="unique", state="verified", told="no other submission of this method, settings and images")
+    yield Check(what="unique", state="verified", told=f"no other submission has the same {ENTRY}")
 
 
 def _same_entry(one: Submission, two: Submission) -> bool:
-    keys = {"method", "who", "choices", "settings", "files", "protocol", "weights"}
-    return one.data.fingerprint == two.data.fingerprint and one.model_dump(include=keys) == two.model_dump(include=keys)
+    """Whether two submissions are of one experiment; which metrics were chosen makes it no other one."""
+    return _entry(one) == _entry(two)
+
+
+def _entry(one: Submission) -> tuple[object, ...]:
+    choices = {group: option for group, option in one.choices.items() if group.partition("@")[0] != "metric"}
+    settings = {key: value for key, value in one.settings.items() if key not in NO_VALUE}
+    weights = {used.sha256 or used.name for used in one.weights}
+    return choices, settings, one.files, one.protocol.hash, weights, one.data.fingerprint
 
 
 def _data(submission: Submission) -> Iterator[Check]:

@@ -17,11 +17,16 @@ from benchmark.results.submission import A_FILE, Submission, SubmittedValue
 from benchmark.running.checking import Check
 from benchmark.running.reference import TOLERANCE
 from benchmark.running.submitting import GROUPS, words_of
+from benchmark.scoring.metrics.registry import METRICS
 
 MOST = 10_000
 """Largest number that a stranger's setting may have: it says how many images are generated, or how large they are."""
 _WORD = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
 WHAT = "values made again"
+MOST_NAMED = 12
+"""Metrics that are named at most."""
+EXPORT_OF = {"masks": "masks", "labels": "csv", "image_scores": "csv"}
+"""What a metric is made of -> the form of ``run.export`` that holds it; all others need maps."""
 
 
 def recompute(submission: Submission, *, maps: Path | None, extra: Sequence[str]) -> Iterator[Check]:
@@ -32,20 +37,29 @@ def recompute(submission: Submission, *, maps: Path | None, extra: Sequence[str]
         maps: folder of its exported predictions, which are scored; None: the run is carried out, where data and
             weights are here and no service is asked.
         extra: further words of a command line, such as ``run.data_root=…``.
+
+    Raises:
+        ConfigError: a further word is no setting of the run.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="benchmark-verify-") as place:
-            made = _made_again(submission, maps, [*extra, f"run.results_root={place}"])
+        words = _words(submission, maps)
     except BenchmarkError as error:
         yield Check(what=WHAT, state="not verified", told=str(error).splitlines()[0])
         return
-    yield _compared(submission, made, "scored again from its maps" if maps else "run again")
+    if extra:
+        compose([*words, *extra])  # a wrong word is no fault of the submission
+    try:
+        with tempfile.TemporaryDirectory(prefix="benchmark-verify-") as place:
+            made = _made_again(words, maps, [*extra, f"run.results_root={place}"])
+    except BenchmarkError as error:
+        yield Check(what=WHAT, state="not verified", told=str(error).splitlines()[0])
+        return
+    yield _compared(submission, made, from_maps=maps is not None)
 
 
-def _made_again(submission: Submission, maps: Path | None, extra: Sequence[str]) -> RunResult:
+def _made_again(words: Sequence[str], maps: Path | None, extra: Sequence[str]) -> RunResult:
     from benchmark.running.run import execute
 
-    words = _words(submission, maps)
     composed, choices = compose([*words, "tracking=none", "run.gallery=0", *extra])
     if maps is None:
         _refuse_what_is_not_here(composed, choices)
@@ -106,13 +120,14 @@ def _asks(values: Mapping[str, Any]) -> bool:
     return "access" in values or any(map(_asks, inner))
 
 
-def _compared(submission: Submission, made: RunResult, how: str) -> Check:
+def _compared(submission: Submission, made: RunResult, *, from_maps: bool) -> Check:
+    how = "scored again from its maps" if from_maps else "run again"
     if made.dataset.fingerprint != submission.data.fingerprint:
         told = f"other images or labels: {made.dataset.fingerprint[:12]} here, {submission.data.fingerprint[:12]} there"
         return Check(what=WHAT, state="not verified", told=told)
     ours = {(row.metric, row.category): row.value for row in made.metrics if row.value is not None}
     both = [(row, ours[row.metric, row.category]) for row in submission.values if (row.metric, row.category) in ours]
-    missing = len(submission.values) - len(both)
+    missing = [row for row in submission.values if (row.metric, row.category) not in ours]
     apart = [(row, value) for row, value in both if abs(value - row.value) > TOLERANCE]
     processor = " ".join(str(v) for k in ("cpu", "kernels") if (v := made.measured.hardware.get(k)))
     elsewhere = processor != submission.code.processor
@@ -126,8 +141,19 @@ def _compared(submission: Submission, made: RunResult, how: str) -> Check:
     within = "inside their intervals, on another processor" if apart else f"tolerance {TOLERANCE}"
     told = f"{how}: {counted(len(both), 'value')}, largest difference {largest:.2g}, {within}"
     if missing:
-        return Check(what=WHAT, state="not verified", told=f"{told}; {missing} others it does not give")
+        return Check(what=WHAT, state="not verified", told=f"{told}; {_not_given(missing, from_maps)}")
     return Check(what=WHAT, state="verified", told=told)
+
+
+def _not_given(rows: Sequence[SubmittedValue], from_maps: bool) -> str:
+    """Name the values that were not found again, and what an export lacks for them."""
+    names = list(dict.fromkeys(row.metric for row in rows))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    told = f"{counted(len(rows), 'value')} of {', '.join(names[:MOST_NAMED])}{more} not made again"
+    if not from_maps:
+        return told
+    needs = sorted({EXPORT_OF.get(METRICS[name].source, "maps") for name in names})
+    return f"{told}: the export lacks {' and '.join(needs)}; it has all with run.export=[maps,masks,csv]"
 
 
 def _inside(value: float, row: SubmittedValue) -> bool:

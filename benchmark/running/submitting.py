@@ -15,12 +15,14 @@ from benchmark.report.papers.fairness import preset_hash, unfair_run
 from benchmark.results.schema import RunResult, plain
 from benchmark.results.submission import (
     A_FILE,
+    FORMS,
     Submission,
     SubmittedCode,
     SubmittedData,
     SubmittedProtocol,
     SubmittedValue,
     looks_like_path,
+    spdx,
     unfit_texts,
 )
 from benchmark.weights.used import WeightsUsed
@@ -37,14 +39,14 @@ def submission_of(
     Args:
         result: of the run.
         who: gives it.
-        licence: of the numbers, an identifier of SPDX such as ``CC-BY-4.0``.
+        licence: of the numbers, an identifier of SPDX such as ``CC-BY-4.0``, in any case.
         method: what it is called; None: the option of its pipeline.
         source: address of the paper, the code or the weights; None: there is none.
         private: the data is somebody's own, and nobody else can have it.
 
     Raises:
         ResultsError: the run is partial or of random weights, its protocol is no option of ``conf/protocol``, its data
-            has no card and is not said to be private, or a text is not one that may be public.
+            has no card and is not said to be private, SPDX lists no such licence, or a text may not be public.
     """
     if reasons := list(unfair_run(result)):
         raise ResultsError(f"{result.id}: {'; '.join(reasons)}; submit a run of all images")
@@ -62,10 +64,14 @@ def submission_of(
         )
     made = result.measured
     try:
+        usual = spdx(licence)
+    except ResultsError as error:
+        raise ResultsError(f"licence={error}") from None
+    try:
         submission = Submission(
             method=method or result.choices["pipeline"],
             who=who,
-            licence=licence,
+            licence=usual,
             source=source,
             date=made.started[:10],
             run=result.id,
@@ -96,7 +102,7 @@ def submission_of(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ResultsError(f"{where}={first['input']!r}: {first['msg']}; {_fix(where)}") from None
+        raise ResultsError(f"{where}={first['input']!r}: {_fix(where)}") from None
     if unfit := unfit_texts(submission):
         raise ResultsError(f"{result.id}: {unfit[0]}, which must not be public; change that setting, and run again")
     return submission.sealed()
@@ -167,10 +173,4 @@ def _without_paths(value: Any) -> Any:
 
 def _fix(field: str) -> str:
     """Say how a field of the command is given."""
-    fixes = {
-        "who": "give who=NAME, letters, digits and .,'&()+-",
-        "licence": "give licence=CC-BY-4.0 or another identifier of SPDX",
-        "source": "give source=https://… without blanks, brackets and quotes",
-        "method": "give method=NAME of letters, digits, dots, dashes and underscores",
-    }
-    return fixes.get(field, "submit a run whose settings are numbers and short words")
+    return FORMS.get(field, "must not be public as it is; submit a run whose settings are numbers and short words")

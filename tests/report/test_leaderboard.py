@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,19 @@ def test_the_best_comes_first_equal_values_share_a_rank_and_gaps_come_last() -> 
     assert table.rows[0][4:] == ("0.500 ★", "0.900 ★") and table.rows[3][4:] == ("–", "0.800")
 
 
+def test_no_submission_takes_a_column_or_the_ranking_from_others() -> None:
+    usual = dict.fromkeys(("image_auroc", "auroc", "ap", "f1_max", "aupro", "image_ap", "image_f1_max"), 0.5)
+    first = replace(entry("a", **usual), digest="1")
+    other = replace(entry("b", image_auroc=0.6, max_iou=0.7, image_f2_max=0.8, iou=0.1), digest="2")
+    alone, both = (Board(dataset="x", protocol="p", title="t", entries=own) for own in ((first,), (first, other)))
+    assert alone.metrics == tuple(usual) and both.metrics == (*usual, "iou")
+    assert grid(both).rows[1][4:] == (*("0.500" for _ in usual), "–")
+    printed = (entry("c", ap=0.2), entry("d", ap=0.3, aupro_200step=0.1))
+    for entries in (printed, (*printed, first), (*printed, first, other)):
+        board = Board(dataset="x", protocol="p", title="t", entries=entries)
+        assert board.metrics[0] == "ap" and "aupro_200step" in board.metrics
+
+
 def test_a_submission_stands_beside_published_numbers_of_its_protocol_and_images(submitted: Submission) -> None:
     one = on_mvtec(submitted)
     board = next(b for b in boards([one], {one.digest: "run again"}) if b.protocol == "saa_plus")
@@ -88,10 +102,29 @@ def test_results_in_the_forms_of_hugging_face_have_its_fields_alone(tmp_path: Pa
 def test_results_as_csv_and_words_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(REFERENCE / name) for name in ("sat-patchcore", "mtd-constant")]
     assert main(["export", *runs, "form=csv", f"out={tmp_path}"]) == 0
-    lines = (tmp_path / "results.csv").read_text().splitlines()
     results = [files.read_result(Path(run)) for run in runs]
+    lines = (tmp_path / f"{results[0].id}+{results[1].id}.csv").read_text().splitlines()
     assert lines[0].split(",") == list(result_forms.COLUMNS)
     assert len(lines) == 1 + sum(len(result.metrics) for result in results)
     for wrong in (["form=huggingface"], ["form=huggingface", "dataset_id=sat"]):
         assert main(["export", runs[0], *wrong, f"out={tmp_path}"]) == 1
         assert "OWNER/NAME" in capsys.readouterr().err
+
+
+def test_an_export_is_named_after_its_runs_and_says_what_it_replaces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "results"
+    for name in ("sat-patchcore", "mtd-constant"):
+        for form in (["form=csv"], ["form=huggingface", "dataset_id=me/sat"]):
+            assert main(["export", str(REFERENCE / name), *form, f"results_root={root}"]) == 0
+    ids = {files.read_result(REFERENCE / name).id for name in ("sat-patchcore", "mtd-constant")}
+    assert {path.stem for path in root.glob("exports/*.csv")} == ids
+    assert {path.parent.name for path in root.glob("exports/*/eval.yaml")} == ids
+    assert "in place of" not in capsys.readouterr().out
+    next(root.glob("exports/sat-*.csv")).write_text("older")
+    assert main(["export", str(REFERENCE / "sat-patchcore"), "form=csv", f"results_root={root}"]) == 0
+    assert "written in place of another content: " in capsys.readouterr().out
+    many = [str(REFERENCE / "sat-patchcore")] * 12
+    assert main(["export", *many, "form=csv", f"results_root={root}"]) == 0
+    assert len(list(root.glob("exports/sat-patchcore-*+11-more-*.csv"))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,52 @@ def test_content_that_cannot_be_true_or_public_is_refused(made: Submission, kind
 
 def test_a_digest_a_place_and_a_second_file_that_do_not_fit_are_refused(made: Submission, tmp_path: Path) -> None:
     touched = Submission.model_validate_json(json.dumps(change(made, who="Eve")))
-    assert refusals(touched) == [f"digest: the content has {touched.computed_digest()[:12]}"]
+    (told,) = refusals(touched)
+    assert told.startswith(f"digest: the content has {touched.computed_digest()[:12]}, so it was edited")
     path = written(made, tmp_path)
     moved = path.rename(path.with_name("patchcore-000000000000.json"))
     assert any(line.startswith("place: sat/patchcore-000000000000.json; its content") for line in refusals(made, moved))
     again = made.model_copy(update={"who": "Eve"}).sealed()
-    assert any("is of the same run" in line for line in refusals(again, written(again, tmp_path)))
+    assert any(f"sat/{moved.name} is of the same run; " in line for line in refusals(again, written(again, tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_another"),
+    [
+        ({"who": "Eve"}, False),
+        ({"method": "mine"}, False),
+        ({"choices__metric": "standard"}, False),
+        ({"weights__0__licence": "mine"}, False),
+        ({"settings": {"run.on_error": "row", "dataset.name": "mine"}}, False),
+        ({"data__option": "mine"}, False),
+        ({"settings": {"run.seed": 1}}, True),
+        ({"choices__pipeline": "padim"}, True),
+        ({"data__fingerprint": "0" * 64}, True),
+        ({"protocol__hash": "0" * 64}, True),
+        ({"weights__0__sha256": "0" * 64}, True),
+        ({"files": {"pipeline.prompts": "0" * 64}}, True),
+    ],
+)
+def test_one_experiment_has_one_submission_whoever_gives_it(
+    made: Submission, tmp_path: Path, fields: dict[str, Any], is_another: bool
+) -> None:
+    first = written(made, tmp_path)
+    values = change(made, **fields, run_digest="1" * 64)  # found again on another processor
+    other = Submission.model_validate_json(json.dumps(values)).sealed()
+    lines = [line for line in refusals(other, written(other, tmp_path)) if line.startswith("unique: ")]
+    assert (lines == []) == is_another
+    if not is_another:
+        told = f"sat/{first.name} has the same options"
+        assert told in lines[0] and "verify-submission FILE=…/" in lines[0] and "remove that file first" in lines[0]
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-9.9", "MYLICENCE", "LicenseRef-mine", "MIT OR Apache-2.0", "my own", ""])
+def test_a_licence_is_one_that_spdx_lists_as_spdx_writes_it(made: Submission, licence: str) -> None:
+    with pytest.raises(ResultsError, match=r"^licence=.* is no licence that SPDX lists"):
+        submission_of(reference(), **{**GIVEN, "licence": licence})
+    assert submission_of(reference(), **{**GIVEN, "licence": "cc-by-4.0"}).licence == "CC-BY-4.0"
+    for wrong, told in (("cc-by-4.0", "is written CC-BY-4.0 by SPDX"), ("CC-BY-9.9", "no licence that SPDX lists")):
+        assert any(told in line for line in refusals(made.model_copy(update={"licence": wrong}).sealed()))
 
 
 def test_a_mean_that_its_categories_do_not_make_is_refused(made: Submission) -> None:
@@ -134,7 +175,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "deep": (_raw("[" * 9 + "]" * 9), "nested more than 8 deep"),
     "bottomless": (_raw("[" * 200_000), "nested more than 8 deep"),
     "an endless number": (_raw(f'{{"schema_version": {"9" * 5000}}}'), "not the JSON of a submission"),
-    "a list": (_raw("[]"), "not a submission of this version"),
+    "a list": (_raw("[]"), r"not a submission of this version \(the file: "),
 }
 
 
@@ -147,7 +188,7 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.Ca
     assert main(["verify-submission", "quick", str(path), f"markdown={tmp_path / 'said.md'}"]) == 1
     said = capsys.readouterr().out
     assert "refused: file: " in said and said.endswith("refused\n") and str(tmp_path) not in said
-    assert told in (tmp_path / "said.md").read_text()
+    assert told.partition(r" \(")[0] in (tmp_path / "said.md").read_text()
 
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -165,8 +206,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 def test_fields_of_another_kind_are_refused_by_name(made: Submission, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps(change(made, **FIELDS[kind])).replace("Infinity", "1e999"))
-    with pytest.raises(ResultsError, match="not a submission of this version"):
+    with pytest.raises(ResultsError, match="not a submission of this version") as raised:
         read_submission(path)
+    assert not FIELDS[kind].keys() & {"who", "method", "source", "licence"} or "[" not in str(raised.value), "a regex"
 
 
 @pytest.mark.parametrize(
@@ -208,8 +250,8 @@ def test_what_no_one_could_repeat_is_not_submitted() -> None:
             submission_of(wrong, **GIVEN)
     private = submission_of(own, **{**GIVEN, "private": True})
     assert private.data.card is None and refusals(private) == []
-    for key, value in {"who": "<b>", "licence": "my own", "source": "ftp://x", "method": "a/b"}.items():
-        with pytest.raises(ResultsError, match=f"{key}="):
+    for key, value in {"who": "<b>", "source": "ftp://x", "method": "a/b"}.items():
+        with pytest.raises(ResultsError, match=f"^{key}='{value}': (a name begins|give an address)"):
             submission_of(result, **{**GIVEN, key: value})
 
 
@@ -240,7 +282,7 @@ def test_a_run_is_submitted_verified_and_recorded(
     (path,) = tmp_path.glob("sat/*.json")
     assert f"written: {path}" in capsys.readouterr().out
     assert main(["submit", str(done.folder), "who=Eve", "licence=CC-BY-4.0", f"out={tmp_path}"]) == 1
-    assert "is of the same run; there can be one\n" in (told := capsys.readouterr().out)
+    assert "is of the same run; there can be one" in (told := capsys.readouterr().out)
     assert "nothing written: " in told and list(tmp_path.glob("sat/*.json")) == [path]
     words = [*places(folder)[:1], f"run.cache_root={folder / 'cache'}"]
     said = tmp_path / "said.md"
@@ -249,6 +291,47 @@ def test_a_run_is_submitted_verified_and_recorded(
     assert "verified: values made again: run again: " in shown and "not verified: data: " in shown
     assert read_verified(tmp_path) == {read_submission(path).digest: "run again"}
     assert "| verified | values made again |" in said.read_text() and "| best published |" in said.read_text()
+
+
+def test_what_was_asked_and_not_done_ends_with_1(
+    finished: tuple[Path, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, done = finished
+    path = written(submission_of(done.result, **GIVEN), tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    words = ["verify-submission", str(path), *places(folder)[:1], f"run.cache_root={folder / 'cache'}"]
+    assert main([*words, f"maps={empty}"]) == 1
+    shown = capsys.readouterr().out
+    assert "not verified: values made again: " in shown and f"not done: maps={empty} " in shown.splitlines()[-1]
+    for wrong, told in (
+        ([f"maps={empty / 'no'}"], f"maps={empty / 'no'}: no such folder"),
+        (["pipeline.smoothnig=2"], "unknown key 'pipeline.smoothnig'"),
+        (["quick"], "would go unread"),
+    ):
+        assert main([*words, *wrong]) == 1
+        assert told in capsys.readouterr().err
+
+
+def test_values_that_an_export_does_not_give_are_named(finished: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, done = finished
+    one = submission_of(done.result, **GIVEN)
+    shutil.copytree(done.folder / EXPORT / "maps", tmp_path / "maps")
+    words = [*places(folder)[:1], f"run.cache_root={folder / 'cache'}"]
+    (found,) = recompute(one, maps=tmp_path / "maps", extra=words)
+    assert found.state == "not verified" and "iou" in found.told.rpartition("; ")[0]
+    assert "the export lacks csv and masks; it has all with run.export=[maps,masks,csv]" in found.told
+
+
+def test_the_names_of_private_data_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = reference()
+    data = result.dataset.model_copy(update={"name": "bolts", "categories": ["secret product"]})
+    rows = [m.model_copy(update={"category": "pooled"}) for m in result.metrics if m.category == "pooled"]
+    own = altered(result, choices={**result.choices, "dataset": "folder"}, dataset=data, metrics=rows)
+    files.write_atomically(tmp_path / "own" / files.RESULT, own.model_dump_json().encode())
+    words = ["submit", str(tmp_path / "own"), f"out={tmp_path}", "licence=MIT"]
+    assert main([*words, "who=Ada", "private_data"]) == 0
+    assert "of your private data, these become public: bolts, secret product" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", ["maps", pytest.param("run", marks=pytest.mark.slow)])

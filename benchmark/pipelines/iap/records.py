@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.core.errors import ConfigError, near_matches
+from benchmark.core.settings import first_problem
 from benchmark.pipelines.iap.terms import Outcome
 
 SCHEMA = 1
@@ -103,9 +104,7 @@ def read_record(path: Path) -> PromptRecord:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the prompt record {path} cannot be read ({error})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"the prompt record {path} is not valid: {where}: {first['msg']}; fix or delete it") from None
+        raise ConfigError(f"the prompt record {path} is not valid: {first_problem(error)}; fix or delete it") from None
 
 
 def find_records(folder: Path, *, dataset: str, category: str) -> list[tuple[Path, PromptRecord]]:

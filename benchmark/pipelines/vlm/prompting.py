@@ -11,7 +11,7 @@ from pydantic import ValidationError, model_validator
 from benchmark.chat.question import Part, SentImage
 from benchmark.config.prompt_files import prompt_file
 from benchmark.core.errors import ConfigError, near_matches
-from benchmark.core.settings import Settings
+from benchmark.core.settings import Settings, first_problem
 from benchmark.core.yaml_files import read_yaml
 
 Place = Literal["reference", "image", "prompt"]
@@ -81,9 +81,7 @@ def load_texts(name: str, *, dataset: str) -> Texts:
     try:
         return Texts.model_validate(read_yaml(path))
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"the prompts {path} are not valid: {where}: {problem['msg']}") from None
+        raise ConfigError(f"the prompts {path} are not valid: {first_problem(error)}") from None
 
 
 def text_for(texts: Texts, prompt: Literal["basic", "refined", "custom"], *, custom: str | None, category: str) -> str:

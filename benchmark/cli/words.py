@@ -82,7 +82,7 @@ class Command(TyperCommand):
             return f"{name}={given or '…'}: {told}" if is_option else f"{name}: {told}"
         choices = " or ".join(f"{name}={choice}" for choice in _choices(param.type_descriptor.annotation))
         missing = f"{choices or f'{name}=…'} is not given" if is_option else f"{name} is not given"
-        _, has_example, example = (self.help or "").rstrip(".").rpartition(": ")
+        _, has_example, example = (self.help or "").partition("\n")[0].rstrip(".").rpartition(": ")
         return f"{missing}{f' ({means})' if means else ''}{f'; write {example}' if has_example else ''}"
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]

@@ -52,7 +52,7 @@ def test_help_loads_nothing_heavy_and_names_the_groups() -> None:
         ),
         (["pipelin=constant"], ["'pipelin'", "'pipeline'"]),
         (["run.sed=1"], ["unknown key 'run.sed'", "'seed'"]),
-        (["run.seed=one"], ["run.seed", "integer", "'one'"]),
+        (["run.seed=one"], ["run.seed", "a whole number of 0 or more", "'one'"]),
         (["dataset=mtd", "dataset.label_frm=mask"], ["'dataset.label_frm'", "'label_from'"]),
         (["run.objective=apx"], ["run.objective=apx", "'ap'"]),
         (["pipeline.smoothing=0,1"], ["pipeline.smoothing=0,1: several values make a sweep", "-m", "[0,1]"]),

@@ -163,7 +163,7 @@ def test_wrong_checksum_is_not_unpacked(
     [
         (["mvtek"], "'mvtek' is not a dataset or a word of this command; did you mean 'mvtec'"),
         ([], "name one dataset"),
-        (["mvtec", "rooot=x"], "unknown key 'rooot'"),
+        (["mvtec", "rooot=x"], "data has no rooot=…; known: data_root"),
         (["folder"], "dataset folder is your own data, nothing is fetched for it; check it with: make data"),
         (["folder", "verify"], "folder"),
         (["folder", "verify", "dataset.pth=x"], "did you mean 'path'"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import logging
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
 FEW = 1 << 13
 """Scores that NumPy sorts in less time than the compiled sort clears its counters."""
 WORTH = 1 << 23
@@ -43,9 +44,10 @@ def compiled() -> ModuleType | None:
 
 @functools.cache
 def _module() -> ModuleType | None:
-    """None where Numba is not installed, as on platforms that it has no package for."""
-    if importlib.util.find_spec("numba") is None:
+    """None where Numba is not installed, or does not go with the NumPy that is: its values are NumPy's, only sooner."""
+    try:
+        from benchmark.scoring.metrics import compiled
+    except ImportError as error:
+        log.warning("scores are sorted by NumPy, which may take longer: %s", error)
         return None
-    from benchmark.scoring.metrics import compiled
-
     return compiled

@@ -38,7 +38,7 @@ def load_clip(name: ClipName, *, weights: Path | None, device: str) -> CLIP:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    return load(build(lambda: _make(name), device=device), weights, optional=not_a_weight)
+    return load(build(lambda: _make(name), device=device, weights=weights), weights, optional=not_a_weight)
 
 
 def not_a_weight(name: str) -> bool:

@@ -47,7 +47,11 @@ def load_clipseg(name: ClipSegName, *, weights: Path | None, device: str) -> CLI
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    return load(build(lambda: _make(name), device=device), weights, optional=lambda key: key.endswith("position_ids"))
+    return load(
+        build(lambda: _make(name), device=device, weights=weights),
+        weights,
+        optional=lambda key: key.endswith("position_ids"),
+    )
 
 
 def _make(name: ClipSegName) -> CLIPSegForImageSegmentation:

@@ -43,7 +43,7 @@ def load_grounding_dino(name: DetectorName, *, weights: Path | None, vocabulary:
     if weights is not None and vocabulary is None:
         raise WeightsError("GroundingDINO with real weights needs BERT's vocabulary: give vocab.txt")
     with _building:
-        network = build(lambda: _make(name, vocabulary, device), device=device)
+        network = build(lambda: _make(name, vocabulary, device), device=device, weights=weights)
     return load(network, weights, optional=_left_over, adapt=_unwrapped)
 
 

@@ -247,7 +247,7 @@ def _built(model: str, side: int, weights: Path | None, *, device: str) -> Any:
     def make() -> Any:
         return open_clip.create_model(model, pretrained=None, precision="fp32", pretrained_text=False)
 
-    network: Any = runtime.load(runtime.build(make, device=device), weights, optional=not_a_weight)
+    network: Any = runtime.load(runtime.build(make, device=device, weights=weights), weights, optional=not_a_weight)
     visual = network.visual
     own = visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size
     if side == own:

@@ -189,7 +189,7 @@ def with_weights(
         return loaded
 
     try:
-        return runtime.build(make, device=device)
+        return runtime.build(make, device=device, weights=weights)
     except RuntimeError as error:  # shapes that differ
         raise WeightsError(f"{weights} does not fit {kind.__name__}: {reason(error)}") from error
 

@@ -79,19 +79,47 @@ def by_shape(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def build(make: Callable[[], Net], *, device: str) -> Net:
+def build(make: Callable[[], Net], *, device: str, weights: Path | None = None) -> Net:
     """Build a network with seeded initial weights, in evaluation mode, without touching the global random state.
 
     What libraries print or warn of while they build is left out; errors are not.
+
+    Args:
+        weights: file that ``load`` or ``fill`` will copy into the network. Nothing is drawn at random then: for SAM's
+            ViT-H that takes longer than reading its file.
     """
     import torch
 
     if device.startswith("cpu"):
         keep_freed_memory()
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]), quiet(), contextlib.nullcontext() if weights is None else _undrawn():
         torch.manual_seed(RANDOM_SEED)
         network = make()
     return network.eval().requires_grad_(False).to(device)
+
+
+def _undrawn() -> contextlib.AbstractContextManager[Any]:
+    """Set tensors to zero where torch would draw their values."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    drawing = {torch.Tensor.uniform_, torch.Tensor.normal_}
+
+    class Undrawn(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in drawing:
+                return args[0].zero_()
+            if getattr(func, "__module__", "") == "torch.nn.init" and func.__name__ in _INITIAL:
+                tensor = args[0] if args else kwargs["tensor"]
+                with torch.no_grad():
+                    return tensor.zero_()
+            return func(*args, **(kwargs or {}))
+
+    return Undrawn()
+
+
+_INITIAL = ("uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+"""Of ``torch.nn.init``, those that a mode sees as one call."""
 
 
 @cache

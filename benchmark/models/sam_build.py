@@ -62,7 +62,7 @@ def load_sam(name: SamName, *, weights: Path | None, device: str) -> Sam:
     Raises:
         WeightsError: the file is damaged or belongs to another network.
     """
-    network: Sam = build(lambda: _make(name), device=device)
+    network: Sam = build(lambda: _make(name), device=device, weights=weights)
     return load(network, weights, optional=_derived, adapt=from_mobile_sam if name == "vit_t" else dict)
 
 

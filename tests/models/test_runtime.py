@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import trunc_normal_
 from torch import nn
 
 from benchmark.core.errors import ConfigError, WeightsError
-from benchmark.models.runtime import Device, build, fill
+from benchmark.models.runtime import Device, build, fill, load
 from benchmark.models.weights_file import read_state
 
 
@@ -22,6 +23,36 @@ def test_building_is_seeded_and_leaves_the_global_state_alone() -> None:
     assert torch.equal(one.weight, two.weight)
     assert torch.equal(torch.rand(1), expected)
     assert not one.training and not one.weight.requires_grad
+
+
+class _Drawn(nn.Module):
+    """Values drawn in each way that libraries draw them, and some that are not drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.words, self.norm = nn.Linear(3, 2), nn.Embedding(4, 3), nn.BatchNorm1d(2)
+        self.attention = nn.MultiheadAttention(4, 2)
+        self.kernel = nn.Conv2d(2, 2, 3)
+        self.cut = nn.Parameter(trunc_normal_(torch.empty(5)))
+        self.plain = nn.Parameter(torch.empty(5).normal_())
+        self.kept = nn.Parameter(torch.full((2,), 7.0))
+
+
+def test_what_a_file_brings_is_not_drawn(tmp_path: Path) -> None:
+    drawn = build(_Drawn, device="cpu")
+    torch.save(drawn.state_dict(), tmp_path / "a.pth")
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    empty = build(_Drawn, device="cpu", weights=tmp_path / "a.pth")
+    assert torch.equal(torch.rand(1), expected)
+    for part in (empty.layer, empty.words, empty.kernel, empty.attention.out_proj):
+        assert not part.weight.any()
+    assert not empty.attention.in_proj_weight.any() and not empty.plain.any()
+    assert torch.equal(empty.kept, drawn.kept) and torch.equal(empty.norm.weight, torch.ones(2))
+    load(empty, tmp_path / "a.pth")
+    assert all(torch.equal(one, two) for one, two in zip(empty.parameters(), drawn.parameters(), strict=True))
+    assert nn.Linear(3, 2).weight.any(), "what is built afterwards is drawn again"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep freed memory")

@@ -16,9 +16,11 @@ def test_both_pipelines_are_measured_in_both_precisions(capsys: pytest.CaptureFi
     gpu.main(["--toy", "--device", "cpu", "--images", "6", "--side", "64", "--batch", "3"])
     lines = capsys.readouterr().out.splitlines()
     found = {line.split()[1]: float(line.split()[2]) for line in lines if line.startswith("PERF ")}
-    rates = {f"images_per_second_{name}_{kind}" for name in gpu.NETWORKS for kind in ("fp32", "bf16")}
-    gaps = {f"largest_map_difference_{name}_bf16" for name in gpu.NETWORKS}
-    assert set(found) == rates | gaps and all(value > 0 for value in found.values())
+    rates = {f"images_per_second_{name}_{kind}" for name in gpu.NETWORKS for kind in gpu.KINDS}
+    gaps = {f"largest_map_difference_{name}_{kind}" for name in gpu.NETWORKS for kind in list(gpu.KINDS)[1:]}
+    assert set(found) == rates | gaps and all(found[rate] > 0 for rate in rates)
+    assert all(found[f"largest_map_difference_{name}_fp32_one_by_one"] < 1e-6 for name in gpu.NETWORKS)
+    assert all(found[f"largest_map_difference_{name}_bf16"] > 0 for name in gpu.NETWORKS)
     told = [line for line in lines if "computing" in line]
     assert any("sam_embedding" in line and line.endswith("up to 3 at once") for line in told)
     assert any("saa_regions" in line and line.endswith("up to 1 at once") for line in told)

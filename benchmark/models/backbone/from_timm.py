@@ -102,7 +102,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
         sized: nn.Module = timm.create_model(settings.model, pretrained=False, img_size=settings.side)
         return sized
 
-    network: Any = runtime.build(make, device=device)
+    network: Any = runtime.build(make, device=device, weights=weights)
     strides = [int(level["reduction"]) for level in getattr(network, "feature_info", ())]
     if not strides or not hasattr(network, "forward_intermediates"):
         raise ConfigError(f"backbone.model={settings.model}: timm gives no feature maps of it; choose another model")

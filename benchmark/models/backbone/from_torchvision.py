@@ -88,7 +88,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
         network.fc = torch.nn.Identity()
         return network
 
-    network = runtime.load(runtime.build(make, device=device), weights, optional=_not_needed)
+    network = runtime.load(runtime.build(make, device=device, weights=weights), weights, optional=_not_needed)
     return ResNetBody(network=network, indices=indices)
 
 

@@ -118,7 +118,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
         network: nn.Module = AutoModel.from_config(config)
         return network
 
-    network: Any = runtime.build(make, device=device)
+    network: Any = runtime.build(make, device=device, weights=weights)
     if weights is not None:
         network = pretrained.with_weights(
             type(network), config, weights, device=device, optional=lambda name: "pooler" in name

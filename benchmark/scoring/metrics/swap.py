@@ -31,7 +31,7 @@ CANDIDATES = 2048
 DRAWN = 8192
 """Most images that those are drawn from, spread evenly."""
 HELD_BYTES = 1 << 20
-"""Counts of a set of images, of which a run has many, that stay in memory."""
+"""Counts of a set of images up to this size stay in memory: a run has several of each category."""
 
 
 @dataclass(frozen=True, kw_only=True)

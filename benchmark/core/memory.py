@@ -1,7 +1,8 @@
-"""A bounded memory of this process: what the points of a sweep share is read and built once."""
+"""A bounded memory of this process, for what the points of a sweep share, and the way back of what it has freed."""
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import threading
 from collections import OrderedDict
@@ -86,6 +87,13 @@ process_memory = Memory(0)
 
 It keeps nothing until ``allow`` gives it room, as a sweep does: a single run reads everything once anyway.
 """
+
+
+def give_back_freed() -> None:
+    """Give the system what the C library keeps of freed memory, between live pieces too, where it is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def held_bytes(value: Any) -> int:

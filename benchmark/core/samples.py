@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -65,7 +66,7 @@ class Manifest:
         """How every file of the dataset is read, and an image that a setting names beside them."""
         return replace(self.samples[0].reading, crop=None) if self.samples else AS_STORED
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Hash over every sample's id, content hashes, label, category, group, split and questions (hex)."""
         digest = hashlib.sha256()

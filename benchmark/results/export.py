@@ -57,7 +57,7 @@ class Export:
         self, folder: Path, forms: Sequence[Form], samples: Sequence[Sample], *, run: str, threshold: float | None
     ) -> None:
         self.folder, self.forms, self._run, self._threshold = folder, tuple(dict.fromkeys(forms)), run, threshold
-        paths = {PurePosixPath(sample.id).with_suffix("") for sample in samples}
+        paths = {PurePosixPath(sample.id).with_suffix("") for sample in (samples if self.forms else ())}
         self._index = ExportIndex(
             run=run,
             digest="",

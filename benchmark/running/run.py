@@ -14,6 +14,7 @@ from benchmark.config.pipeline import Plan, make_plan
 from benchmark.config.schema import RunConfig
 from benchmark.core.errors import DataError, ResultsError, TrackingError
 from benchmark.core.lazy import Lazy
+from benchmark.core.memory import give_back_freed, process_memory
 from benchmark.core.progress import Progress
 from benchmark.core.text import each_text, encodable
 from benchmark.results import files
@@ -69,6 +70,7 @@ def execute(
     if finished is None:
         return None
     if not finished.reused:
+        give_back_freed()
         track = track or functools.partial(config.tracking.log, results_root=config.run.results_root)
         with Progress(finished.result.title, 1) as progress:
             progress.tell("tracking")
@@ -189,7 +191,6 @@ def limited(manifest: Manifest, limit: int | None) -> Sequence[Sample]:
 
 def make_context(config: RunConfig, manifest: Manifest, samples: Sequence[Sample]) -> Context:
     """Put together what a pipeline gets."""
-    from benchmark.core.memory import process_memory
     from benchmark.stages.context import Context
 
     return Context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -84,14 +85,14 @@ def binary_counts(images: Sequence[KeptImage], protocol: Protocol) -> tuple[list
     """Return the indices of the images with a binary mask, given or cut from scores, and its counts."""
     t = protocol.iou_threshold
     ends = score_range(tables_of(images)) if t is not None and protocol.per_category else None
-    rows: list[tuple[int, int, int, int]] = []
+    rows = array("q")
     for at, image in enumerate(images):
         if image.mask_tp is not None and image.mask_fp is not None:
-            rows.append((at, image.mask_tp, image.mask_fp, image.n_defect_pixels))
+            rows.extend((at, image.mask_tp, image.mask_fp, image.n_defect_pixels))
         elif t is not None and (table := image.table) is not None:
             # in the scores' own precision, as ``scores >= t`` compares
             cut = count_at([table], np.array([t], dtype=table.score.dtype), ends=ends)
-            rows.append((at, int(cut.tp[0]), int(cut.fp[0]), image.n_defect_pixels))
+            rows.extend((at, int(cut.tp[0]), int(cut.fp[0]), image.n_defect_pixels))
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return columns[0].tolist(), MaskCounts(tp=columns[1], fp=columns[2], n_pos=columns[3])
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.core.memory import LARGEST_SHARE, Memory, held_bytes
+from benchmark.core.memory import LARGEST_SHARE, Memory, give_back_freed, held_bytes
 from benchmark.core.samples import MaskSet
 from benchmark.stages.store import Store
 
@@ -94,3 +97,17 @@ def test_what_a_store_writes_it_remembers_as_it_would_read_it(tmp_path: Path) ->
     assert from_disk is not None
     assert from_memory["t"] == from_disk["t"] == [1, 2]
     assert np.array_equal(from_memory["x"], from_disk["x"])  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give memory back as they like")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    pieces = [np.ones(8_000, dtype=np.uint8) for _ in range(8_000)]
+    held = _resident_mb()
+    del pieces[1:-1]
+    give_back_freed()
+    assert held - _resident_mb() > 40
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

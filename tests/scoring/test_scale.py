@@ -15,9 +15,11 @@ from benchmark.core import mapped
 from benchmark.core.sample_columns import Samples
 from benchmark.results import figures, files
 from benchmark.running import run
-from benchmark.scoring.metrics import bootstrap, score_spool
+from benchmark.scoring.kept_images import tables_of
+from benchmark.scoring.metrics import bootstrap, score_spool, swap
 from benchmark.scoring.metrics.counts import Counts, score_counts
 from benchmark.scoring.metrics.pixel import ap
+from benchmark.scoring.metrics.pool import image_counts
 from benchmark.tracking import NoTracking
 from tests import harness
 from tests.generated_images import evaluated, kept, samples
@@ -55,6 +57,7 @@ def test_samples_come_back_as_they_were_given():
 
 def test_what_lies_in_files_counts_the_same(tmp_path, monkeypatch):
     answers = {}
+    monkeypatch.setattr(bootstrap, "BLOCK", 2000)
     for name in ("memory", "files"):
         folder = tmp_path / name
         folder.mkdir()
@@ -62,9 +65,20 @@ def test_what_lies_in_files_counts_the_same(tmp_path, monkeypatch):
         digest = kept(evaluation, folder)
         answers[name] = digest, evaluation.report(), sorted(p.read_bytes() for p in folder.glob("[bd]*"))
         monkeypatch.setattr(mapped, "HELD_BYTES", 1000)
+        monkeypatch.setattr(swap, "HELD_BYTES", 1000)
         monkeypatch.setattr(score_spool, "HELD_BYTES", 0)
         monkeypatch.setattr(score_spool, "SEGMENT_BYTES", 20_000)
     assert answers["memory"] == answers["files"]
+
+
+def test_counts_of_images_leave_no_holes():
+    tables = tables_of(evaluated(300, maps=True, resamples=0)._sets()["pooled"])
+    tracemalloc.start()
+    counts = image_counts(tables, np.linspace(1.3, 0.0, 50))
+    pieces = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, "*/metrics/pool.py")]).traces
+    tracemalloc.stop()
+    assert counts.tp.shape == (300, 50)
+    assert len(pieces) < 100, "an array an image lies between what is freed, so that nothing goes back to the system"
 
 
 def test_resampled_scores_are_those_of_repeated_images():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark.core import mapped
 from benchmark.scoring.metrics.counts import Counts
 from benchmark.scoring.metrics.pool import image_counts
-from benchmark.scoring.metrics.resampling import Multiplicities, in_rows, product
+from benchmark.scoring.metrics.resampling import Multiplicities, in_rows, of_block, product
 from benchmark.scoring.metrics.tables import ImageTable
 
 BINS = 1024
@@ -190,8 +190,7 @@ def pooled_replicates(
     for start in range(0, len(tables), step):
         block = slice(start, start + step)
         each = _floating(curves(tables[block]))
-        mapped.let_go(weights)
-        drawn = [weighted(each, weights[:, block]), weighted(each, once[:, block])]
+        drawn = [weighted(each, of_block(weights, block)), weighted(each, once[:, block])]
         totals = [_added(t, d) for t, d in zip(totals, drawn, strict=True)] if totals else drawn
     sums, plain = totals
     return _by_rows(weights.shape[0], thresholds, partial(_rows, sums), metrics), _by_rows(

@@ -48,9 +48,9 @@ def count(tables: Sequence[ImageTable]) -> Counts:
     """
     thresholds, tp, overlap = _positives(tables)
     at_or_above, above = _all_pixels(tables, thresholds)
-    facts = np.array([(t.n, t.n_pos, t.n_components, t.pos_overlap is not None) for t in tables]).reshape(-1, 4)
-    n, n_pos, n_components, _ = facts.sum(axis=0)
-    with_overlap = bool(facts[:, 3].all())
+    facts = ((t.n, t.n_pos, t.n_components, t.pos_overlap is not None) for t in tables)
+    n, n_pos, n_components, overlaps = np.fromiter(facts, np.dtype((np.int64, 4)), len(tables)).sum(axis=0)
+    with_overlap = bool(overlaps == len(tables))
     equal = np.diff(tp, append=0)  # thresholds ascend here, so tp falls
     return Counts(
         score=thresholds[::-1],
@@ -116,41 +116,44 @@ def image_counts(
     """
     up = thresholds[::-1]
     side: Literal["left", "right"] = "right" if strict else "left"
-    tp, fp, above, overlap, facts = [], [], [], [], []
-    for table in (t for group in in_groups(tables) for t in group):
+    shape = (len(tables), up.size)
+    tp, fp, above = (np.empty(shape, dtype=np.int64) for _ in range(3))
+    overlap = np.empty(shape)
+    facts = np.empty((len(tables), 4), dtype=np.int64)
+    for at, table in enumerate(t for group in in_groups(tables) for t in group):
         score = table.score if ends is None else minmax(table.score, *ends)
         pos_score = table.pos_score if ends is None else minmax(table.pos_score, *ends)
         pos_at = np.searchsorted(pos_score, up, side=side)
         pos_over = np.searchsorted(pos_score, up, side="right")
         positives = _tail(table.pos_count, pos_score.size, pos_at)
-        tp.append(positives)
-        fp.append(_tail(table.count, score.size, np.searchsorted(score, up, side=side)) - positives)
+        tp[at] = positives
+        fp[at] = _tail(table.count, score.size, np.searchsorted(score, up, side=side)) - positives
         over = _tail(table.count, score.size, np.searchsorted(score, up, side="right"))
-        above.append(over - _tail(table.pos_count, pos_score.size, pos_over))
-        facts.append((table.n, table.n_pos, table.n_components))
+        above[at] = over - _tail(table.pos_count, pos_score.size, pos_over)
+        facts[at] = table.n, table.n_pos, table.n_components, table.pos_overlap is not None
         if table.pos_overlap is not None:
-            overlap.append(_tail(table.pos_overlap, pos_score.size, pos_at))
-    shape = (len(tables), up.size)
-    with_overlap = len(overlap) == len(facts)
-    n, n_pos, n_components = np.array(facts, dtype=np.int64).reshape(-1, 3).T
+            overlap[at] = _tail(table.pos_overlap, pos_score.size, pos_at)
+    n, n_pos, n_components, overlaps = facts.T
+    with_overlap = bool(overlaps.all())
     return Counts(
         score=np.asarray(thresholds),
-        tp=np.reshape(tp, shape)[:, ::-1],
-        fp=np.reshape(fp, shape)[:, ::-1],
-        fp_above=np.reshape(above, shape)[:, ::-1],
+        tp=tp[:, ::-1],
+        fp=fp[:, ::-1],
+        fp_above=above[:, ::-1],
         n_pos=n_pos,
         n_neg=n - n_pos,
-        overlap=np.reshape(overlap, shape)[:, ::-1] if with_overlap else None,
+        overlap=overlap[:, ::-1] if with_overlap else None,
         n_components=n_components if with_overlap else None,
     )
 
 
 def score_range(tables: Sequence[ImageTable]) -> tuple[float, float]:
     """Return the smallest and largest finite score of the pool, (nan, nan) where there is none."""
-    ends = [(t.low, t.high) for group in in_groups(tables) for t in group if np.isfinite(t.score[-1])]
-    if not ends:
-        return float("nan"), float("nan")
-    return min(low for low, _ in ends), max(high for _, high in ends)
+    low = high = float("nan")  # to which no number compares
+    for table in (t for group in in_groups(tables) for t in group if np.isfinite(t.score[-1])):
+        low = low if low <= (lowest := table.low) else lowest
+        high = high if high >= (highest := table.high) else highest
+    return low, high
 
 
 def _tail(weights: NDArray[Any] | None, size: int, positions: NDArray[np.int64]) -> NDArray[Any]:

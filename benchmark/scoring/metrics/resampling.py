@@ -21,19 +21,22 @@ ENTRIES = 1 << 20
 """Most multiplicities that are held as floating-point numbers at a time (one row at least): 8 MB."""
 
 
-def in_rows(row: Callable[[int], NDArray[Any]], shape: tuple[int, int]) -> Multiplicities:
+def in_rows(
+    row: Callable[[int], NDArray[Any]], shape: tuple[int, int], *, read: Sequence[Multiplicities] = ()
+) -> Multiplicities:
     """Make multiplicities row by row.
 
     Args:
         row: gives each of R rows, (n,), called in order.
         shape: R and n.
+        read: what the rows are read from.
     """
     made = mapped.zeros(shape, np.uint8)
     for at in range(shape[0]):
         made[at] = row(at)
         if at % ROWS == 0:
-            mapped.let_go(made)
-    mapped.let_go(made)
+            mapped.let_go(made, *read)
+    mapped.let_go(made, *read)
     return made
 
 
@@ -43,15 +46,25 @@ def of_images(weights: Multiplicities, used: Sequence[int]) -> Multiplicities:
     if len(used) == n:
         return weights
     chosen = np.asarray(used, dtype=np.int64)
-    return in_rows(lambda at: weights[at, chosen], (resamples, chosen.size))
+    return in_rows(lambda at: weights[at, chosen], (resamples, chosen.size), read=[weights])
+
+
+def of_block(weights: NDArray[Any], images: slice) -> NDArray[Any]:
+    """Return a copy of the columns of neighbouring images, in memory.
+
+    The system reads what lies around a place in a file along with it: of every row more than is asked for.
+    """
+    pieces = []
+    for start in range(0, len(weights), ROWS):
+        pieces.append(weights[start : start + ROWS, images].copy())
+        mapped.let_go(weights)
+    return np.concatenate(pieces)
 
 
 def side_by_side(parts: Sequence[Multiplicities]) -> Multiplicities:
     """Join the resamples of several sets of images into those of all."""
     shape = (len(parts[0]), sum(part.shape[1] for part in parts))
-    joined = in_rows(lambda at: np.concatenate([part[at] for part in parts]), shape)
-    mapped.let_go(*parts)
-    return joined
+    return in_rows(lambda at: np.concatenate([part[at] for part in parts]), shape, read=parts)
 
 
 def product(weights: NDArray[Any], values: NDArray[Any]) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ class ScoreSpool:
     def __init__(self) -> None:
         self._segments: list[NDArray[np.uint8]] = []
         self._filled = self._held = 0
-        self._facts = array("q")
+        self._facts = array("I")
         """Of each table: segment, offset, the kind and size of each array, and its numbers."""
 
     def keep(self, table: ImageTable) -> int:

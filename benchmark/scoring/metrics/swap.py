@@ -30,6 +30,8 @@ CANDIDATES = 2048
 """Thresholds that those of pixels are chosen from."""
 DRAWN = 8192
 """Most images that those are drawn from, spread evenly."""
+HELD_BYTES = 1 << 20
+"""Counts of a set of images up to this size stay in memory: a run has several of each category."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,8 @@ def counted_parts(
         names += ["overlap", "n_components"]
     whole = np.uint16 if max(t.n for t in tables) <= np.iinfo(np.uint16).max else np.uint32
     shapes = {name: (len(tables),) if name.startswith("n_") else (len(tables), thresholds.size) for name in names}
-    found = {n: mapped.zeros(shape, np.float32 if n == "overlap" else whole) for n, shape in shapes.items()}
+    kinds = {name: np.float32 if name == "overlap" else whole for name in names}
+    found = {name: mapped.zeros(shape, kinds[name], held=HELD_BYTES) for name, shape in shapes.items()}
     done = 0
     for group in in_groups(tables):
         each = image_counts(group, thresholds, strict=strict, ends=ends)

@@ -19,12 +19,12 @@ AT_ONCE = 64
 
 
 def check_copy(place: str | Path) -> None:
-    """Raise StoreError or ResultsError where no run could be put at ``run.results_copy``, before any is computed."""
+    """Raise StoreError or ResultsError where no run can be put at ``run.results_copy``, before any is computed."""
     if isinstance(place, Path):
         ensure_writable(place, setting="run.results_copy")
         return
     try:
-        Remote(place)
+        Remote(place).try_writing()
     except StoreError as error:
         raise StoreError(f"run.results_copy={place}: {error}") from error
 

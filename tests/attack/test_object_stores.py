@@ -14,6 +14,7 @@ import pytest
 
 from benchmark.core.addresses import checked_address
 from benchmark.core.errors import BenchmarkError, ConfigError, ResultsError, StoreError
+from benchmark.fetching.remote import Remote
 from benchmark.stages.opening import StorePlace
 from benchmark.stages.store import Store
 from tests.harness import SMALL_SAT, run, typed
@@ -123,8 +124,12 @@ def test_a_copy_that_cannot_be_put_is_told_before_anything_is_computed(
 
 
 def test_a_copy_that_fails_in_the_end_says_where_the_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise StoreError("memory://copy cannot be written (Forbidden): log in")
+    write = Remote.write
+
+    def refuse(self: Remote, name: str, data: bytes) -> None:
+        if name.startswith("runs/"):
+            raise StoreError("memory://copy cannot be written (Forbidden): log in")
+        write(self, name, data)
 
     words = (*SMALL_SAT, "pipeline=constant", "metric=labels", f"run.results_copy=memory://{tmp_path.name}")
     with monkeypatch.context() as patch:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +23,8 @@ from benchmark.running.doctor import places as doctor_places
 from benchmark.stages.context import Context
 from benchmark.stages.opening import StorePlace
 from benchmark.stages.store import Store
-from tests.harness import ROOT, SMALL_SAT, command, places, run, typed
+from tests.harness import typed
+from tests.remote_runs import killed_and_resumed
 from tests.slow_pipeline import digest, slow_stage, write_images
 
 KEY, OTHER = "ab" * 32, "cd" * 32
@@ -312,38 +311,4 @@ def test_s3_keeps_what_a_store_promises(s3: S3, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_whole_run_against_s3_is_killed_and_resumed_with_an_equal_digest(s3: S3, tmp_path: Path) -> None:
-    own = f"hydra.searchpath=[file://{ROOT / 'tests' / 'conf'}]"
-    words = (own, *SMALL_SAT, "dataset.n_good=30", "dataset.n_defective=30", "pipeline=slow_regions")
-    calm = run(tmp_path / "calm", *words)
-    killed = [
-        "pipeline.seconds=0.1",
-        f"run.cache_root={s3.address}",
-        f"run.cache_local={tmp_path / 'killed' / 'local'}",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmark", *places(tmp_path / "killed"), *words, *killed],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    files = fsspec.filesystem("s3", use_listings_cache=False)
-    while len(kept := files.glob(f"{s3.address}/stages/slow/*/*.zst")) < 3:
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = files.glob(f"{s3.address}/stages/slow/*/*.zst")
-    assert 3 <= len(kept) < 60
-    assert not list((tmp_path / "killed" / "results").glob("runs/*/result.json"))
-    for name, computed in (("resumed", 60 - len(kept)), ("again", 0)):
-        local = f"run.cache_local={tmp_path / name / 'local'}"
-        done = run(tmp_path / name, *words, f"run.cache_root={s3.address}", local)
-        assert done.result.digest == calm.result.digest
-        assert done.result.measured.samples_computed["slow"] == computed
-        assert done.result.measured.samples_reused["slow"] == 60 - computed
-        text = (done.folder / "result.json").read_text()
-        assert s3.address in text
-        assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in text
-    (tmp_path / "dry").mkdir()
-    told = command("dry_run", *words, f"run.cache_root={s3.address}", folder=tmp_path / "dry", cold=True)
-    assert "stage slow: 60 of 60 images stored already" in told.stdout
-    assert s3.environment["AWS_SECRET_ACCESS_KEY"] not in told.stdout + told.stderr
+    killed_and_resumed(tmp_path, s3.address, secret=s3.environment["AWS_SECRET_ACCESS_KEY"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -92,7 +93,7 @@ class Remote:
     def write(self, name: str, data: bytes) -> None:
         """Put a file in place whole or not at all, over one that is there; raises StoreError."""
         files, path = self._connect(), self._at(name)
-        seconds = MOST_SECONDS + SECONDS_A_MB * len(data) / 1e6
+        seconds = math.ceil(MOST_SECONDS + SECONDS_A_MB * len(data) / 1e6)
         put = self._put_object if self._protocol in ONE_PUT else self._put_renamed
         self._told(lambda: within(seconds, lambda: put(files, path, data)), "written")
 

@@ -167,6 +167,15 @@ class Renaming(LocalFileSystem):
             raise FileExistsError(path2)
         super().mv(path1, path2, **kwargs)
 
+    def cat_file(self, path: Any, *args: Any, **kwargs: Any) -> bytes:
+        assert Path(path).exists(), "Hadoop's client prints pages about it"
+        content: bytes = super().cat_file(path, *args, **kwargs)
+        return content
+
+    def rm_file(self, path: Any) -> None:
+        assert Path(path).exists(), "Hadoop's client fails"
+        super().rm_file(path)
+
 
 def test_elsewhere_a_write_is_renamed_into_place(tmp_path: Path) -> None:
     fsspec.register_implementation("renaming", Renaming, clobber=True)
@@ -174,8 +183,12 @@ def test_elsewhere_a_write_is_renamed_into_place(tmp_path: Path) -> None:
     first, second = opened(tmp_path / "a", address), opened(tmp_path / "b", address)
     first.put("toy", KEY, VALUE)
     second.put("toy", KEY, VALUE)
-    assert same(opened(tmp_path / "c", address).get("toy", KEY))
+    third = opened(tmp_path / "c", address)
+    assert third.fetch("toy", [KEY, OTHER]) == [OTHER]
+    assert same(third.get("toy", KEY))
     assert [path.suffix for path in (tmp_path / "shared").rglob("*") if path.is_file()] == [".zst"]
+    third.remove([*third.entries(), *third.entries()])
+    assert not list(third.entries())
 
 
 def test_file_addresses_are_folders(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def fix_of(error: Exception, address: str) -> str:
 def _is_refused(error: Exception, protocol: str, status: int | None) -> bool:
     if isinstance(error, PermissionError) or status in (401, 403) or str(error).startswith("Forbidden"):
         return True
-    if protocol in AZ and isinstance(error, ValueError):  # of the connection string, or of a key in it
+    if protocol in AZ and str(error).startswith("unable to connect to account"):  # adlfs, of what the variables say
         return True
     names = {kind.__name__ for kind in type(error).__mro__}
     return "ClientAuthenticationError" in names or "redential" in type(error).__name__ + str(error)

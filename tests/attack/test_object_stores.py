@@ -110,7 +110,12 @@ class Said(Exception):
         ("gs://b/x", Said("Bad gateway", code=502), r"STORAGE_EMULATOR_HOST"),
         ("az://b/x", Said("Server failed to authenticate the request.", status_code=403), "az login"),
         ("az://b/x", Said("The specified container does not exist.", status_code=404), "no such bucket"),
-        ("az://b/x", ValueError("Connection string missing required connection details."), "a whole AZURE_STORAGE_CON"),
+        (
+            "az://b/x",
+            ValueError("unable to connect to account for Connection string missing required connection details."),
+            "a whole AZURE_STORAGE_CON",
+        ),
+        ("az://b/x", ValueError("Required Content-Range response header is missing"), "see that the host answers"),
         ("az://b/x", Said("busy", status_code=503), "AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCOUNT_NAME"),
         ("s3://b/x", PermissionError("Access Denied"), "AWS_PROFILE"),
         ("hdfs://h/x", PermissionError("Permission denied: user=me"), "log in as the provider's own tools do"),

@@ -24,8 +24,8 @@ MOST_SECONDS = 60.0
 SECONDS_A_MB = 4.0
 """Beside ``MOST_SECONDS``, for what is sent; reads and listings have ``LONGEST_SECONDS``."""
 LONGEST_SECONDS = 1800.0
-AT_ONCE = 64
-"""Files that are read side by side."""
+AT_ONCE = 16
+"""Files that are read side by side: a small server drops connections beyond its backlog, and each waits for seconds."""
 CHANGED = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 """What file systems call the time of the last write."""
 

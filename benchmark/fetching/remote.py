@@ -25,7 +25,7 @@ SECONDS_A_MB = 4.0
 """Beside ``MOST_SECONDS``, for what is sent; reads and listings have ``LONGEST_SECONDS``."""
 LONGEST_SECONDS = 1800.0
 AT_ONCE = 16
-"""Files that are read side by side: a small server drops connections beyond its backlog, and each waits for seconds."""
+"""Files that are read side by side. 40 small ones from gcp-storage-emulator: 1.0 to 1.4 s by 16, 1.5 to 4.4 s by 64."""
 CHANGED = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 """What file systems call the time of the last write."""
 

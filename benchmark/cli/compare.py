@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import ResultsFolder, path, refuse
+from benchmark.cli.words import ResultsFolder, path, refuse, written_below
 from benchmark.core.errors import ResultsError
 
 
@@ -43,5 +43,5 @@ def compare(
     else:
         table, stem = compared(named[0], named[1], results_root=results_root, force=force)
     show(table)
-    print(f"written: {write(table, (out or results_root / 'comparisons') / stem)}.md, .csv, .tex")
+    print(f"written: {write(table, (out or written_below(results_root) / 'comparisons') / stem)}.md, .csv, .tex")
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import ResultsFolder, number, path, refuse, settings_and_names
+from benchmark.cli.words import ResultsFolder, number, path, refuse, settings_and_names, written_below
 from benchmark.core.errors import ResultsError
 
 KEYS = ("cost.miss", "cost.overkill", "rate")
@@ -42,7 +42,7 @@ def decide(
     found = judged(result, folder, costs=costs, rate=numbers.get("rate", 0.05))
     table = grid(result, found)
     show(table)
-    place = write(table, (out or results_root / "decisions") / result.id)
+    place = write(table, (out or written_below(results_root) / "decisions") / result.id)
     files.write_atomically(place.with_name(f"{place.name}.svg"), as_svg(figures(found)[0][1]))
     print(f"written: {place}.md, .csv, .tex, .svg")
     return 0

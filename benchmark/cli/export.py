@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.words import RunsFolder, path
+from benchmark.cli.words import ResultsFolder, path, written_below
 
 MOST_LETTERS = 200
 """Of a file's name; file systems take 255 bytes."""
@@ -24,7 +24,7 @@ def export(
     ] = None,
     url: Annotated[str | None, typer.Option(help="Where the numbers can be read, for form=huggingface.")] = None,
     user: Annotated[str | None, typer.Option(help="Your name on the hub, for form=huggingface.")] = None,
-    results_root: RunsFolder = Path("results"),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(parser=path, help="Folder.", show_default="exports beside runs")] = None,
 ) -> int:
     """Write results for other places: export sat-patchcore form=csv, form=huggingface dataset_id=OWNER/NAME."""
@@ -36,7 +36,7 @@ def export(
     from benchmark.results import files
 
     found = [files.read_result(choose_run(run, results_root)) for run in runs]
-    folder = out or results_root / "exports"
+    folder = out or written_below(results_root) / "exports"
     if form == "huggingface" and out is None:
         folder /= found[0].id
     written: dict[Path, str] = {}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import ResultsFolder, path
+from benchmark.cli.words import ResultsFolder, path, written_below
 from benchmark.core.text import counted
 
 
@@ -24,7 +24,7 @@ def report(
     from benchmark.results import files
 
     count, points, page = page_of(results_root, megabytes=MEGABYTES if megabytes is None else megabytes)
-    target = out or results_root / "report.html"
+    target = out or written_below(results_root) / "report.html"
     files.write_atomically(target, page.encode(), setting="out" if out else "results_root")
     within = f" and {counted(points, 'point')} of sweeps" if points else ""
     print(f"{counted(count, 'run')}{within}, {len(page) / 1e6:.1f} MB: {target.resolve().as_uri()}")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.words import refuse, settings_and_names
+from benchmark.core.addresses import results_root_of
 from benchmark.core.errors import ConfigError
-from benchmark.core.settings import expanded
 
 
 def reproduce(
@@ -41,7 +41,7 @@ def reproduce(
     wanted = names or [*chosen.tables, *chosen.costs]
     tables = {number: chosen.tables[number] for number in wanted if number in chosen.tables}
     check_settings(chosen, list(tables.values()), settings)
-    root = expanded(compose(general(settings))[0]["run"]["results_root"])
+    root = results_root_of(compose(general(settings))[0])
     for number, table in tables.items():
         name = f"{paper}-table-{number}"
         planned = run_table(chosen, table, name=name, dry=dry_run, extra=settings)

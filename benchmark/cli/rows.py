@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.words import ResultsFolder, path
+from benchmark.cli.words import ResultsFolder, path, written_below
 from benchmark.core.text import counted
 
 
@@ -27,6 +27,7 @@ def rows(
     from benchmark.report.compare import choose_run
     from benchmark.report.image_rows import csv_of, verdicts
     from benchmark.results import files
+    from benchmark.results.at_address import is_copy
 
     folder = choose_run(run, results_root)
     table = files.read_rows(folder)
@@ -37,7 +38,9 @@ def rows(
             f"(make decide RUNS={folder.name})"
         )
     text, count = csv_of(table, only=only)
-    target = out or folder / (f"per_image_{only}.csv" if only else "per_image.csv")
+    name = f"per_image_{only}.csv" if only else "per_image.csv"
+    root = folder.absolute().parents[1]
+    target = out or (written_below(root) / "exports" / folder.name if is_copy(root) else folder) / name
     files.write_atomically(target, text.encode(), setting="out")
     print(
         f"written: {target} "

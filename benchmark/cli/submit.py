@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.words import RunsFolder, path
+from benchmark.cli.words import ResultsFolder, path, written_below
 from benchmark.core.text import counted
 
 
@@ -21,7 +21,7 @@ def submit(
     private_data: Annotated[
         bool, typer.Option("--private-data", help="The data is your own, and nobody else can have it.")
     ] = False,
-    results_root: RunsFolder = Path("results"),
+    results_root: ResultsFolder = Path("results"),
     out: Annotated[
         Path | None, typer.Option(parser=path, help="Folder of submissions.", show_default="community beside the runs")
     ] = None,
@@ -36,7 +36,7 @@ def submit(
 
     result = files.read_result(choose_run(run, results_root))
     made = submission_of(result, who=who, licence=licence, method=method, source=source, private=private_data)
-    target = (out or results_root / COMMUNITY) / made.place
+    target = (out or written_below(results_root) / COMMUNITY) / made.place
     if status := show_checks(content_checks(made, target)):
         print(f"nothing written: {target} would be refused, for what the lines above say")
         return status

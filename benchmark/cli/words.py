@@ -137,6 +137,13 @@ def results_folder(value: str) -> Path:
     return copied(found)
 
 
+def written_below(results_root: Path) -> Path:
+    """Return the folder below which a command writes: ``results`` for the copy of what lies at an address."""
+    from benchmark.results.at_address import is_copy
+
+    return Path("results") if is_copy(results_root) else results_root
+
+
 RunsFolder = Annotated[Path, typer.Option(parser=path, envvar="RESULTS_ROOT", help="Where runs lie.")]
 ResultsFolder = Annotated[
     Path, typer.Option(parser=results_folder, envvar="RESULTS_ROOT", help="Where runs lie: a folder or an address.")

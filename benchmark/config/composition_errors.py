@@ -63,6 +63,9 @@ def explain_composition_error(error: Exception, overrides: Sequence[str]) -> str
     if unfilled:
         name = unfilled.group(1)
         return f"${{{name}}} means another key of the config, and there is none; a variable is written ${name}"
+    unread = re.search(r"raised while resolving interpolation: (.*)\s+full_key: hydra\.sweep\.dir", text)
+    if unread:
+        return f"run.results_root: {unread[1]}"
     refused = re.search(r"Could not (?:override|append to|delete from) '?([\w./@]+)'?", text)
     if refused is None:
         return text.strip()

@@ -16,7 +16,7 @@ from benchmark.config.moved import new_place
 from benchmark.config.pipeline import Pipeline
 from benchmark.config.tiling import Tiling
 from benchmark.config.value_words import problems_of, takes_text
-from benchmark.core.addresses import Place
+from benchmark.core.addresses import Place, ResultsRoot
 from benchmark.core.errors import ConfigError, near_matches
 from benchmark.core.settings import FolderPath, Settings
 from benchmark.results.export_index import Form
@@ -78,7 +78,7 @@ class RunSettings(Settings):
     """The group ``run``: where things lie and how the run is carried out."""
 
     data_root: FolderPath
-    results_root: FolderPath
+    results_root: ResultsRoot
     results_copy: Place | None
     cache_root: Place
     cache_gb: float | None = Field(gt=0)

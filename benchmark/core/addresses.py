@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
@@ -69,8 +70,33 @@ def place(value: object) -> str | Path:
     return expanded(path) if protocol.lower() in _LOCAL else address
 
 
+def results_root(value: object) -> Path:
+    """Read the folder that runs are written into (``run.results_root``).
+
+    Raises:
+        ValueError: it cannot be read, or is an address.
+    """
+    found = place(value)
+    if isinstance(found, str):
+        raise ValueError(
+            "is an address, and runs are written into a folder of this machine; leave it out (RESULTS_ROOT too), and "
+            f"run.results_copy={found} puts finished runs there"
+        )
+    return found
+
+
+def results_root_of(composed: Mapping[str, Any]) -> Path:
+    """Return ``run.results_root`` of a composed config; raises ConfigError as ``results_root`` does ValueError."""
+    try:
+        return results_root(composed["run"]["results_root"])
+    except ValueError as error:
+        raise ConfigError(f"run.results_root: {error}") from None
+
+
 Place = Annotated[str | Path, PlainValidator(place)]
 """A setting that names a folder (a ``Path``) or an address (a ``str``)."""
+ResultsRoot = Annotated[Path, PlainValidator(results_root)]
+"""The setting that names the folder of runs."""
 
 
 def cache_folder() -> Path:

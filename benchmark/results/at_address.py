@@ -19,12 +19,12 @@ AT_ONCE = 64
 
 
 def check_copy(place: str | Path) -> None:
-    """Raise StoreError or ResultsError where no run could be put at ``run.results_copy``, before any is computed."""
+    """Raise StoreError or ResultsError where no run can be put at ``run.results_copy``, before any is computed."""
     if isinstance(place, Path):
         ensure_writable(place, setting="run.results_copy")
         return
     try:
-        Remote(place)
+        Remote(place).try_writing()
     except StoreError as error:
         raise StoreError(f"run.results_copy={place}: {error}") from error
 
@@ -62,7 +62,7 @@ def copied(address: str) -> Path:
         ResultsError: nothing lies there.
     """
     remote = Remote(address)
-    folder = cache_folder() / "results" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    folder = _copies() / hashlib.sha256(address.encode()).hexdigest()[:16]
     there = {file.name: file for name in FOLDERS for file in remote.files(name) if _is_safe(file.name)}
     if not there:
         raise ResultsError(f"no runs lie at {address}; run.results_copy={address} puts finished runs there")
@@ -78,6 +78,15 @@ def copied(address: str) -> Path:
                 written.write(data)
             os.utime(folder / name, (some[name].changed, some[name].changed))
     return folder
+
+
+def is_copy(folder: Path) -> bool:
+    """Say whether a results folder is what ``copied`` made, where nothing else lasts."""
+    return folder.absolute().parent == _copies()
+
+
+def _copies() -> Path:
+    return cache_folder() / "results"
 
 
 def _is_same(path: Path, file: RemoteFile) -> bool:

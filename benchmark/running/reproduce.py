@@ -12,9 +12,9 @@ from typing import Any
 
 from benchmark.config.compose import compose
 from benchmark.config.options import options
+from benchmark.core.addresses import results_root_of
 from benchmark.core.environment import variable_kept
 from benchmark.core.errors import ConfigError
-from benchmark.core.settings import expanded
 from benchmark.report.papers.availability import Missing, extras_for, obstacles
 from benchmark.report.papers.cell_plan import Planned, planned
 from benchmark.report.papers.paper import Cell, Paper, PaperTable, cells
@@ -65,7 +65,7 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     from benchmark.running import sweep
 
     composed = compose(general(extra))[0]
-    results_root = expanded(composed["run"]["results_root"])
+    results_root = results_root_of(composed)
     folder = results_root.resolve() / "sweeps" / name
     shutil.rmtree(folder / "points", ignore_errors=True)
     (folder / "points").mkdir(parents=True, exist_ok=True)

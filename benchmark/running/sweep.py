@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
+from benchmark.core.addresses import results_root
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError
 from benchmark.core.exhausted import out_of_memory
 from benchmark.core.secrets import redact, redact_values
-from benchmark.core.settings import expanded
 from benchmark.core.text import counted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from benchmark.results.schema import RunResult
     from benchmark.running.tracking_beside import Beside
 
-OmegaConf.register_new_resolver("path", lambda path: str(expanded(path)), replace=True)  # for hydra.sweep.dir
+OmegaConf.register_new_resolver("path", lambda path: str(results_root(path)), replace=True)  # for hydra.sweep.dir
 
 COMMAND = "command.json"
 """File in a sweep's folder: the words that it was started with."""

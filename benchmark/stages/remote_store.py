@@ -47,6 +47,8 @@ class RemoteStore(Store):
         self._remote = Remote(address)
         self._absent: set[tuple[str, str]] = set()
         """What the last ``fetch`` did not find, so that it is not asked for once more."""
+        self._has_written = False
+        """Whether an entry was put and found there: the first one is read back."""
 
     @property
     def here(self) -> Store:
@@ -102,9 +104,20 @@ class RemoteStore(Store):
 
     def _keep(self, stage: str, key: str, data: bytes) -> None:
         """Put an entry at the address, then the copy: a writer killed between the two has lost nothing."""
-        self._remote.write(_name(self, stage, key), data)
+        name = _name(self, stage, key)
+        self._remote.write(name, data)
+        if not self._has_written:
+            self._remote.check_written(name, self._is_there(name, stage, key))
+            self._has_written = True
         self._absent.discard((stage, key))
         self._here._keep(stage, key, data)
+
+    def _is_there(self, name: str, stage: str, key: str) -> bool:
+        """Say whether an entry can be read from the address; another writer's of the same key will do."""
+        try:
+            return unpack(self._remote.read(name) or b"", stage=stage, key=key) is not None
+        except CorruptEntryError:
+            return False
 
     def is_noted(self, stage: str, fingerprint: str) -> bool:
         """Say whether the description of a stage lies beside its entries."""

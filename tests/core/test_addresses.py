@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.cli.main import main
 from benchmark.core.addresses import cache_folder, place
 from benchmark.core.errors import ConfigError
 from benchmark.core.settings import expanded
@@ -59,6 +60,19 @@ def test_what_has_to_lie_on_this_machine_takes_no_address(key: str) -> None:
         typed(f"run.{key}=s3://bucket/x")
     with pytest.raises(ValueError, match="is an address"):
         expanded(Path("s3://bucket/x"))
+
+
+@pytest.mark.parametrize("words", [("run",), ("sweep", "pipeline.policy=always_good,always_defective"), ("reproduce",)])
+def test_runs_are_written_into_a_folder_and_copied_to_an_address(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESULTS_ROOT", "gs://bucket/runs")
+    command = ["reproduce", "domain_gap", "dry_run"] if words == ("reproduce",) else [*words, "pipeline=constant"]
+    assert main(command) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: run.results_root: is an address") and "run.results_copy=gs://bucket/runs" in told
+    assert not list(tmp_path.iterdir())
 
 
 def test_index_and_digests_stay_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

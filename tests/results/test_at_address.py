@@ -42,10 +42,18 @@ def test_a_run_is_put_with_its_result_last_and_read_from_there(
     folder = run(tmp_path, *SMALL_SAT, *words).folder
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert order[-1] == f"runs/{folder.name}/result.json"
+    tried, *order = order
+    assert tried.endswith(".tmp") and not MemoryFileSystem.store.keys() & {f"/results/line-4/{tried}"}
     assert {name.removeprefix(f"runs/{folder.name}/") for name in order} == files
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     assert main(["rows", folder.name, "--results-root", ADDRESS, "--out", str(tmp_path / "rows.csv")]) == 0
     assert "12 images" in capsys.readouterr().out
     monkeypatch.setenv("RESULTS_ROOT", ADDRESS)
+    assert main(["export", folder.name, "form=csv"]) == 0
+    assert main(["rows", folder.name]) == 0
+    written = {path.as_posix() for path in Path("results").rglob("*") if path.is_file()}
+    assert written == {f"results/exports/{folder.name}.csv", f"results/exports/{folder.name}/per_image.csv"}
     assert main(["compare", folder.name, "nothing"]) == 1
     assert "no run 'nothing'" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -50,7 +51,7 @@ def connected(settings: RaySettings) -> Iterator[None]:
             yield
         return
     folder = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
-    with folder, _quiet(ray), _handler_kept() as end_by_sigterm:
+    with folder, _told_if_cut_off(settings.address), _quiet(ray), _handler_kept() as end_by_sigterm:
         try:
             where = _where(settings, folder.name)
             try:
@@ -139,6 +140,22 @@ def _quiet(ray: Any) -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         told.enable_progress_bars, told.print_on_execution_start = before
+
+
+@contextlib.contextmanager
+def _told_if_cut_off(address: str) -> Iterator[None]:
+    """Have a process beside say it where this one ends at once: Ray ends it so, without a word, where it goes down."""
+    text = (
+        f"error: the run was cut off: its Ray (run.ray.address={address}) went down, or it was killed; what is stored "
+        "is kept, and the same command goes on"
+    )
+    told = ["sh", "-c", 'read -r ended || printf "\\n%s\\n" "$1" >&2', "sh", text]
+    with subprocess.Popen(told, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as beside:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # somebody ended it
+                beside.communicate(b"ended\n")
 
 
 @contextlib.contextmanager

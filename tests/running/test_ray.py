@@ -169,6 +169,19 @@ def test_what_no_image_is_to_blame_for_is_a_sentence_too(tmp_path: Path, error: 
         pooled(one, count)._take(ask(one, count))
 
 
+def test_a_process_that_ends_at_once_is_told_by_one_beside_it() -> None:
+    code = "from benchmark.running import ray_connection; import os, sys\n"
+    code += "with ray_connection._told_if_cut_off('h:1'):\n    sys.argv[1:] and os._exit(7)"
+    for words, status, said in (
+        ((), 0, ""),
+        (("cut",), 7, "error: the run was cut off: its Ray (run.ray.address=h:1)"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status and done.stderr.strip().startswith(said) and bool(done.stderr) == bool(said)
+
+
 def test_actors_fit_into_nodes_not_into_their_sum(caplog: pytest.LogCaptureFixture) -> None:
     two = typed("run.engine=ray", "run.ray.actors=[2,2]", "run.ray.gpus=2").run.ray
     with pytest.raises(ConfigError, match=r"2 actors want 1 processor and 2 GPUs each, .* has room for 1: give"):

@@ -58,7 +58,15 @@ def connected(settings: RaySettings) -> Iterator[None]:
                 with _without_descriptor(2):
                     ray.init(**where, logging_level=logging.CRITICAL, log_to_driver=False)
             except Exception as error:  # Ray raises the base class itself, too
-                raise ConfigError(f"run.ray.address={settings.address}: {reason(error)}") from error
+                why = reason(error)
+                if settings.address == "auto" and isinstance(error, ConnectionError):
+                    why = "no Ray runs on this machine; start one as docs/scaling.md says, or give local or host:port"
+                elif ":" in settings.address:
+                    why += (
+                        "; a cluster whose head has a token (~/.ray/auth_token) wants it on every machine, and "
+                        "RAY_AUTH_MODE=token in the run's environment; see docs/scaling.md"
+                    )
+                raise ConfigError(f"run.ray.address={settings.address}: {why}") from error
             end_by_sigterm()
             _check_room(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -187,6 +188,7 @@ def _job(config: RunConfig, plan: Plan, context: Context, prepare: Prepare) -> J
         prepare=prepare,
         fingerprints=tuple(stage.fingerprint for stage in stages_of(plan)),
         folder=Path.cwd(),
+        host=socket.gethostname(),
     )
 
 

@@ -44,6 +44,8 @@ class Job:
     """Of the driver's stages."""
     folder: Path
     """Working folder of the driver, for paths that are relative to it."""
+    host: str
+    """Name of the driver's machine."""
 
 
 class Attempts:
@@ -72,6 +74,7 @@ class StageWorker:
         self._job, self._attempts, self._fetch = job, attempts, fetch
         self._settled = settled
         self._prepared: tuple[Plan, Context] | None = None
+        self._is_beside_driver = False
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Put the entries of a batch into the store.
@@ -90,7 +93,7 @@ class StageWorker:
             if begun <= MOST_ATTEMPTS:
                 report |= self._compute(stages, samples, failed)
         except BenchmarkError as error:
-            where = "" if self._prepared else f"on the Ray node {socket.gethostname()}: "
+            where = "" if self._is_beside_driver else f"on the Ray node {socket.gethostname()}: "
             report["error"] = [type(error).__name__, redact(f"{where}{error}")]
         except Exception as error:
             fix = "; every node needs the same packages" if isinstance(error, ImportError) else ""
@@ -133,4 +136,5 @@ class StageWorker:
                 "every node, with the same weights and files"
             )
         context.stage_cache.settled = self._settled
+        self._is_beside_driver = socket.gethostname() == job.host
         return plan, context

@@ -89,6 +89,7 @@ def worker(folder: Path, *words: str, broken: int = 0, begun: int = 0) -> tuple[
         prepare=planned,
         fingerprints=tuple(stage.fingerprint for stage in stages_of(plan)),
         folder=Path.cwd(),
+        host=socket.gethostname(),
     )
     handle = SimpleNamespace(begin=SimpleNamespace(remote=attempts.begin))
     return StageWorker(job=job, attempts=handle, fetch=lambda told: told, settled=frozenset()), len(manifest.test)
@@ -119,7 +120,7 @@ def test_a_worker_stores_a_batch_and_counts_it(tmp_path: Path) -> None:
 
 
 def test_a_failed_image_ends_the_run_or_is_a_row_as_in_one_process(tmp_path: Path) -> None:
-    for folder in ("record", "stop"):
+    for folder in ("record", "stop", "far"):
         (tmp_path / folder).mkdir()
     one, count = worker(tmp_path / "record", "run.on_error=record", broken=2)
     answer = ask(one, count)
@@ -127,7 +128,11 @@ def test_a_failed_image_ends_the_run_or_is_a_row_as_in_one_process(tmp_path: Pat
     assert told(answer)["stats"]["slow"]["computed"] == 4
     one, count = worker(tmp_path / "stop", broken=1)
     kind, text = told(ask(one, count))["error"]
-    assert kind == "DataError" and "00" in text and ".png" in text
+    assert kind == "DataError" and "00" in text and ".png" in text and "Ray node" not in text
+    one, count = worker(tmp_path / "far", broken=1)
+    object.__setattr__(one._job, "host", "another")
+    kind, text = told(ask(one, count))["error"]
+    assert kind == "DataError" and text.startswith(f"on the Ray node {socket.gethostname()}: ")
 
 
 def test_a_batch_that_ends_its_processes_is_given_up(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def connected(settings: RaySettings) -> Iterator[None]:
             _check_room(settings, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             yield
         finally:
-            ray.shutdown()
+            with _without_interrupts():
+                ray.shutdown()
 
 
 def _where(settings: RaySettings, folder: str) -> dict[str, Any]:
@@ -178,6 +179,19 @@ def _without_descriptor(number: int) -> Iterator[None]:
     finally:
         os.dup2(kept, number)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C for the second or two that Ray takes to end: a further one would leave it half ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: Any = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

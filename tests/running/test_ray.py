@@ -187,6 +187,13 @@ def test_a_process_that_ends_at_once_is_told_by_one_beside_it() -> None:
         assert done.returncode == status and done.stderr.strip().startswith(said) and bool(done.stderr) == bool(said)
 
 
+def test_a_further_interrupt_does_not_disturb_how_ray_ends() -> None:
+    with ray_connection._without_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_actors_fit_into_nodes_not_into_their_sum(caplog: pytest.LogCaptureFixture) -> None:
     two = typed("run.engine=ray", "run.ray.actors=[2,2]", "run.ray.gpus=2").run.ray
     with pytest.raises(ConfigError, match=r"2 actors want 1 processor and 2 GPUs each, .* has room for 1: give"):

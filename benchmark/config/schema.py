@@ -107,6 +107,11 @@ class RunSettings(Settings):
     def _is_shared_out_once(self) -> Self:
         if self.shard is not None and self.engine == "ray":
             raise ValueError("shard and engine=ray each share the work out; give one of them")
+        if self.engine == "ray" and self.device.startswith("cuda") and not self.ray.gpus:
+            raise ValueError(
+                f"device={self.device} with ray.gpus=0, which gives no actor a GPU: give run.ray.gpus=1, or leave "
+                "run.device out"
+            )
         return self
 
     def store_place(self) -> StorePlace:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.config.schema import RunConfig
-from benchmark.core.errors import BenchmarkError, ConfigError
+from benchmark.core.errors import BenchmarkError, ConfigError, told
+from benchmark.core.secrets import redact
 from benchmark.running.pools import samples_of, stages_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Job:
     """Of the driver's stages."""
     folder: Path
     """Working folder of the driver, for paths that are relative to it."""
+    host: str
+    """Name of the driver's machine."""
 
 
 class Attempts:
@@ -68,40 +71,42 @@ class StageWorker:
     """
 
     def __init__(self, *, job: Any, attempts: Any, fetch: Callable[[Any], Any], settled: frozenset[str]) -> None:
-        self._job: Job = fetch(job)
-        self._attempts, self._fetch = attempts, fetch
+        self._job, self._attempts, self._fetch = job, attempts, fetch
         self._settled = settled
         self._prepared: tuple[Plan, Context] | None = None
+        self._is_beside_driver = False
 
     def __call__(self, batch: Batch) -> dict[str, Any]:
         """Put the entries of a batch into the store.
 
         Returns:
-            ``sample`` (N,) and ``failed`` (N,) bool: the images that have none; ``told`` (N,): in the first row what
-            was counted and told (JSON), or the error that ends the run (``error``: class and text).
+            ``sample`` (N,) and ``failed`` (N,) bool: the images that have none; ``told`` (N,): in the first row (JSON)
+            the number of attempts (``begun``) and what was counted and told, nothing where there were too many; or the
+            error that ends the run (``error``: class and text).
         """
         stages, samples = np.asarray(batch["stage"]), np.asarray(batch["sample"])
         failed = np.zeros(len(samples), dtype=bool)
+        # Counted first, as loading networks may be what ends a process.
+        begun = self._fetch(self._attempts.begin.remote((int(stages[0]), int(samples[0]))))
+        report: dict[str, Any] = {"begun": begun}
         try:
-            report = self._compute(stages, samples, failed)
+            if begun <= MOST_ATTEMPTS:
+                report |= self._compute(stages, samples, failed)
         except BenchmarkError as error:
-            where = "" if self._prepared else f"on the Ray node {socket.gethostname()}: "
-            report = {"error": [type(error).__name__, f"{where}{error}"]}
-        told = np.array([json.dumps(report), *[""] * (len(samples) - 1)], dtype=object)
-        return {"sample": samples, "failed": failed, "told": told}
+            where = "" if self._is_beside_driver else f"on the Ray node {socket.gethostname()}: "
+            report["error"] = [type(error).__name__, redact(f"{where}{error}")]
+        except Exception as error:
+            fix = "; every node needs the same packages" if isinstance(error, ImportError) else ""
+            text = f"on the Ray node {socket.gethostname()}: {told(error)}{fix}"
+            report["error"] = [BenchmarkError.__name__, redact(text)]
+        column = np.array([json.dumps(report), *[""] * (len(samples) - 1)], dtype=object)
+        return {"sample": samples, "failed": failed, "told": column}
 
     def _compute(self, stages: Any, samples: Any, failed: Any) -> dict[str, Any]:
         if self._prepared is None:
             self._prepared = self._plan()
         plan, context = self._prepared
-        attempt = self._fetch(self._attempts.begin.remote((int(stages[0]), int(samples[0]))))
         given, known = samples_of(plan, context), stages_of(plan)
-        if attempt > MOST_ATTEMPTS:
-            raise BenchmarkError(
-                f"stage {known[stages[0]].name!r}: {MOST_ATTEMPTS} processes ended over the {len(samples)} images from "
-                f"{given[samples[0]].image} on; where memory ran out, give run.ray.batch or run.ray.actors smaller "
-                "numbers; what is stored is kept"
-            )
         context.failed.clear()
         context.stats.clear()
         context.counters.clear()
@@ -115,13 +120,12 @@ class StageWorker:
                 name: {"computed": s.computed, "dropped_corrupt": s.dropped_corrupt, "seconds": s.seconds}
                 for name, s in context.stats.items()
             },
-            "begun": attempt,
             "counters": context.counters,
             "notes": context.notes,
         }
 
     def _plan(self) -> tuple[Plan, Context]:
-        job = self._job
+        job: Job = self._fetch(self._job)
         with contextlib.suppress(OSError):  # a node that does not share the folder
             os.chdir(job.folder)
         job.config.run.tell_cache()
@@ -132,4 +136,5 @@ class StageWorker:
                 "every node, with the same weights and files"
             )
         context.stage_cache.settled = self._settled
+        self._is_beside_driver = socket.gethostname() == job.host
         return plan, context

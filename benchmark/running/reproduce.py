@@ -62,7 +62,7 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     import shutil
 
     from benchmark.config.schema import option_settings
-    from benchmark.running import sweep
+    from benchmark.running.point_records import FOLDER_VARIABLE
 
     composed = compose(general(extra))[0]
     results_root = results_root_of(composed)
@@ -72,8 +72,8 @@ def _multirun(name: str, extra: Sequence[str]) -> Iterator[tuple[Path, Path]]:
     tracker: Any = option_settings("tracking", composed["tracking"])
     tracker.start_sweep(name, results_root=results_root)
     try:
-        with variable_kept(sweep.FOLDER_VARIABLE):
-            os.environ[sweep.FOLDER_VARIABLE] = str(folder)
+        with variable_kept(FOLDER_VARIABLE):
+            os.environ[FOLDER_VARIABLE] = str(folder)
             yield folder, results_root
     finally:
         tracker.finish_sweep(folder, results_root=results_root, metrics={})

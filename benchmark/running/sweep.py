@@ -21,8 +21,9 @@ from benchmark.core.addresses import results_root
 from benchmark.core.commands import fail
 from benchmark.core.errors import BenchmarkError, ConfigError, DryRun, TrackingError
 from benchmark.core.exhausted import out_of_memory
-from benchmark.core.secrets import redact, redact_values
+from benchmark.core.secrets import redact
 from benchmark.core.text import counted
+from benchmark.running.point_records import COMMAND, FOLDER_VARIABLE, point_name, report_point
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,14 +34,9 @@ if TYPE_CHECKING:
 
 OmegaConf.register_new_resolver("path", lambda path: str(results_root(path)), replace=True)  # for hydra.sweep.dir
 
-COMMAND = "command.json"
-"""File in a sweep's folder: the words that it was started with."""
-FOLDER_VARIABLE = "BENCH_SWEEP_FOLDER"
 HERE = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """The launcher that computes the points in this process."""
 _failed = 0
-_last_message: str | None = None
-"""Of the point before."""
 _dry = False
 _tracked: Callable[[str], None] | None = None
 """Ends the parent run of the sweep that is under way, with a state of MLflow's."""
@@ -122,7 +118,7 @@ def run_point(
 
     process_memory.allow(PROCESS_BYTES)
     record: dict[str, Any] = {"number": number, "overrides": dict(o.split("=", 1) for o in overrides), "status": "ok"}
-    os.environ[POINT_VARIABLE] = _point(record)
+    os.environ[POINT_VARIABLE] = point_name(record)
     value = float("nan")
     try:
         config = build(composed, choices)
@@ -143,7 +139,7 @@ def run_point(
         if memory is None:
             print(redact(traceback.format_exc()), file=sys.stderr)
         record |= {"status": "failed", "message": memory or redact(f"{type(error).__name__}: {error}")}
-    _record(record, value)
+    report_point(record, value)
     return value
 
 
@@ -155,7 +151,7 @@ def _track_beside(config: RunConfig, record: dict[str, Any]) -> Callable[[Path],
 
     def ended(message: str | None) -> None:
         if message is not None:
-            _record(record | {"status": "not tracked", "message": message}, float("nan"))
+            report_point(record | {"status": "not tracked", "message": message}, float("nan"))
 
     return lambda folder: beside.ask("log", folder, results_root=config.run.results_root, then=ended)
 
@@ -166,47 +162,6 @@ def objective(result: RunResult, name: str | None) -> float:
         if row.metric == (name or row.metric) and row.value is not None:
             return row.value
     return float("nan")
-
-
-def _record(record: Mapping[str, Any], value: float) -> None:
-    """Write and print what became of a point."""
-    _write_record(record)
-    _print_record(record, value)
-
-
-def _write_record(record: Mapping[str, Any]) -> None:
-    from benchmark.results.files import write_atomically
-
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder:
-        path = Path(folder) / "points" / f"{record['number']:05d}.json"
-        write_atomically(path, json.dumps(redact_values(record), indent=1).encode())
-
-
-def _print_record(record: Mapping[str, Any], value: float) -> None:
-    global _last_message
-    message = record.get("message")
-    outcome = message or (f"{value:.4f}" if value == value else record["status"])
-    if message and message == _last_message:
-        outcome = f"{record['status']} like the point before"
-    _last_message = message
-    print(redact(f"[{record['number']}] {_point(record)}: {outcome}"), flush=True)
-
-
-def _point(record: Mapping[str, Any]) -> str:
-    """What is swept, with the values of a point."""
-    swept = _swept_keys()
-    return redact(" ".join(f"{k}={v}" for k, v in record["overrides"].items() if not swept or k in swept))
-
-
-def _swept_keys() -> set[str]:
-    """Keys that the sweep's command line gives several values; empty where that cannot be told."""
-    folder = os.environ.get(FOLDER_VARIABLE)
-    command = Path(folder or "") / COMMAND
-    if not folder or not command.exists():
-        return set()
-    words = (word.partition("=") for word in json.loads(command.read_text()))
-    return {key for key, _, value in words if any(mark in value for mark in (",", "(")) and not value.startswith("[")}
 
 
 class SweepSummary(Callback):

@@ -12,7 +12,8 @@ from benchmark.core.table import Grid, show
 from benchmark.core.text import counted, shown_bytes
 from benchmark.stages.codec import CorruptEntryError, unpack
 from benchmark.stages.explain import nearest
-from benchmark.stages.store import Entry, Store
+from benchmark.stages.store import Store
+from benchmark.stages.store_files import Entry
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmark.core.memory import Memory
 from benchmark.fetching.remote import Remote
 from benchmark.stages.codec import CorruptEntryError, unpack
-from benchmark.stages.store import KEY, LEFTOVER, STAGE_NAME, SUFFIX, Entry, Lookup, Store
+from benchmark.stages.store import KEY, STAGE_NAME, Lookup, Store
+from benchmark.stages.store_files import LEFTOVER, SUFFIX, Entry
 
 CHUNK = 256
 """Entries that are read at once where all are, in ``verify``."""

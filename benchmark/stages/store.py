@@ -5,62 +5,34 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import logging
 import os
 import re
-import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any, BinaryIO, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.core.errors import StoreError
 from benchmark.core.memory import Memory
 from benchmark.stages.codec import Artifact, CorruptEntryError, Value, pack, plain, unpack
+from benchmark.stages.size_limit import SizeLimit
+from benchmark.stages.store_files import LEFTOVER, SUFFIX, Entry, write_file
 
-log = logging.getLogger(__name__)
+__all__ = ["Artifact", "Lookup", "Store", "store_root"]
 
-__all__ = ["Artifact", "Entry", "Lookup", "Store", "store_root"]
-
-SUFFIX = ".safetensors.zst"
-TEMPORARY = ".tmp"
 STAGE_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 KEY = re.compile(r"[0-9a-f]{16,128}")
-LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.\d+\.[0-9a-f]{16}\.tmp")
 TOUCH_AFTER = 60.0
 """Seconds: an entry read again within this time keeps its old last-used time, which saves a write a read."""
-EVICT_TO = 0.9
-"""Share of ``max_bytes`` that is left after an eviction, so that not every put evicts."""
-LOOK_AFTER = 0.05
-"""Share of ``max_bytes`` written by this process after which the folder is measured again (others write too)."""
 
 
 def store_root(cache_root: Path) -> Path:
     """Return the folder of the stage store below the cache folder."""
     return Path(cache_root) / "stages"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One stored file."""
-
-    path: PurePath
-    """As the file system names it."""
-    stage: str
-    size: int
-    """Bytes."""
-    used: float
-    """Last written or read (Unix time, to the minute); at an address last written."""
-
-    @property
-    def key(self) -> str:
-        """The key it is stored under."""
-        return self.path.name.removesuffix(SUFFIX)
 
 
 class Lookup(NamedTuple):
@@ -88,18 +60,14 @@ class Store:
     """So many images are worth a ``fetch`` at once."""
 
     def __init__(self, root: Path, *, max_bytes: int | None = None, memory: Memory | None = None) -> None:
-        if max_bytes is not None and max_bytes <= 0:
-            raise StoreError(f"store size limit of {max_bytes} bytes: give a positive number, or null for no limit")
         self.root = Path(root)
         self.place = str(root)
         """What people call it."""
         self._name = str(self.root.absolute())
-        self.max_bytes = max_bytes
+        self._limit = None if max_bytes is None else SizeLimit(self.place, max_bytes)
         self.memory = memory
         self.dropped: Counter[str] = Counter()
         """Corrupt entries met so far, by stage."""
-        self._size: int | None = None
-        self._written = 0
         self._noted: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
@@ -196,9 +164,9 @@ class Store:
 
     def _keep(self, stage: str, key: str, data: bytes) -> None:
         """Put the bytes of an entry where they belong."""
-        self._write(self.path(stage, key), data)
-        if self.max_bytes is not None:
-            self._keep_limit(len(data))
+        write_file(self.path(stage, key), data, root=self.root)
+        if self._limit is not None:
+            self._limit.added(len(data), self.entries)
 
     def is_noted(self, stage: str, fingerprint: str) -> bool:
         """Say whether the description of a stage lies beside its entries."""
@@ -217,7 +185,7 @@ class Store:
         self._noted.add((stage, fingerprint))
 
     def _write_note(self, stage: str, fingerprint: str, data: bytes) -> None:
-        self._write(self._note_path(stage, fingerprint), data)
+        write_file(self._note_path(stage, fingerprint), data, root=self.root)
 
     def _note_path(self, stage: str, fingerprint: str) -> Path:
         return self.path(stage, fingerprint).parents[1] / f"{fingerprint}.json"
@@ -286,65 +254,7 @@ class Store:
                     with contextlib.suppress(FileNotFoundError):
                         yield path, name, path.stat()
 
-    def _write(self, path: Path, data: bytes) -> None:
-        """Write a file under a temporary name and rename it."""
-        temporary = path.with_name(f".{path.name[:16]}.{os.getpid()}.{secrets.token_hex(8)}{TEMPORARY}")
-        try:
-            file = _create(temporary)
-            try:
-                with file:
-                    file.write(data)
-                temporary.replace(path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    temporary.unlink()
-                raise
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            fix = (
-                "free some space or run `make cache ARGS='prune --max-size 10G'`; what is stored is kept"
-                if full
-                else f"make {self.root} writable, or choose another one with run.cache_root=… (run.cache_local=… where "
-                "that is an address)"
-            )
-            raise StoreError(f"store entry {path} cannot be written ({error.strerror}): {fix}") from error
-
-    def _keep_limit(self, added: int) -> None:
-        """Remove the entries unused longest once the limit is passed; the folder is measured only now and then."""
-        assert self.max_bytes is not None
-        with self._lock:
-            self._written += added
-            if self._size is not None:
-                self._size += added
-                if self._size <= self.max_bytes and self._written < LOOK_AFTER * self.max_bytes:
-                    return
-            self._written = 0
-            entries = sorted(self.entries(), key=lambda entry: entry.used)
-            size = sum(entry.size for entry in entries)
-            if size > self.max_bytes:
-                before = size
-                for entry in entries:
-                    if size <= EVICT_TO * self.max_bytes:
-                        break
-                    with contextlib.suppress(OSError):
-                        Path(entry.path).unlink()
-                        size -= entry.size
-                log.info(
-                    "stage store %s: over its limit, removed %.1f MB unused longest", self.root, (before - size) / 1e6
-                )
-            self._size = size
-
 
 def _copied(artifact: Mapping[str, Value]) -> dict[str, Value]:
     """Copy the arrays, so that a caller who changes one does not change what the next caller gets."""
     return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in artifact.items()}
-
-
-def _create(path: Path) -> BinaryIO:
-    """Open a new file, making its folder; a folder that a tidying process removes meanwhile is made again."""
-    for _ in range(3):
-        try:
-            return path.open("xb")
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("xb")

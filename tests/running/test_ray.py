@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.core.errors import ConfigError, StoreError
-from benchmark.running import ray_engine
+from benchmark.core.errors import BenchmarkError, ConfigError, StoreError
+from benchmark.running import ray_connection, ray_engine
 from benchmark.running.pools import Entry, Pool, stages_of
 from benchmark.running.ray_worker import MOST_ATTEMPTS, Attempts, Job, StageWorker
 from benchmark.running.run import make_manifest, planned
@@ -50,7 +50,7 @@ def facts(finished: Any) -> tuple[str, str, bytes]:
 @pytest.fixture(scope="module")
 def started() -> Iterator[None]:
     """A Ray of our own, started once for the tests of this file."""
-    with ray_engine.connected(typed(*ON_RAY).run.ray):
+    with ray_connection.connected(typed(*ON_RAY).run.ray):
         yield
 
 
@@ -89,6 +89,7 @@ def worker(folder: Path, *words: str, broken: int = 0, begun: int = 0) -> tuple[
         prepare=planned,
         fingerprints=tuple(stage.fingerprint for stage in stages_of(plan)),
         folder=Path.cwd(),
+        host=socket.gethostname(),
     )
     handle = SimpleNamespace(begin=SimpleNamespace(remote=attempts.begin))
     return StageWorker(job=job, attempts=handle, fetch=lambda told: told, settled=frozenset()), len(manifest.test)
@@ -104,6 +105,14 @@ def ask(one: StageWorker, count: int) -> dict[str, Any]:
     return one({"stage": np.zeros(count, dtype=np.int64), "sample": np.arange(count)})
 
 
+def pooled(one: StageWorker, count: int) -> ray_engine._Work:
+    """The driver's side of what a worker answers."""
+    job = one._job
+    _, context = planned(job.config, job.manifest, job.samples)
+    pool = Pool("slow", tuple(Entry(0, number) for number in range(count)))
+    return ray_engine._Work(job.config.run.ray, context, job.samples, {}, pool)
+
+
 def test_a_worker_stores_a_batch_and_counts_it(tmp_path: Path) -> None:
     one, count = worker(tmp_path)
     assert told(ask(one, count))["stats"]["slow"]["computed"] == count == 6
@@ -111,7 +120,7 @@ def test_a_worker_stores_a_batch_and_counts_it(tmp_path: Path) -> None:
 
 
 def test_a_failed_image_ends_the_run_or_is_a_row_as_in_one_process(tmp_path: Path) -> None:
-    for folder in ("record", "stop"):
+    for folder in ("record", "stop", "far"):
         (tmp_path / folder).mkdir()
     one, count = worker(tmp_path / "record", "run.on_error=record", broken=2)
     answer = ask(one, count)
@@ -119,14 +128,24 @@ def test_a_failed_image_ends_the_run_or_is_a_row_as_in_one_process(tmp_path: Pat
     assert told(answer)["stats"]["slow"]["computed"] == 4
     one, count = worker(tmp_path / "stop", broken=1)
     kind, text = told(ask(one, count))["error"]
-    assert kind == "DataError" and "00" in text and ".png" in text
+    assert kind == "DataError" and "00" in text and ".png" in text and "Ray node" not in text
+    one, count = worker(tmp_path / "far", broken=1)
+    object.__setattr__(one._job, "host", "another")
+    kind, text = told(ask(one, count))["error"]
+    assert kind == "DataError" and text.startswith(f"on the Ray node {socket.gethostname()}: ")
 
 
 def test_a_batch_that_ends_its_processes_is_given_up(tmp_path: Path) -> None:
     one, count = worker(tmp_path, begun=MOST_ATTEMPTS - 1)
     assert "stats" in told(ask(one, count))
-    kind, text = told(ask(one, count))["error"]
-    assert kind == "BenchmarkError" and "'slow': 4 processes ended over the 6 images from" in text
+    answer = ask(one, count)
+    assert told(answer) == {"begun": MOST_ATTEMPTS + 1}, (
+        "nothing is loaded once more, as that may be what ends processes"
+    )
+    with pytest.raises(
+        BenchmarkError, match=r"'slow': 4 processes ended over the 6 images from .*png on; where memory"
+    ):
+        pooled(one, count)._take(answer)
 
 
 def test_a_node_with_other_files_says_so(tmp_path: Path) -> None:
@@ -136,13 +155,65 @@ def test_a_node_with_other_files_says_so(tmp_path: Path) -> None:
     assert kind == "ConfigError" and f"on the Ray node {socket.gethostname()}: the same settings plan other" in text
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RuntimeError("odd"), "RuntimeError: odd .*test_ray.py"),
+        (MemoryError(), "out of memory, .*run.batch_size"),
+        (ModuleNotFoundError("No module named 'x'"), "No module named 'x' .*; every node needs the same packages$"),
+    ],
+)
+def test_what_no_image_is_to_blame_for_is_a_sentence_too(tmp_path: Path, error: Exception, text: str) -> None:
+    one, count = worker(tmp_path)
+
+    def fails(*_: object) -> None:
+        raise error
+
+    object.__setattr__(one._job, "prepare", fails)
+    with pytest.raises(BenchmarkError, match=f"^on the Ray node {socket.gethostname()}: .*{text}"):
+        pooled(one, count)._take(ask(one, count))
+
+
+def test_a_process_that_ends_at_once_is_told_by_one_beside_it() -> None:
+    code = "from benchmark.running import ray_connection; import os, sys\n"
+    code += "with ray_connection._told_if_cut_off('h:1'):\n    sys.argv[1:] and os._exit(7)"
+    for words, status, said in (
+        ((), 0, ""),
+        (("cut",), 7, "error: the run was cut off: its Ray (run.ray.address=h:1)"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status and done.stderr.strip().startswith(said) and bool(done.stderr) == bool(said)
+
+
+def test_a_further_interrupt_does_not_disturb_how_ray_ends() -> None:
+    with ray_connection._without_interrupts():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_actors_fit_into_nodes_not_into_their_sum(caplog: pytest.LogCaptureFixture) -> None:
+    two = typed("run.engine=ray", "run.ray.actors=[2,2]", "run.ray.gpus=2").run.ray
+    with pytest.raises(ConfigError, match=r"2 actors want 1 processor and 2 GPUs each, .* has room for 1: give"):
+        ray_connection._check_room(two, [{"CPU": 4, "GPU": 1}, {"CPU": 4, "GPU": 3}])
+    with pytest.raises(ConfigError, match=r"has room for 0: .*; run.ray.gpus=0 computes on processors"):
+        ray_connection._check_room(two, [{"CPU": 4}])
+    ray_connection._check_room(two, [{"CPU": 1, "GPU": 2}, {"CPU": 4, "GPU": 3}])
+    assert not caplog.text
+    ray_connection._check_room(two.model_copy(update={"gpus": 0}), [{"CPU": 2, "GPU": 1}])
+    assert "left idle; run.ray.gpus=1 gives" in caplog.text
+    ray_connection._check_room(two.model_copy(update={"address": "h:1"}), [{"CPU": 2, "GPU": 1}])
+    assert "has room for 0; the run waits until there is more" in caplog.text
+
+
 def test_what_workers_answer_reaches_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one, count = worker(tmp_path, begun=1)
-    _, context = planned(one._job.config, one._job.manifest, one._job.samples)
+    work = pooled(one, count)
+    context = work._context
     shown: list[tuple[str, int, int, int]] = []
     context.on_progress = lambda *told: shown.append(told)
-    pool = Pool("slow", tuple(Entry(0, number) for number in range(count)))
-    work = ray_engine._Work(one._job.config.run.ray, context, {}, pool)
     work._take(ask(one, count))
     assert context.stats["slow"].computed == 6 and shown == [("slow on Ray", 6, 6, 0)]
     assert "a Ray process or node was lost; its images of stage slow are begun again" in caplog.text
@@ -162,6 +233,7 @@ def test_what_workers_answer_reaches_the_run(tmp_path: Path, caplog: pytest.LogC
         (("run.ray.gpus=1.5",), r"run.ray.gpus: .*a part of one GPU, such as 0.5, or whole ones \(got 1.5\)$"),
         (("run.ray.address=ray://head:10001",), "run.ray.address: .*give local, auto, or host:port"),
         (("run.ray.batch=0",), "run.ray.batch"),
+        (("run.device=cuda:0",), "device=cuda:0 with ray.gpus=0, which gives no actor a GPU: give run.ray.gpus=1"),
         (("run.ray.gpus=-1",), "run.ray.gpus"),
         (("+run.ray.gpu=1",), "unknown key 'run.ray.gpu'; did you mean 'gpus'"),
     ],
@@ -181,7 +253,7 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_address_without_a_cluster_is_named_soon(
     listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_engine, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(ray_connection, "CONNECT_SECONDS", 0.5)
     monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "2")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

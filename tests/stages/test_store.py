@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from benchmark.core.errors import StoreError
 from benchmark.core.samples import MaskSet
 from benchmark.stages.codec import CorruptEntryError, pack, plain, unpack
-from benchmark.stages.store import SUFFIX, TEMPORARY, Store
+from benchmark.stages.store import Store
+from benchmark.stages.store_files import SUFFIX, TEMPORARY
 
 KEY = "ab" * 32
 OTHER = "cd" * 32

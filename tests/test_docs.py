@@ -62,7 +62,7 @@ LACKS = re.compile(
     r"no such folder|the data root is no folder|weights files? that (is|are) not there|no weights file at"
     r"|no key: set|needs the extra|no run '|cannot be read|no answers? |no runs below"
     r"|no point can run: (?:data|weights) missing|cannot be reached"
-    r"|actors? wants? [0-9]+ GPU|run\.ray\.address=auto: |has no srun"
+    r"|has room for [0-9]+: give run\.ray|run\.ray\.address=auto: |has no srun"
 )
 """What a machine without data, weights, keys and services answers."""
 SMALL = ("run.limit=2", "tracking=none", "run.gallery=0")

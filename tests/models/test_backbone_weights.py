@@ -6,16 +6,18 @@ import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from benchmark.core.errors import WeightsError
 from benchmark.core.samples import Manifest
 from benchmark.models.backbone import Backbone, FeatureNetwork
 from benchmark.stages.context import Context, clear_models
 from benchmark.stages.store import Store
-from tests.models.test_backbone_contract import loaded, small
+from tests.models.test_backbone_contract import backbone, loaded, small
+from tests.models.vit_folder import write_vit
 from tests.tiny_models import one_thread  # noqa: F401
 
 NETWORKS = ("efficientnet_lite0", "toy", "toy_vit", "resnet18", "transformers", "open_clip")
@@ -141,7 +143,6 @@ def test_the_names_of_the_embedded_file_on_other_shapes_are_refused(context: Con
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_ones_own_file_of_the_network_is_loaded(suffix: str, context: Context, tmp_path: Path) -> None:
     """Without the classifier, whose width is one's own too."""
-    import numpy as np
     import torchvision
 
     source = torchvision.models.resnet18(weights=None, num_classes=7).eval()
@@ -153,3 +154,15 @@ def test_ones_own_file_of_the_network_is_loaded(suffix: str, context: Context, t
     with torch.inference_mode():
         expected = source(network.prepare(image)[None]).numpy()
     assert np.allclose(network.pooled([image]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_without_a_pooler_gives_maps_but_no_pooled_features(context: Context, tmp_path: Path) -> None:
+    folder = write_vit(tmp_path / "vit", "vit")
+    state = load_file(folder / "model.safetensors")
+    kept = {name: tensor for name, tensor in state.items() if "pooler" not in name}
+    assert len(kept) < len(state)
+    save(kept, folder / "model.safetensors")
+    settings = backbone("transformers", f"pipeline.backbone.model={folder}", "pipeline.backbone.side=64")
+    assert loaded(context, settings).features([np.zeros((64, 64, 3), np.uint8)])[0].maps
+    with pytest.raises(WeightsError, match=r"missing pooler\.dense\.bias"):
+        loaded(context, settings, pooled=True)

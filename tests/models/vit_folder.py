@@ -23,6 +23,8 @@ def write_vit(folder: Path, kind: str = "dinov2") -> Path:
     }
     if kind == "dinov2":
         config: Any = transformers.Dinov2Config(**shape, mlp_ratio=2)
+    elif kind == "vit":
+        config = transformers.ViTConfig(**shape, intermediate_size=64)
     elif kind == "dinov3":
         config = transformers.DINOv3ViTConfig(**shape, intermediate_size=64, num_register_tokens=4)
     else:

@@ -121,7 +121,7 @@ def build(settings: Architecture, *, weights: Path | None, device: str, pooled: 
     network: Any = runtime.build(make, device=device, weights=weights)
     if weights is not None:
         network = pretrained.with_weights(
-            type(network), config, weights, device=device, optional=lambda name: "pooler" in name
+            type(network), config, weights, device=device, optional=lambda name: "pooler" in name and not pooled
         )
     last_norm = None
     if settings.norm:
